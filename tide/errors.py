@@ -1,0 +1,45 @@
+"""What goes wrong with input: one line that teaches, never a traceback at the command line."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """Something a user gave is unusable.
+
+    The message is one line with the value met, the value wanted and the remedy. The command line prints it
+    and exits with code 2.
+    """
+
+
+class ConfigError(InputError):
+    """A setting is unknown, of the wrong type or out of range."""
+
+
+class DataError(InputError):
+    """A data set is missing, damaged or inconsistent."""
+
+
+class CheckpointError(InputError):
+    """A checkpoint or run folder cannot be read, written or resumed."""
+
+
+class TrainingError(InputError):
+    """Training cannot go on (too many rejected steps in a row)."""
+
+
+def did_you_mean(name: str, options: Iterable[str]) -> str:
+    """Return ``"; did you mean 'x'?"`` for the nearest option, or the list of options when none is near."""
+    options = list(options)
+    near = difflib.get_close_matches(name, options, n=1, cutoff=0.5)
+    if near:
+        return f"; did you mean {near[0]!r}?"
+    return f"; known: {', '.join(options)}"
+
+
+def check(condition: bool, message: str) -> None:
+    """Raise :class:`ConfigError` with ``message`` unless ``condition`` holds."""
+    if not condition:
+        raise ConfigError(message)
