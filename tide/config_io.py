@@ -1,0 +1,107 @@
+"""Configurations as plain mappings and YAML: strict reading, exact writing, comparison."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import yaml
+
+from tide.errors import ConfigError, did_you_mean
+
+C = TypeVar("C")
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """Return a configuration as nested plain dictionaries (tuples become lists), ready for YAML or JSON."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: plain(item) for key, item in value.items()}
+        return list(value) if isinstance(value, tuple) else value
+
+    return {key: plain(value) for key, value in dataclasses.asdict(config).items()}
+
+
+def from_dict(cls: type[C], mapping: Mapping[str, Any], *, base: C | None = None, where: str = "") -> C:
+    """Build a configuration from nested mappings, starting from ``base`` (default: the class's defaults).
+
+    Raises :class:`ConfigError` naming the nearest key when one is unknown, and the type wanted when a value has
+    another one.
+    """
+    if not isinstance(mapping, Mapping):
+        raise ConfigError(f"{where or 'configuration'} is {mapping!r}, a mapping of settings is wanted")
+    hints = get_type_hints(cls)
+    names = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    changes: dict[str, Any] = {}
+    for key, value in mapping.items():
+        path = f"{where}.{key}" if where else str(key)
+        if key not in names:
+            raise ConfigError(f"unknown setting {path!r}{did_you_mean(str(key), names)}")
+        hint = hints[key]
+        if dataclasses.is_dataclass(hint):
+            section = getattr(base, key) if base is not None else None
+            changes[key] = from_dict(hint, value, base=section, where=path)
+        else:
+            changes[key] = _convert(value, hint, path)
+    return dataclasses.replace(base, **changes) if base is not None else cls(**changes)  # type: ignore[type-var]
+
+
+def _convert(value: Any, hint: Any, path: str) -> Any:
+    """Check ``value`` against a type hint; whole numbers pass for floats and lists for tuples, nothing else bends."""
+    origin, args = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        if value is None and type(None) in args:
+            return None
+        return _convert(value, next(a for a in args if a is not type(None)), path)
+    if origin is Literal:
+        if value in args:
+            return value
+        raise ConfigError(f"{path} is {value!r}{did_you_mean(str(value), [str(a) for a in args])}")
+    if origin is tuple and isinstance(value, list | tuple):
+        kinds = [args[0]] * len(value) if args[-1] is Ellipsis else list(args)
+        if len(kinds) == len(value):
+            return tuple(_convert(v, kind, f"{path}[{i}]") for i, (v, kind) in enumerate(zip(value, kinds, strict=True)))
+    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(hint, type) and type(value) is hint:
+        return value
+    wanted = str(hint) if origin is not None else hint.__name__
+    raise ConfigError(f"{path} is {value!r} ({type(value).__name__}), a value of type {wanted} is wanted")
+
+
+def to_yaml(config: Any) -> str:
+    """Return a configuration as YAML that :func:`read_yaml` reads back exactly."""
+    return yaml.safe_dump(to_dict(config), sort_keys=False)
+
+
+def read_yaml(cls: type[C], path: str | Path, *, base: C | None = None) -> C:
+    """Read a configuration from a YAML file; settings that it leaves out come from ``base`` or the defaults."""
+    try:
+        mapping = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read configuration {path}: {error.strerror}; give the path of a YAML file") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{path} is not valid YAML ({reason}); mend the file") from error
+    return from_dict(cls, mapping if mapping is not None else {}, base=base)
+
+
+def flatten(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested mappings as one level with dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in mapping.items():
+        if isinstance(value, Mapping):
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def differences(ours: Any, theirs: Any) -> list[str]:
+    """Return one ``key: theirs, not ours`` text per setting in which two configurations differ."""
+    a, b = flatten(to_dict(ours)), flatten(to_dict(theirs))
+    return [f"{key} is {b.get(key)!r} there, {a.get(key)!r} here" for key in a | b if a.get(key) != b.get(key)]

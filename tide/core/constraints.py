@@ -1,0 +1,53 @@
+"""Dale's principle and every other bound on a parameter (equations §3).
+
+A module states the intervals of its own parameters in ``bounds()``; :func:`project_` moves every parameter of a model
+into its interval. Training calls it once after each accepted optimiser step and nothing else does: inside the
+recurrence a projection would cut the gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import inf
+
+import torch
+from torch import Tensor, nn
+
+NON_NEGATIVE = (0.0, inf)
+
+
+class Bounded(nn.Module):
+    """A module some of whose parameters live in an interval."""
+
+    def bounds(self) -> dict[str, tuple[float, float]]:
+        """Return the interval of each bounded parameter by its attribute name."""
+        raise NotImplementedError
+
+
+def bounded_parameters(model: nn.Module) -> Iterator[tuple[str, Tensor, tuple[float, float]]]:
+    """Yield (name, parameter, (lowest, highest)) for every bounded parameter of a model."""
+    for prefix, module in model.named_modules():
+        if isinstance(module, Bounded):
+            for name, interval in module.bounds().items():
+                yield f"{prefix}.{name}".lstrip("."), getattr(module, name), interval
+
+
+@torch.no_grad()
+def project_(model: nn.Module) -> None:
+    """Project every bounded parameter onto its interval, in place.
+
+    Clamping is the Euclidean projection onto the box: idempotent and non-expansive in Frobenius norm
+    (paper, Proposition A.2).
+    """
+    for _, parameter, (lowest, highest) in bounded_parameters(model):
+        parameter.clamp_(lowest, highest)
+
+
+@torch.no_grad()
+def violations(model: nn.Module) -> list[str]:
+    """Return the names of the bounded parameters with an entry outside its interval (NaN counts as outside)."""
+    return [
+        name
+        for name, parameter, (lowest, highest) in bounded_parameters(model)
+        if not bool(((parameter >= lowest) & (parameter <= highest)).all())
+    ]

@@ -1,0 +1,125 @@
+"""Wilson-Cowan dynamics of an excitatory and an inhibitory population (equations §2.2, §2.3).
+
+Both populations are held in one tensor (B, D), excitatory neurons first. The four non-negative matrices form the
+signed effective matrix W_eff = [[W_EE, -W_EI], [W_IE, -W_II]], composed once per forward pass, so that a tick costs
+one matrix product instead of four.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tide.config import Activation, CoreConfig, RateNorm, RatioNormalization
+from tide.core.constraints import NON_NEGATIVE, Bounded
+
+RMS_EPSILON = 1e-12  # added to a mean square: keeps the gradient finite at h = 0, too small to break the scale gauge
+RATIO_EPSILON = 1e-6
+
+
+def activate(h: Tensor, activation: Activation) -> Tensor:
+    """Apply the activation φ: non-negative, slope at most one."""
+    return F.relu(h) if activation == "relu" else F.softplus(h)
+
+
+def population_norm(h: Tensor, n_e: int, norm: RateNorm) -> Tensor:
+    """Normalise pre-activations (B, D) by the root mean square of each population, without gain.
+
+    ``"rms"``: h / rms(h). ``"rms_cap"``: h / max(1, rms(h)), the radial projection onto a ball, Lipschitz constant 1.
+    No mean is subtracted: the mean carries the E-I balance.
+    """
+    square = h * h
+    rms = torch.stack((square[:, :n_e].mean(1), square[:, n_e:].mean(1)), 1).add(RMS_EPSILON).sqrt()
+    if norm == "rms_cap":
+        rms = rms.clamp(min=1.0)
+    scale = rms.reciprocal()
+    n_i = h.shape[1] - n_e
+    return h * torch.cat((scale[:, :1].expand(-1, n_e), scale[:, 1:].expand(-1, n_i)), 1)
+
+
+def ei_ratio(rates: Tensor, n_e: int, normalization: RatioNormalization = "sum") -> Tensor:
+    """Return the E-I activity ratio Σ r_E / (Σ r_I + ε) of rates (..., D) as (...); ``"per_neuron"`` takes means."""
+    reduce = torch.sum if normalization == "sum" else torch.mean
+    return reduce(rates[..., :n_e], -1) / (reduce(rates[..., n_e:], -1) + RATIO_EPSILON)
+
+
+class DynamicsWeights(NamedTuple):
+    """Weights composed once per forward pass: W_effᵀ (D, D), Uᵀ (d_attn, D), b (D), gain (D), α = Δt/τ (D)."""
+
+    recurrent: Tensor
+    input: Tensor
+    bias: Tensor
+    gain: Tensor
+    alpha: Tensor
+
+
+class WilsonCowanStep(NamedTuple):
+    """One Euler step, each (B, D): new rates, φ(h), h after the norm, and the drive U o + b."""
+
+    rates: Tensor
+    activation: Tensor
+    preactivation: Tensor
+    drive: Tensor
+
+
+def euler_step(
+    rates: Tensor, drive: Tensor, weights: DynamicsWeights, n_e: int, activation: Activation, norm: RateNorm
+) -> WilsonCowanStep:
+    """Advance rates (B, D) by one Euler step of τ dr/dt = −r + φ(g ⊙ N(W_eff r + drive)) (paper, eq. 2 and 3)."""
+    h = torch.addmm(drive, rates, weights.recurrent)
+    h = population_norm(h, n_e, norm) * weights.gain
+    target = activate(h, activation)
+    return WilsonCowanStep(torch.lerp(rates, target, weights.alpha), target, h, drive)
+
+
+class WilsonCowan(Bounded):
+    """The recurrent weights of both populations, their input from attention, gains and start rates."""
+
+    def __init__(self, config: CoreConfig) -> None:
+        super().__init__()
+        self.config = config
+        n_e, n_i = config.n_e, config.n_i
+        self.w_ee = _uniform(n_e, n_e, 1.6)  # λ_P ≈ 0.8, clear of the boundary H_E = 0 of the game
+        self.w_ei = _uniform(n_e, n_i, 2.0) if config.inhibition else None
+        self.w_ie = _uniform(n_i, n_e, 2.0)
+        self.w_ii = _uniform(n_i, n_i, 2.0)
+        self.input = nn.Linear(config.attention.width, config.neurons)
+        self.gain = nn.Parameter(torch.ones(config.neurons))
+        self.start = nn.Parameter(torch.rand(config.neurons) * 0.8)  # mean 0.4, that of φ of a unit-rms input
+
+    def bounds(self) -> dict[str, tuple[float, float]]:
+        """Matrices, gains and start rates are non-negative; a negative gain would turn excitation into inhibition.
+
+        Under ``"rms_cap"`` a gain is at most one: above it the norm's Lipschitz constant of one would be lost.
+        """
+        names = ["w_ee", "w_ie", "w_ii", "start"] + ["w_ei"] * (self.w_ei is not None)
+        gain = (0.0, 1.0) if self.config.norm == "rms_cap" else NON_NEGATIVE
+        return {name: NON_NEGATIVE for name in names} | {"gain": gain}
+
+    def effective_matrix(self) -> Tensor:
+        """Return the signed W_eff (D, D); row = target neuron, column = source."""
+        w_ei = self.w_ei if self.w_ei is not None else self.w_ee.new_zeros(self.config.n_e, self.config.n_i)
+        return torch.cat((torch.cat((self.w_ee, -w_ei), 1), torch.cat((self.w_ie, -self.w_ii), 1)), 0)
+
+    def compose(self) -> DynamicsWeights:
+        """Compose what every tick uses."""
+        alpha = torch.cat(
+            (
+                self.gain.new_full((self.config.n_e,), self.config.dt / self.config.tau_e),
+                self.gain.new_full((self.config.n_i,), self.config.dt / self.config.tau_i),
+            )
+        )
+        return DynamicsWeights(self.effective_matrix().t(), self.input.weight.t(), self.input.bias, self.gain, alpha)
+
+    def forward(self, rates: Tensor, attended: Tensor, weights: DynamicsWeights) -> WilsonCowanStep:
+        """Advance ``rates`` (B, D) by one step, driven by the attention's output (B, d_attn)."""
+        drive = torch.addmm(weights.bias, attended, weights.input)
+        return euler_step(rates, drive, weights, self.config.n_e, self.config.activation, self.config.norm)
+
+
+def _uniform(rows: int, columns: int, width: float) -> nn.Parameter:
+    """Uniform on [0, width / fan_in]."""
+    return nn.Parameter(torch.rand(rows, columns) * (width / columns))

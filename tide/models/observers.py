@@ -1,0 +1,78 @@
+"""What watches the loop over ticks: one collects every tick, one answers and lets finished samples go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tide.heads import certainty
+from tide.models.cell import Cell
+from tide.types import Prediction
+
+
+class Collector:
+    """Keeps named quantities of every tick and all features of the last."""
+
+    def __init__(self, cell: Cell, record: Iterable[str]) -> None:
+        wanted = dict.fromkeys((*cell.needed, *(name for name in record if name in cell.observables)))
+        self._functions = {name: cell.observables[name] for name in wanted}
+        self._kept: dict[str, list[Tensor]] = {name: [] for name in wanted}
+        self.last: Any = None
+
+    def observe(self, state: Any, features: Any) -> Any:
+        """Keep one tick; the state goes on unchanged."""
+        for name, function in self._functions.items():
+            self._kept[name].append(function(features))
+        self.last = features
+        return state
+
+    def stacked(self) -> Mapping[str, Tensor]:
+        """Return each kept quantity as (B, T, ...)."""
+        return {name: torch.stack(values, 1) for name, values in self._kept.items()}
+
+
+class Halter:
+    """Reads out every tick and lets a sample go once its certainty reaches the threshold.
+
+    Samples that are done leave the state, so later ticks do not compute them. A sample that never gets there is
+    answered at its most certain tick, as without halting.
+    """
+
+    def __init__(self, cell: Cell, threshold: float) -> None:
+        self._cell, self._threshold = cell, threshold
+        self._alive: Tensor | None = None  # positions in the batch of the samples still thinking
+        self._carry: Any = None
+        self._best: tuple[Tensor, Tensor, Tensor] | None = None  # logits, certainty, ticks of the whole batch
+
+    def observe(self, state: Any, features: Any) -> Any:
+        """Read out one tick; return the state of the samples that go on, or None when all are done."""
+        tick = {name: self._cell.observables[name](features)[:, None] for name in self._cell.needed}
+        reading = self._cell.readout(tick, self._carry)
+        sure = certainty(reading.logits).squeeze(1)
+        logits = reading.logits.squeeze(2)
+        if self._best is None or self._alive is None:
+            self._alive = torch.arange(len(sure), device=sure.device)
+            self._best = (logits.clone(), sure.clone(), torch.zeros_like(self._alive))
+        else:
+            better = sure > self._best[1][self._alive]
+            self._best[0][self._alive[better]] = logits[better]
+            self._best[1][self._alive[better]] = sure[better]
+        self._best[2][self._alive] += 1
+        keep = (sure < self._threshold).nonzero().squeeze(1)
+        if len(keep) == 0:
+            return None
+        self._carry = reading.carry
+        if len(keep) < len(sure):
+            self._alive = self._alive[keep]
+            self._carry = type(self._carry)(*(part[keep] for part in self._carry))
+            return state.rows(keep)
+        return state
+
+    def prediction(self) -> Prediction:
+        """Return the answers for the whole batch, in its order."""
+        assert self._best is not None
+        logits, sure, ticks = self._best
+        return Prediction(logits.argmax(1), sure, ticks, torch.softmax(logits, 1))

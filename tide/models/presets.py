@@ -1,0 +1,115 @@
+"""Named configurations, each derived from another (paper, Table A.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from tide.config import (
+    BackboneConfig,
+    Config,
+    CoreConfig,
+    DataConfig,
+    HeadConfig,
+    InputConfig,
+    NeuronModelConfig,
+    ReferenceSchedule,
+    TrainConfig,
+)
+from tide.config_io import from_dict
+from tide.errors import ConfigError, did_you_mean
+
+
+def mnist() -> Config:
+    """MNIST: 256 neurons, 50,000 steps of 64 images."""
+    return Config()
+
+
+def fashion_mnist() -> Config:
+    """Fashion-MNIST: MNIST's settings, with random crop and flip."""
+    return replace(
+        mnist(),
+        input=InputConfig(mean=(0.2860,), std=(0.3530,)),
+        data=DataConfig(name="fashion-mnist", crop_padding=2, flip=True),
+    )
+
+
+def cifar10() -> Config:
+    """CIFAR-10: 512 neurons, 600,000 steps of 256 images, no dropout."""
+    base = mnist()
+    steps = 600_000
+    return replace(
+        base,
+        input=InputConfig(channels=3, size=32, mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616)),
+        core=replace(base.core, neurons=512, head=replace(base.core.head, dropout=0.0)),
+        data=DataConfig(name="cifar10", crop_padding=4, flip=True),
+        train=replace(
+            base.train,
+            steps=steps,
+            batch=256,
+            learning_rate=5e-4,
+            reference=replace(base.train.reference, steps=steps, warmup=10_000),
+            eval_every=5_000,
+        ),
+    )
+
+
+def cifar100() -> Config:
+    """CIFAR-100: CIFAR-10's settings, with 718 neurons and 300,000 steps."""
+    base = cifar10()
+    steps = 300_000
+    return replace(
+        base,
+        input=replace(base.input, classes=100, mean=(0.5071, 0.4865, 0.4409), std=(0.2673, 0.2564, 0.2762)),
+        core=replace(base.core, neurons=718),
+        data=replace(base.data, name="cifar100"),
+        train=replace(base.train, steps=steps, reference=replace(base.train.reference, steps=steps)),
+    )
+
+
+def digits() -> Config:
+    """Scikit-learn's digits, embedded and offline: a small model that trains in about a minute on two cores."""
+    base = mnist()
+    steps = 300
+    return replace(
+        base,
+        input=InputConfig(size=16, mean=(0.3053,), std=(0.3349,)),
+        backbone=BackboneConfig(width=16, branch_width=8, features=64),
+        core=CoreConfig(
+            neurons=128,
+            ticks=10,
+            attention=replace(base.core.attention, width=64),
+            neuron_models=NeuronModelConfig(memory_length=10),
+            synchrony=replace(base.core.synchrony, width=64),
+            memory=replace(base.core.memory, width=64),
+            head=HeadConfig(hidden=128),
+        ),
+        data=DataConfig(name="digits"),
+        train=TrainConfig(
+            steps=steps,
+            learning_rate=2e-3,
+            reference=ReferenceSchedule(steps=steps, warmup=30, curriculum_start=30, curriculum_length=60),
+            eval_every=100,
+            checkpoint_every=100,
+        ),
+    )
+
+
+PRESETS: Mapping[str, Callable[[], Config]] = {
+    "digits": digits,
+    "mnist": mnist,
+    "fashion-mnist": fashion_mnist,
+    "cifar10": cifar10,
+    "cifar100": cifar100,
+}
+
+
+def preset(name: str, **sections: Any) -> Config:
+    """Return a preset with some settings changed: ``preset("mnist", core=dict(ticks=25), seed=1)``.
+
+    Raises :class:`ConfigError` for an unknown preset or setting (naming the nearest) and for values out of range.
+    """
+    if name not in PRESETS:
+        raise ConfigError(f"unknown preset {name!r}{did_you_mean(name, PRESETS)}")
+    return from_dict(Config, sections, base=PRESETS[name]())

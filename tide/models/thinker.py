@@ -1,0 +1,149 @@
+"""A thinking model: backbone, cell, read-out, and the only loop over ticks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from huggingface_hub import PyTorchModelHubMixin
+from torch import Tensor, nn
+
+from tide.config import ModelConfig
+from tide.config_io import from_dict, to_dict
+from tide.core.constraints import project_
+from tide.errors import InputError, did_you_mean
+from tide.heads import certainty, most_certain
+from tide.models.cell import Cell
+from tide.models.observers import Collector, Halter
+from tide.types import Prediction, ThoughtOutput
+
+
+class Thinker(
+    nn.Module,
+    PyTorchModelHubMixin,
+    library_name="tide-dynamics",
+    tags=["image-classification", "excitatory-inhibitory", "wilson-cowan"],
+    coders={ModelConfig: (to_dict, lambda mapping: from_dict(ModelConfig, mapping))},  # type: ignore[dict-item]
+):
+    """An image classifier that thinks in ticks.
+
+    ``config`` determines the model entirely, weights included. The model normalises pixels itself: it takes float
+    images in [0, 1], (B, channels, H, W).
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        from tide.models.build import build_backbone, build_cell
+
+        self.config = config
+        # The generators' state is put back afterwards: building a model has no side effect and depends on none.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            self.backbone = build_backbone(config)
+            self.cell: Cell = build_cell(config)
+        shape = (1, config.input.channels, 1, 1)
+        self.register_buffer("mean", torch.tensor(config.input.mean).reshape(shape), persistent=False)
+        self.register_buffer("std", torch.tensor(config.input.std).reshape(shape), persistent=False)
+        self.compiled_step: Any = None
+
+    def forward(
+        self, images: Tensor, *, record: Iterable[str] = (), ticks: int | None = None, tbptt: int = 0
+    ) -> ThoughtOutput:
+        """Think about ``images`` (B, channels, H, W), float in [0, 1].
+
+        ``record`` names quantities to return per tick in ``out.trace``; ``ticks`` overrides the configured number;
+        ``tbptt`` > 0 cuts the gradient every so many ticks. Raises :class:`InputError` for images of another type,
+        shape or with non-finite pixels, and for unknown names.
+        """
+        record = tuple(record)
+        self._check_names(record)
+        collector = Collector(self.cell, record)
+        self._think(images, collector, ticks, tbptt)
+        observed = collector.stacked()
+        reading = self.cell.readout(observed)
+        observed = {**observed, **reading.observed}
+        return ThoughtOutput(
+            logits=reading.logits,
+            certainty=certainty(reading.logits),
+            ei_ratio=observed["ei_ratio"],
+            dynamics=self.cell.dynamics(collector.last, observed, reading.carry),
+            trace={name: observed[name] for name in record},
+        )
+
+    @torch.no_grad()
+    def predict(self, images: Tensor, *, halt: float | None = None, ticks: int | None = None) -> Prediction:
+        """Classify ``images``, in eval mode, at the most certain tick.
+
+        With ``halt`` an image stops at its first tick of at least that certainty and costs nothing afterwards.
+        """
+        if halt is not None and not halt > 0:
+            raise InputError(f"halt is {halt}, a certainty above 0 is wanted: 0.9 is usual, above 1 nothing stops")
+        was_training = self.training
+        self.eval()
+        try:
+            if halt is None:
+                out = self(images, ticks=ticks)
+                best = most_certain(out.logits, out.certainty)
+                thought = torch.full_like(best[:, 0], out.logits.shape[2], dtype=torch.long)
+                return Prediction(best.argmax(1), out.certainty.amax(1), thought, torch.softmax(best, 1))
+            halter = Halter(self.cell, halt)
+            self._think(images, halter, ticks, 0)
+            return halter.prediction()
+        finally:
+            self.train(was_training)
+
+    def _think(self, images: Tensor, observer: Collector | Halter, ticks: int | None, tbptt: int) -> None:
+        """The only loop over ticks. The observer sees every tick and returns the state that goes on."""
+        ticks = self.config.core.ticks if ticks is None else ticks
+        if ticks < 1:
+            raise InputError(f"ticks is {ticks}, 1 or more are wanted")
+        self._check_images(images)
+        step = self.compiled_step or self.cell.step
+        state = self.cell.begin(self.backbone((images - self.mean) / self.std))
+        for tick in range(ticks):
+            if tbptt and tick and tick % tbptt == 0:
+                state = state.detach()
+            state, features = step(state)
+            state = observer.observe(state, features)
+            if state is None:
+                return
+
+    def compile_step(self, **options: Any) -> None:
+        """Compile one tick with ``torch.compile``; the loop calls it as often as before."""
+        self.compiled_step = torch.compile(self.cell.step, **options)
+
+    def project_(self) -> None:
+        """Apply Dale's principle and every other bound, in place: call once after each optimiser step."""
+        project_(self)
+
+    def components(self) -> dict[str, list[nn.Module]]:
+        """Return the model's parts by the names that users know."""
+        parts = {name: [self.cell.get_submodule(m) for m in modules] for name, modules in self.cell.components.items()}
+        return {"backbone": [self.backbone], **parts}
+
+    def _check_names(self, record: tuple[str, ...]) -> None:
+        known = self.cell.recordable()
+        for name in record:
+            if name not in known:
+                raise InputError(f"cannot record {name!r}{did_you_mean(name, known)}")
+
+    def _check_images(self, images: Tensor) -> None:
+        channels = self.config.input.channels
+        if not images.is_floating_point():
+            raise InputError(f"images are {images.dtype}, float in [0, 1] is wanted: images.float() / 255")
+        if images.dim() != 4 or images.shape[1] != channels:
+            raise InputError(
+                f"images have shape {tuple(images.shape)}, (B, {channels}, H, W) is wanted: this model takes "
+                f"{'grey' if channels == 1 else 'RGB'} images"
+            )
+        if min(images.shape[2:]) < 8:
+            raise InputError(f"images are {images.shape[2]}x{images.shape[3]} pixels, 8x8 or more are wanted: enlarge")
+        if images.shape[0] == 0:
+            raise InputError("the batch holds 0 images, 1 or more are wanted")
+        # Reading the answer back would break a compiled graph; there the check is left to the caller.
+        if not torch.compiler.is_compiling() and not bool(images.isfinite().all()):
+            raise InputError("images hold NaN or infinite pixels, finite ones are wanted: clean the data")

@@ -1,0 +1,204 @@
+"""TIDE's cell: one tick of the excitatory-inhibitory core (equations §2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, Self
+
+import torch
+from torch import Tensor
+
+from tide.config import ModelConfig
+from tide.core.attention import CrossAttention
+from tide.core.lateral import LateralInhibition, LateralWeights
+from tide.core.memory import MemoryState, SurpriseMemory
+from tide.core.neuron_models import NeuronModels, NeuronModelWeights, push
+from tide.core.synchrony import Synchronisation, SynchronyState
+from tide.core.wilson_cowan import DynamicsWeights, WilsonCowan, ei_ratio
+from tide.heads import OutputHead
+from tide.models.cell import Cell, Readout
+from tide.types import Dynamics
+
+
+class TickWeights(NamedTuple):
+    """Weights composed once per forward pass and used by every tick."""
+
+    dynamics: DynamicsWeights
+    lateral: LateralWeights
+    neuron_models: NeuronModelWeights
+    retention: Tensor
+
+
+class TideState(NamedTuple):
+    """What a tick hands to the next.
+
+    ``keys`` and ``values`` stay as they are; ``rates`` (B, D), ``history`` (D, B, M), ``synchrony`` (B, P) and
+    ``latent`` (B, d_z) change.
+    """
+
+    weights: TickWeights
+    keys: Tensor
+    values: Tensor
+    rates: Tensor
+    history: Tensor
+    synchrony: SynchronyState
+    latent: Tensor
+
+    def detach(self) -> Self:
+        """Cut the gradient to earlier ticks; keys, values and weights keep theirs."""
+        return self._replace(
+            rates=self.rates.detach(),
+            history=self.history.detach(),
+            synchrony=SynchronyState(*(part.detach() for part in self.synchrony)),
+            latent=self.latent.detach(),
+        )
+
+    def rows(self, index: Tensor) -> Self:
+        """Keep the samples named by ``index``."""
+        return self._replace(
+            keys=self.keys[index],
+            values=self.values[index],
+            rates=self.rates[index],
+            history=self.history[:, index],
+            synchrony=self.synchrony._replace(products=self.synchrony.products[index]),
+            latent=self.latent[index],
+        )
+
+
+class TideFeatures(NamedTuple):
+    """Everything one tick computed; the loop keeps only what is asked for."""
+
+    n_e: int
+    ratio: Tensor
+    rates: Tensor
+    activation: Tensor
+    preactivation: Tensor
+    drive: Tensor
+    inhibited: Tensor
+    corrected: Tensor
+    synchrony: Tensor
+    latent: Tensor
+    attention: Tensor
+    lateral_iterations: Tensor
+
+
+class TideCell(Cell):
+    """Attention, Wilson-Cowan step, lateral inhibition, neuron-level models and synchronisation, in this order.
+
+    The memory and the output head feed nothing back and run in :meth:`readout`.
+    """
+
+    observables: Mapping[str, Callable[[TideFeatures], Tensor]] = {  # noqa: RUF012
+        "rates_e": lambda f: f.rates[:, : f.n_e],
+        "rates_i": lambda f: f.rates[:, f.n_e :],
+        "preactivation_e": lambda f: f.preactivation[:, : f.n_e],
+        "preactivation_i": lambda f: f.preactivation[:, f.n_e :],
+        "inhibited_e": lambda f: f.inhibited,
+        "corrected_e": lambda f: f.corrected[:, : f.n_e],
+        "corrected_i": lambda f: f.corrected[:, f.n_e :],
+        "ei_ratio": lambda f: f.ratio,
+        "synchrony": lambda f: f.synchrony,
+        "sync_power": lambda f: f.synchrony.square().mean(1),
+        "latent": lambda f: f.latent,
+        "attention": lambda f: f.attention,
+        "lateral_iterations": lambda f: f.lateral_iterations,
+    }
+    needed = ("latent", "ei_ratio", "sync_power", "lateral_iterations")
+    readout_observables = ("memory", "surprise", "gate", "reconstruction")
+    components: Mapping[str, tuple[str, ...]] = {  # noqa: RUF012
+        "attention": ("attention",),
+        "dynamics": ("dynamics_step", "lateral"),
+        "neuron_models": ("neuron_models",),
+        "synchrony": ("synchronisation", "memory"),
+        "head": ("head",),
+    }
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = core = config.core
+        latent = 3 * core.synchrony.width
+        self.attention = CrossAttention(
+            latent,
+            config.backbone.features,
+            core.attention.width,
+            core.attention.heads,
+            residual=core.attention.residual,
+        )
+        self.dynamics_step = WilsonCowan(core)
+        self.lateral = LateralInhibition(core.n_e, core.n_i, core.lateral)
+        self.neuron_models = NeuronModels(core)
+        self.synchronisation = Synchronisation(core, config.seed)
+        self.memory = SurpriseMemory(latent, core.ratio_target, core.memory)
+        self.head = OutputHead(latent + core.memory.width, core.head.hidden, config.input.classes, core.head.dropout)
+
+    def begin(self, tokens: Tensor) -> TideState:
+        """Learned start rates, an empty history, S⁰ from the start rates; keys and values of the image."""
+        weights = TickWeights(
+            self.dynamics_step.compose(),
+            self.lateral.compose(),
+            self.neuron_models.compose(),
+            self.synchronisation.retention(),
+        )
+        keys, values = self.attention.prepare(tokens)
+        rates = self.dynamics_step.start.expand(tokens.shape[0], -1)
+        history = rates.new_zeros(self.config.neurons, tokens.shape[0], self.config.neuron_models.memory_length)
+        synchrony = self.synchronisation.begin(rates)
+        _, latent = self.synchronisation.read(synchrony)
+        return TideState(weights, keys, values, rates, history, synchrony, latent)
+
+    def step(self, state: TideState) -> tuple[TideState, TideFeatures]:
+        """Advance by one tick."""
+        n_e, weights = self.config.n_e, state.weights
+        attended = self.attention(state.latent, state.keys, state.values)
+        euler = self.dynamics_step(state.rates, attended.output, weights.dynamics)
+        # The ratio is that of the dynamics: the lateral inhibition would shift it.
+        ratio = ei_ratio(euler.rates, n_e, self.config.ratio_normalization)
+        inhibited, iterations = self.lateral(euler.rates[:, :n_e], weights.lateral)
+        post = torch.cat((inhibited, euler.rates[:, n_e:]), 1)
+        history = push(state.history, post)
+        corrected = torch.relu(post + self.neuron_models(history, weights.neuron_models))
+        synchrony_state = self.synchronisation(state.synchrony, corrected, weights.retention)
+        synchrony, latent = self.synchronisation.read(synchrony_state)
+        following = state._replace(
+            rates=corrected if self.config.neuron_models.feedback else euler.rates,
+            history=history,
+            synchrony=synchrony_state,
+            latent=latent,
+        )
+        features = TideFeatures(
+            n_e=n_e,
+            ratio=ratio,
+            rates=euler.rates,
+            activation=euler.activation,
+            preactivation=euler.preactivation,
+            drive=euler.drive,
+            inhibited=inhibited,
+            corrected=corrected,
+            synchrony=synchrony,
+            latent=latent,
+            attention=attended.weights,
+            lateral_iterations=iterations,
+        )
+        return following, features
+
+    def readout(self, observed: Mapping[str, Tensor], carry: MemoryState | None = None) -> Readout:
+        """Memory and head over all given ticks at once; ``carry`` is the memory state after earlier ticks."""
+        latent = observed["latent"]
+        start = carry if carry is not None else self.memory.begin(latent.shape[0])
+        read, final = self.memory(latent, observed["ei_ratio"], start)
+        return Readout(self.head(latent, read.memory), read._asdict(), final)
+
+    def dynamics(self, last: TideFeatures, observed: Mapping[str, Tensor], carry: MemoryState) -> Dynamics:
+        """Collect what losses and monitors read."""
+        return Dynamics(
+            rates=last.rates,
+            activation=last.activation,
+            drive=last.drive,
+            sync_power=observed["sync_power"],
+            lateral_iterations=observed["lateral_iterations"],
+            surprise=observed["surprise"],
+            gate=observed["gate"],
+            reconstruction=observed["reconstruction"],
+            memory=carry.memory,
+            velocity=carry.velocity,
+        )

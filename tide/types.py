@@ -1,0 +1,64 @@
+"""What a model returns, and the letters used for shapes everywhere.
+
+B batch, C classes, T internal ticks, D neurons, n_E and n_I neurons per population, N token positions, P pairs,
+M history length, d_z latent width, d_m memory width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class Dynamics(NamedTuple):
+    """What the auxiliary losses, the memory and the stability monitor need of the excitatory-inhibitory dynamics.
+
+    ``rates``, ``activation`` (φ(h)) and ``drive`` (U o + b) are those of the last tick, before the lateral
+    inhibition, (B, D) each, excitatory neurons first. ``sync_power`` is the mean of s² over pairs, (B, T), like
+    ``surprise``, ``gate``, ``reconstruction`` and ``lateral_iterations``. ``memory`` and ``velocity`` are the final
+    memory state, (B, d_m).
+    """
+
+    rates: Tensor
+    activation: Tensor
+    drive: Tensor
+    sync_power: Tensor
+    lateral_iterations: Tensor
+    surprise: Tensor
+    gate: Tensor
+    reconstruction: Tensor
+    memory: Tensor
+    velocity: Tensor
+
+
+@dataclass(frozen=True)
+class ThoughtOutput:
+    """What ``model(images)`` returns, whatever was asked to be recorded.
+
+    ``logits`` (B, C, T) and ``certainty`` (B, T) at every tick; ``ei_ratio`` (B, T), the excitatory-inhibitory
+    activity ratio; ``dynamics``, what losses and monitors read; ``trace``, the recorded quantities by name, each
+    (B, T, ...).
+    """
+
+    logits: Tensor
+    certainty: Tensor
+    ei_ratio: Tensor
+    dynamics: Dynamics
+    trace: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What ``model.predict(images)`` returns.
+
+    ``label`` (B,), the class at the most certain tick that was run; ``certainty`` (B,) there; ``ticks`` (B,), how
+    many ticks each image was given; ``probabilities`` (B, C).
+    """
+
+    label: Tensor
+    certainty: Tensor
+    ticks: Tensor
+    probabilities: Tensor
