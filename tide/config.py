@@ -56,6 +56,8 @@ class InputConfig:
     """Mean of each channel over the training images, pixels in [0, 1]."""
     std: tuple[float, ...] = (0.3081,)
     """Standard deviation of each channel over the training images, pixels in [0, 1]."""
+    labels: tuple[str, ...] = ()
+    """Names of the classes; empty: they are called by number."""
 
     def __post_init__(self) -> None:
         check(self.channels in (1, 3), f"input.channels is {self.channels}, 1 (grey) or 3 (RGB) is wanted")
@@ -67,6 +69,14 @@ class InputConfig:
                 f"input.{name} has {len(values)} values, {self.channels} (one per channel) are wanted",
             )
         check(all(s > 0 for s in self.std), f"input.std is {self.std}, positive numbers are wanted")
+        check(
+            len(self.labels) in (0, self.classes),
+            f"input.labels has {len(self.labels)} names, {self.classes} (one per class) or none are wanted",
+        )
+
+    def label(self, index: int) -> str:
+        """Return the name of a class."""
+        return self.labels[index] if self.labels else str(index)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -56,6 +56,15 @@ class DynamicsWeights(NamedTuple):
     alpha: Tensor
 
 
+class RecurrentBlocks(NamedTuple):
+    """The four non-negative matrices W_EE, W_EI, W_IE, W_II; first letter = target population."""
+
+    ee: Tensor
+    ei: Tensor
+    ie: Tensor
+    ii: Tensor
+
+
 class WilsonCowanStep(NamedTuple):
     """One Euler step, each (B, D): new rates, φ(h), h after the norm, and the drive U o + b."""
 
@@ -99,10 +108,15 @@ class WilsonCowan(Bounded):
         gain = (0.0, 1.0) if self.config.norm == "rms_cap" else NON_NEGATIVE
         return {name: NON_NEGATIVE for name in names} | {"gain": gain}
 
+    def blocks(self) -> RecurrentBlocks:
+        """Return the four recurrent matrices; W_EI is zero without inhibition."""
+        w_ei = self.w_ei if self.w_ei is not None else self.w_ee.new_zeros(self.config.n_e, self.config.n_i)
+        return RecurrentBlocks(self.w_ee, w_ei, self.w_ie, self.w_ii)
+
     def effective_matrix(self) -> Tensor:
         """Return the signed W_eff (D, D); row = target neuron, column = source."""
-        w_ei = self.w_ei if self.w_ei is not None else self.w_ee.new_zeros(self.config.n_e, self.config.n_i)
-        return torch.cat((torch.cat((self.w_ee, -w_ei), 1), torch.cat((self.w_ie, -self.w_ii), 1)), 0)
+        w = self.blocks()
+        return torch.cat((torch.cat((w.ee, -w.ei), 1), torch.cat((w.ie, -w.ii), 1)), 0)
 
     def compose(self) -> DynamicsWeights:
         """Compose what every tick uses."""

@@ -7,11 +7,12 @@ into the next tick runs in :meth:`Cell.readout`, over as many ticks as it is giv
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 from torch import Tensor, nn
 
+from tide.core.wilson_cowan import RecurrentBlocks
 from tide.types import Dynamics
 
 
@@ -63,6 +64,14 @@ class Cell(nn.Module):
     @abstractmethod
     def dynamics(self, last: Any, observed: Mapping[str, Tensor], carry: Any) -> Dynamics:
         """Return what losses and monitors read, from the last tick's features and the stacked quantities."""
+
+    @abstractmethod
+    def blocks(self) -> RecurrentBlocks:
+        """Return the four non-negative recurrent matrices."""
+
+    @abstractmethod
+    def consolidate_(self, batches: Sequence[Dynamics]) -> None:
+        """Move what persists over optimiser steps; training calls it once per accepted step."""
 
     @classmethod
     def recordable(cls) -> tuple[str, ...]:

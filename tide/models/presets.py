@@ -21,16 +21,28 @@ from tide.config_io import from_dict
 from tide.errors import ConfigError, did_you_mean
 
 
+INPUTS: Mapping[str, InputConfig] = {
+    "digits": InputConfig(size=16, mean=(0.3053,), std=(0.3349,)),
+    "mnist": InputConfig(),
+    "fashion-mnist": InputConfig(mean=(0.2860,), std=(0.3530,)),
+    "cifar10": InputConfig(channels=3, size=32, mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616)),
+    "cifar100": InputConfig(
+        channels=3, size=32, classes=100, mean=(0.5071, 0.4865, 0.4409), std=(0.2673, 0.2564, 0.2762)
+    ),
+}
+"""Shape and pixel statistics of each named data set (of its training images)."""
+
+
 def mnist() -> Config:
     """MNIST: 256 neurons, 50,000 steps of 64 images."""
-    return Config()
+    return Config(input=INPUTS["mnist"])
 
 
 def fashion_mnist() -> Config:
     """Fashion-MNIST: MNIST's settings, with random crop and flip."""
     return replace(
         mnist(),
-        input=InputConfig(mean=(0.2860,), std=(0.3530,)),
+        input=INPUTS["fashion-mnist"],
         data=DataConfig(name="fashion-mnist", crop_padding=2, flip=True),
     )
 
@@ -41,7 +53,7 @@ def cifar10() -> Config:
     steps = 600_000
     return replace(
         base,
-        input=InputConfig(channels=3, size=32, mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616)),
+        input=INPUTS["cifar10"],
         core=replace(base.core, neurons=512, head=replace(base.core.head, dropout=0.0)),
         data=DataConfig(name="cifar10", crop_padding=4, flip=True),
         train=replace(
@@ -61,7 +73,7 @@ def cifar100() -> Config:
     steps = 300_000
     return replace(
         base,
-        input=replace(base.input, classes=100, mean=(0.5071, 0.4865, 0.4409), std=(0.2673, 0.2564, 0.2762)),
+        input=INPUTS["cifar100"],
         core=replace(base.core, neurons=718),
         data=replace(base.data, name="cifar100"),
         train=replace(base.train, steps=steps, reference=replace(base.train.reference, steps=steps)),
@@ -74,7 +86,7 @@ def digits() -> Config:
     steps = 300
     return replace(
         base,
-        input=InputConfig(size=16, mean=(0.3053,), std=(0.3349,)),
+        input=INPUTS["digits"],
         backbone=BackboneConfig(width=16, branch_width=8, features=64),
         core=CoreConfig(
             neurons=128,

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 import torch
-from huggingface_hub import PyTorchModelHubMixin
+from huggingface_hub import PyTorchModelHubMixin, snapshot_download
 from torch import Tensor, nn
 
 from tide.config import ModelConfig
-from tide.config_io import from_dict, to_dict
 from tide.core.constraints import project_
 from tide.errors import InputError, did_you_mean
 from tide.heads import certainty, most_certain
+from tide.models.build import build_backbone, build_cell
 from tide.models.cell import Cell
+from tide.models.files import load_weights, read_model, write_model
 from tide.models.observers import Collector, Halter
 from tide.types import Prediction, ThoughtOutput
 
@@ -24,7 +26,6 @@ class Thinker(
     PyTorchModelHubMixin,
     library_name="tide-dynamics",
     tags=["image-classification", "excitatory-inhibitory", "wilson-cowan"],
-    coders={ModelConfig: (to_dict, lambda mapping: from_dict(ModelConfig, mapping))},  # type: ignore[dict-item]
 ):
     """An image classifier that thinks in ticks.
 
@@ -37,8 +38,6 @@ class Thinker(
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        from tide.models.build import build_backbone, build_cell
-
         self.config = config
         # The generators' state is put back afterwards: building a model has no side effect and depends on none.
         with torch.random.fork_rng(devices=[]):
@@ -124,6 +123,21 @@ class Thinker(
         """Return the model's parts by the names that users know."""
         parts = {name: [self.cell.get_submodule(m) for m in modules] for name, modules in self.cell.components.items()}
         return {"backbone": [self.backbone], **parts}
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        write_model(save_directory, self.config, self.state_dict())
+
+    @classmethod
+    def _from_pretrained(cls, *, model_id: str, map_location: str = "cpu", **options: Any) -> Self:
+        """Read a local folder, or a repository of the hub; the model comes in eval mode."""
+        directory = Path(model_id)
+        if not directory.is_dir():
+            hub = {key: options[key] for key in ("revision", "cache_dir", "force_download", "local_files_only", "token")}
+            directory = Path(snapshot_download(model_id, **hub))
+        config, state = read_model(directory)
+        model = cls(config)
+        load_weights(model, state, directory)
+        return model.to(map_location).eval()
 
     def _check_names(self, record: tuple[str, ...]) -> None:
         known = self.cell.recordable()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Self
 
 import torch
@@ -14,7 +14,7 @@ from tide.core.lateral import LateralInhibition, LateralWeights
 from tide.core.memory import MemoryState, SurpriseMemory
 from tide.core.neuron_models import NeuronModels, NeuronModelWeights, push
 from tide.core.synchrony import Synchronisation, SynchronyState
-from tide.core.wilson_cowan import DynamicsWeights, WilsonCowan, ei_ratio
+from tide.core.wilson_cowan import DynamicsWeights, RecurrentBlocks, WilsonCowan, ei_ratio
 from tide.heads import OutputHead
 from tide.models.cell import Cell, Readout
 from tide.types import Dynamics
@@ -107,7 +107,7 @@ class TideCell(Cell):
     readout_observables = ("memory", "surprise", "gate", "reconstruction")
     components: Mapping[str, tuple[str, ...]] = {  # noqa: RUF012
         "attention": ("attention",),
-        "dynamics": ("dynamics_step", "lateral"),
+        "dynamics": ("wilson_cowan", "lateral"),
         "neuron_models": ("neuron_models",),
         "synchrony": ("synchronisation", "memory"),
         "head": ("head",),
@@ -124,7 +124,7 @@ class TideCell(Cell):
             core.attention.heads,
             residual=core.attention.residual,
         )
-        self.dynamics_step = WilsonCowan(core)
+        self.wilson_cowan = WilsonCowan(core)
         self.lateral = LateralInhibition(core.n_e, core.n_i, core.lateral)
         self.neuron_models = NeuronModels(core)
         self.synchronisation = Synchronisation(core, config.seed)
@@ -134,13 +134,13 @@ class TideCell(Cell):
     def begin(self, tokens: Tensor) -> TideState:
         """Learned start rates, an empty history, S⁰ from the start rates; keys and values of the image."""
         weights = TickWeights(
-            self.dynamics_step.compose(),
+            self.wilson_cowan.compose(),
             self.lateral.compose(),
             self.neuron_models.compose(),
             self.synchronisation.retention(),
         )
         keys, values = self.attention.prepare(tokens)
-        rates = self.dynamics_step.start.expand(tokens.shape[0], -1)
+        rates = self.wilson_cowan.start.expand(tokens.shape[0], -1)
         history = rates.new_zeros(self.config.neurons, tokens.shape[0], self.config.neuron_models.memory_length)
         synchrony = self.synchronisation.begin(rates)
         _, latent = self.synchronisation.read(synchrony)
@@ -150,7 +150,7 @@ class TideCell(Cell):
         """Advance by one tick."""
         n_e, weights = self.config.n_e, state.weights
         attended = self.attention(state.latent, state.keys, state.values)
-        euler = self.dynamics_step(state.rates, attended.output, weights.dynamics)
+        euler = self.wilson_cowan(state.rates, attended.output, weights.dynamics)
         # The ratio is that of the dynamics: the lateral inhibition would shift it.
         ratio = ei_ratio(euler.rates, n_e, self.config.ratio_normalization)
         inhibited, iterations = self.lateral(euler.rates[:, :n_e], weights.lateral)
@@ -202,3 +202,13 @@ class TideCell(Cell):
             memory=carry.memory,
             velocity=carry.velocity,
         )
+
+    def blocks(self) -> RecurrentBlocks:
+        """Return W_EE, W_EI, W_IE, W_II."""
+        return self.wilson_cowan.blocks()
+
+    def consolidate_(self, batches: Sequence[Dynamics]) -> None:
+        """Move the memory's persistent buffers towards the mean final state of the micro-batches."""
+        memory = torch.stack([d.memory.mean(0) for d in batches]).mean(0)
+        velocity = torch.stack([d.velocity.mean(0) for d in batches]).mean(0)
+        self.memory.consolidate_(memory, velocity)

@@ -1,0 +1,88 @@
+"""Energies of single neurons: the recurrent core as a game (equations §4, "Energies"; paper, eq. 4 and Appendix C.3).
+
+Asymmetric weights admit no common energy, so every neuron i holds one that its own rate descends (Betteti et al.,
+arXiv:2512.05252); a state in which no neuron can lower its energy alone is a Nash equilibrium. All of this is for the
+core without norm and without lateral inhibition.
+
+The own slope −∂E_i/∂x_i = h_i − φ⁻¹(x_i) is not the velocity φ(h_i) − x_i: for a strictly increasing φ both have the
+same sign and zeros, for ReLU they are equal where h_i > 0.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from tide.config import Activation
+
+_SERIES_TERMS = 50  # at 1/2, the largest argument, the 50th term is 4e-19
+
+
+def energies(rates: Tensor, w_eff: Tensor, drive: Tensor, activation: Activation) -> Tensor:
+    """Return E_i(x) = −x_i Σ_j (1 − δ_ij/2) W_ij x_j − u_i x_i + ∫₀^{x_i} φ⁻¹ of every neuron, (..., D).
+
+    ``rates`` x and ``drive`` u are (..., D), ``w_eff`` is the signed matrix W (D, D), row = target. Rates are
+    non-negative. By construction −∂E_i/∂x_i = h_i − φ⁻¹(x_i) with h = W x + u: the energy of neuron i falls along
+    its own rate exactly where h_i exceeds the pre-activation that would hold the rate.
+    """
+    recurrent = rates @ w_eff.mT - 0.5 * w_eff.diagonal() * rates
+    return inverse_activation_integral(rates, activation) - rates * (recurrent + drive)
+
+
+def inverse_activation(rates: Tensor, activation: Activation) -> Tensor:
+    """Return φ⁻¹(x) of non-negative rates in any shape: x for ReLU (on x ≥ 0), ln(eˣ − 1) for softplus."""
+    if activation == "relu":
+        return rates
+    # ln(eˣ − 1) = x + ln(1 − e⁻ˣ); below ln 2 expm1 keeps the digits that 1 − e⁻ˣ would lose.
+    return rates + torch.where(
+        rates < math.log(2), torch.log(-torch.expm1(-rates)), torch.log1p(-torch.exp(-rates.clamp(min=math.log(2))))
+    )
+
+
+def inverse_activation_integral(rates: Tensor, activation: Activation) -> Tensor:
+    """Return ∫₀ˣ φ⁻¹ of non-negative rates in any shape.
+
+    ReLU: x²/2. Softplus: x²/2 + Li₂(e⁻ˣ) − π²/6, whose slope at x = 0 is −∞: a softplus neuron is never silent.
+    """
+    half_square = 0.5 * rates.square()
+    if activation == "relu":
+        return half_square
+    near_zero = _dilogarithm_deficit(-torch.expm1(-rates), -rates)
+    return half_square + torch.where(rates < math.log(2), near_zero, _series(torch.exp(-rates)) - math.pi**2 / 6)
+
+
+def dilogarithm(z: Tensor) -> Tensor:
+    """Return Li₂(z) = Σ_k zᵏ/k² for arguments in (0, 1], in any shape; differentiable (slope +∞ at 1).
+
+    Up to 1/2 the series itself; above, Euler's reflection Li₂(z) + Li₂(1 − z) = π²/6 − ln z ln(1 − z).
+    """
+    return torch.where(z <= 0.5, _series(z), math.pi**2 / 6 + _dilogarithm_deficit(1 - z, torch.log(z)))
+
+
+def nash_residual(rates: Tensor, w_eff: Tensor, drive: Tensor) -> Tensor:
+    """Return x − [x − ∂E]₊ for ReLU, (..., D): zero exactly at the Nash equilibria on x ≥ 0.
+
+    It states the Karush-Kuhn-Tucker conditions in one line: where x_i > 0 the slope ∂E_i/∂x_i vanishes, where
+    x_i = 0 it is not negative. The zeros are the fixed points x = [W x + u]₊. Shapes as in :func:`energies`.
+    """
+    slope = rates - (rates @ w_eff.mT + drive)
+    return rates - torch.relu(rates - slope)
+
+
+def _dilogarithm_deficit(complement: Tensor, log_z: Tensor) -> Tensor:
+    """Return Li₂(z) − π²/6 by reflection, from 1 − z (accurate where z is near one) and ln z."""
+    positive = complement > 0
+    ratio = torch.where(positive, log_z / torch.where(positive, complement, 1.0), -1.0)
+    # −ln z ln(1 − z), written with entr(x) = −x ln x, which is 0 with the right infinite slope at x = 0.
+    product: Tensor = ratio * torch.special.entr(complement)
+    return product - _series(complement)
+
+
+def _series(z: Tensor) -> Tensor:
+    """Return Σ_k zᵏ/k² by Horner's rule; accurate to float64 on [0, 1/2]."""
+    total = torch.zeros_like(z)
+    for k in range(_SERIES_TERMS, 0, -1):
+        total = z * (total + 1 / k**2)
+    return total

@@ -1,0 +1,84 @@
+"""``tide eval``: accuracy on a whole test split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from tide.cli.device import DeviceName, pick_device, set_threads
+from tide.cli.parse import parse
+from tide.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalArguments:
+    """Options of an evaluation."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """Run folder, or folder that save_pretrained wrote."""
+    data: str | None = None
+    """Data set (default: the run's)."""
+    data_dir: Path | None = None
+    """Folder of the data sets (default: the run's, else $TIDE_DATA, else a cache folder of the user's)."""
+    checkpoint: Literal["best", "last"] = "best"
+    """Which checkpoint of a run to read."""
+    ticks: int | None = None
+    """Ticks to think (default: as trained)."""
+    batch: int = 500
+    """Images per batch."""
+    out: Path | None = None
+    """Write the numbers as JSON to this file."""
+    device: DeviceName = "auto"
+    """Device to compute on."""
+    threads: int | None = None
+    """Threads of one operation on the CPU."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command."""
+    given = parse(
+        EvalArguments, arguments, prog="tide eval", description="Accuracy of a run on a whole test split, at every tick."
+    )
+    if given.batch < 1:
+        raise InputError(f"--batch is {given.batch}, 1 or more are wanted")
+    set_threads(given.threads)
+    import json
+    from dataclasses import asdict
+
+    from rich.console import Console
+
+    from tide.cli.models import load_with_data
+    from tide.evaluate.accuracy import evaluate
+
+    device = pick_device(given.device)
+    model, splits = load_with_data(given.run, given.checkpoint, given.data, given.data_dir)
+    console = Console(stderr=True)
+    with console.status("evaluating") as status:
+        result = evaluate(
+            model.to(device),
+            splits.test,
+            batch=given.batch,
+            ticks=given.ticks,
+            progress=lambda done, total: status.update(f"evaluating: {done} of {total} images"),
+        )
+    print(f"{splits.name}, {result.images} test images, {given.run}")
+    print(f"  most certain tick   {100 * result.accuracy:6.2f} %")
+    print(f"  last tick           {100 * result.accuracy_last_tick:6.2f} %")
+    print(f"  mean certainty      {result.certainty:8.4f}")
+    print(f"  E-I ratio           {result.ei_ratio:8.4f}")
+    print(f"  certainty never falls / loss never rises over ticks: {100 * result.certainty_never_falls:.1f} % / "
+          f"{100 * result.loss_never_rises:.1f} % of images")
+    print("  accuracy at each tick, in %:")
+    for first in range(0, len(result.accuracy_per_tick), 10):
+        row = result.accuracy_per_tick[first : first + 10]
+        print(f"    {first + 1:>3}-{first + len(row):<3} " + " ".join(f"{100 * value:6.2f}" for value in row))
+    if given.out is not None:
+        try:
+            given.out.write_text(json.dumps(asdict(result), indent=2) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"cannot write {given.out}: {error.strerror}; give another --out") from error
+    return 0

@@ -1,0 +1,101 @@
+"""``tide train``: train a preset on a data set, or continue a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from tide.cli.device import DeviceName, set_threads
+from tide.cli.parse import parse
+from tide.config import Config
+from tide.config_io import read_yaml, to_yaml
+from tide.errors import ConfigError, did_you_mean
+from tide.models.presets import PRESETS, preset
+
+DESCRIPTION = "Train a preset on a data set: tide train PRESET [OPTIONS], PRESET one of " + ", ".join(PRESETS) + "."
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainArguments:
+    """Options of one training run; everything below them is a setting of the model, the loss or the procedure."""
+
+    settings: Annotated[Config, tyro.conf.arg(name="")]
+    data: str | None = None
+    """Data set in place of the preset's: digits, mnist, fashion-mnist, cifar10, cifar100 or folder:DIR."""
+    data_dir: Path | None = None
+    """Folder of the data sets (default: $TIDE_DATA, else a cache folder of the user's)."""
+    out: Path | None = None
+    """New run folder (default: runs/<preset>, numbered where it exists)."""
+    resume: Path | None = None
+    """Continue this run, bit for bit."""
+    file: Annotated[Path | None, tyro.conf.arg(name="config")] = None
+    """YAML file of settings; they come on top of the preset, options on top of them."""
+    print_config: bool = False
+    """Print the resolved settings as YAML and stop."""
+    dry_run: bool = False
+    """Show shapes, parameters, one step, memory and time, then stop."""
+    device: DeviceName = "auto"
+    """Device to train on."""
+    threads: int | None = None
+    """Threads of one operation on the CPU."""
+    compile: bool = False
+    """Compile one tick with torch.compile."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command."""
+    name, base, rest = _base(arguments)
+    given = parse(
+        TrainArguments,
+        rest,
+        prog=f"tide train {name or 'PRESET'}",
+        description=DESCRIPTION,
+        default=TrainArguments(settings=base),
+    )
+    # Only now torch and the data: --help and most mistakes need neither.
+    from tide.cli import training
+
+    set_threads(given.threads)
+    if given.resume is not None:
+        return training.resume(given)
+    if given.print_config:
+        print(to_yaml(training.settings(given)), end="")
+        return 0
+    return training.dry_run(given) if given.dry_run else training.start(given, name or "run")
+
+
+def _base(arguments: Sequence[str]) -> tuple[str | None, Config, list[str]]:
+    """Return the preset's name, the settings that options change, and the remaining arguments.
+
+    Settings come from the preset, from ``--config`` on top of it, or from the run to be resumed.
+    """
+    rest = list(arguments)
+    name = rest.pop(0) if rest and not rest[0].startswith("-") else None
+    file, resumed = _value(rest, "--config"), _value(rest, "--resume")
+    if name is not None:
+        base = preset(name)
+    elif resumed is not None:
+        from tide.train.run import RunFolder
+
+        base = RunFolder.open(Path(resumed)).config
+    else:
+        base = Config()
+        if file is None and not {"-h", "--help"} & set(rest):
+            raise ConfigError(f"no preset given{did_you_mean('', PRESETS)}; or give --config FILE or --resume RUN")
+    if file is not None:
+        base = read_yaml(Config, file, base=base)
+    return name, base, rest
+
+
+def _value(arguments: Sequence[str], option: str) -> str | None:
+    """Return the value of an option that must be known before the others can be parsed."""
+    for position, argument in enumerate(arguments):
+        if argument == option and position + 1 < len(arguments):
+            return arguments[position + 1]
+        if argument.startswith(option + "="):
+            return argument.split("=", 1)[1]
+    return None

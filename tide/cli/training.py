@@ -1,0 +1,121 @@
+"""What ``tide train`` does once its arguments are understood: start, resume, or only try one step."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from tide.cli.device import pick_device
+from tide.config import Config
+from tide.config_io import differences
+from tide.data import Splits, load
+from tide.errors import CheckpointError, InputError
+from tide.train.loop import TrainingRun
+from tide.train.prepare import fit_to_data, resolved, with_data
+from tide.train.report import format_seconds, make_reporter
+from tide.train.run import RunFolder
+
+if TYPE_CHECKING:
+    from tide.cli.train import TrainArguments
+
+
+def settings(given: TrainArguments) -> Config:
+    """Return the settings asked for, schedule resolved, not yet fitted to the data."""
+    config = given.settings if given.data is None else with_data(given.settings, given.data)
+    return resolved(config)
+
+
+def read_data(config: Config, directory: Path | None) -> Splits:
+    """Read the data set that the settings name."""
+    return load(config.data.name, directory, size=config.input.size, channels=config.input.channels)
+
+
+def start(given: TrainArguments, name: str) -> int:
+    """Start a new run."""
+    device = pick_device(given.device)
+    config = settings(given)
+    splits = read_data(config, given.data_dir)
+    config = fit_to_data(config, splits)
+    data_dir = str(given.data_dir.resolve()) if given.data_dir is not None else None
+    folder = given.out or _free_folder(name)
+    run = RunFolder.create(folder, config, device=str(device), data_dir=data_dir, compile=given.compile)
+    return _fit(config, splits, run, device, compile_step=given.compile, resuming=False)
+
+
+def resume(given: TrainArguments) -> int:
+    """Continue a run; refuses other settings than those it was started with."""
+    assert given.resume is not None
+    run = RunFolder.open(given.resume)
+    stored, environment = run.config, run.environment
+    directory = given.data_dir or (Path(environment["data_dir"]) if environment.get("data_dir") else None)
+    config = settings(given)
+    splits = read_data(config, directory)
+    changed = differences(fit_to_data(config, splits), stored)
+    if changed:
+        raise CheckpointError(
+            f"cannot resume {run.path} with other settings ({'; '.join(changed[:3])}{'; …' * (len(changed) > 3)}): "
+            "leave them out to continue the run, or start a new one with --out"
+        )
+    return _fit(stored, splits, run, pick_device(given.device), compile_step=given.compile, resuming=True)
+
+
+def _free_folder(name: str) -> Path:
+    """Return runs/NAME, or runs/NAME-2, -3, ... where it exists."""
+    candidates = (Path("runs") / (name if number == 1 else f"{name}-{number}") for number in count(1))
+    return next(folder for folder in candidates if not folder.exists())
+
+
+def _fit(
+    config: Config, splits: Splits, run: RunFolder, device: torch.device, *, compile_step: bool, resuming: bool
+) -> int:
+    """Train, show how it ended, and return the exit code: 0, or 128 + signal for a run stopped early."""
+    with make_reporter(config.train.steps) as reporter:
+        training = TrainingRun(config, splits, run, reporter, device=device, compile_step=compile_step)
+        if resuming:
+            training.resume()
+        train, position = config.train, training.position
+        reporter.message(
+            f"{run.path}: {config.data.name}, {sum(p.numel() for p in training.model.parameters()):,} parameters, "
+            f"{config.core.n_e} E + {config.core.n_i} I neurons, {config.core.ticks} ticks, device {device}"
+        )
+        reporter.message(
+            f"steps {position.step} to {train.steps} of {train.batch * train.accumulation} images; warm-up "
+            f"{train.warmup}, curriculum {train.curriculum_start} + {train.curriculum_length} steps"
+        )
+        try:
+            stopped = training.fit()
+        except torch.OutOfMemoryError as error:
+            raise InputError(
+                f"device {device} is out of memory at batch {train.batch}; lower --train.batch and raise "
+                f"--train.accumulation; the last checkpoint is in {run.path}"
+            ) from error
+    return _farewell(training, run, stopped)
+
+
+def _farewell(training: TrainingRun, run: RunFolder, stopped: signal.Signals | None) -> int:
+    position = training.position
+    if stopped is not None:
+        print(f"stopped by {stopped.name} after step {position.step}; everything is saved", file=sys.stderr)
+        print(f"continue with: tide train --resume {run.path}", file=sys.stderr)
+        return 128 + int(stopped)
+    print(
+        f"{run.path}: best test accuracy {100 * position.best_accuracy:.2f} % (step {position.best_step}), "
+        f"last {100 * position.last_accuracy:.2f} %, {format_seconds(position.seconds)} of training steps"
+    )
+    return 0
+
+
+def dry_run(given: TrainArguments) -> int:
+    """Try one step and say what a whole run would take; nothing is written."""
+    from tide.cli.dry_run import show
+
+    config = settings(given)
+    splits = read_data(config, given.data_dir)
+    config = fit_to_data(config, splits)
+    show(config, splits, pick_device(given.device), compile_step=given.compile)
+    return 0

@@ -1,0 +1,100 @@
+"""Photo folders: ``DIR/train/CLASS/*`` and ``DIR/val/CLASS/*``."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import torch
+
+from tide.data.photo import check_format, decode
+from tide.data.progress import progress_bar
+from tide.data.sets import ImageSet, Splits
+from tide.errors import DataError
+
+_EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+_BAR_FROM = 500  # photos; fewer are decoded before a bar could be read
+
+
+def load_folder(directory: Path, size: int | None, channels: int | None) -> Splits:
+    """Decode all photos below ``directory`` into memory.
+
+    The classes are the names of the folders in ``train``, sorted; ``val`` must have the same and becomes the test
+    part. Photos are the files ending in jpg, jpeg, png, webp or bmp, in either case; other files and everything
+    hidden are left out. See :func:`tide.data.photo.decode` for how a photo becomes a square.
+
+    Args:
+        directory: the folder that holds ``train`` and ``val``.
+        size: height and width of the images in pixels, at least 1.
+        channels: 1 for gray or 3 for colour.
+
+    Returns:
+        Both parts, photos sorted by class and then by file name, named ``folder:`` and the directory.
+
+    Raises:
+        DataError: a folder is missing or empty, the classes of the parts differ, a photo cannot be read, or ``size``
+            or ``channels`` is missing or out of range.
+    """
+    size, channels = check_format(size, channels)
+    parts = {part: _scan(directory, part) for part in ("train", "val")}
+    _compare(directory, *parts.values())
+    train, val = (_decode_all(classes, size, channels, f"decoding {part}") for part, classes in parts.items())
+    return Splits(f"folder:{directory}", train, val)
+
+
+def _scan(directory: Path, part: str) -> dict[str, list[Path]]:
+    """Return the photos of each class of one part, classes and photos sorted by name."""
+    folder = directory / part
+    if not folder.is_dir():
+        raise DataError(
+            f"{directory}: no folder {part!r} met, train/CLASS/ and val/CLASS/ wanted: put the photos there by class"
+        )
+    classes = {}
+    for place in sorted(folder.iterdir()):
+        if place.name.startswith(".") or not place.is_dir():
+            continue
+        photos = [file for file in sorted(place.iterdir()) if _is_photo(file)]
+        if not photos:
+            raise DataError(
+                f"{place}: no photos met, a {', '.join(_EXTENSIONS)} file wanted: add photos or remove the folder"
+            )
+        classes[place.name] = photos
+    if not classes:
+        raise DataError(
+            f"{folder}: no class folders met, at least one wanted: put a folder of photos for each class there"
+        )
+    return classes
+
+
+def _is_photo(file: Path) -> bool:
+    return file.suffix.lower() in _EXTENSIONS and not file.name.startswith(".") and file.is_file()
+
+
+def _compare(directory: Path, train: dict[str, list[Path]], val: dict[str, list[Path]]) -> None:
+    """Raise DataError unless both parts have the same classes."""
+    for here, there, lacking in (
+        ("train", "val", train.keys() - val.keys()),
+        ("val", "train", val.keys() - train.keys()),
+    ):
+        if lacking:
+            raise DataError(
+                f"{directory}: class {min(lacking)!r} met in {here} but not in {there}, the same in both wanted: "
+                f"add it to {there} or remove it from {here}"
+            )
+
+
+def _decode_all(classes: dict[str, list[Path]], size: int, channels: int, title: str) -> ImageSet:
+    photos = [photo for files in classes.values() for photo in files]
+    images = torch.empty(len(photos), channels, size, size, dtype=torch.uint8)
+
+    def place(index: int) -> None:
+        images[index] = decode(photos[index], size, channels)
+
+    # Threads suffice: Pillow lets go of Python's lock while it decodes and scales.
+    with ThreadPoolExecutor() as pool, progress_bar("pieces", shown=len(photos) > _BAR_FROM) as bar:
+        task = bar.add_task(title, total=len(photos))
+        for _ in pool.map(place, range(len(photos))):
+            bar.advance(task)
+    counts = torch.tensor([len(files) for files in classes.values()])
+    labels = torch.arange(len(classes)).repeat_interleave(counts)
+    return ImageSet(images, labels, tuple(classes))

@@ -1,0 +1,91 @@
+"""Loading a data set by its name or from a folder of photos."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+
+from tide.data.checksum import verify
+from tide.data.cifar import read_batch, read_classes
+from tide.data.digits import load_digits
+from tide.data.folder import load_folder
+from tide.data.idx import read_idx
+from tide.data.places import default_directory, locate, present_files
+from tide.data.registry import DataSet, find
+from tide.data.sets import ImageSet, Splits
+from tide.errors import DataError
+
+_FOLDER = "folder:"
+# The entries of the batches that hold the labels, and of the meta file that hold the class names.
+_CIFAR_KEYS = {"cifar10": ("labels", "label_names"), "cifar100": ("fine_labels", "fine_label_names")}
+
+
+def load(
+    name: str,
+    directory: str | os.PathLike[str] | None = None,
+    *,
+    size: int | None = None,
+    channels: int | None = None,
+) -> Splits:
+    """Load a data set into memory.
+
+    Args:
+        name: one of :func:`tide.data.names`, or ``folder:DIR`` for photos in ``DIR/train/CLASS`` and
+            ``DIR/val/CLASS``, where DIR is relative to the working directory.
+        directory: the folder that holds the named data sets, :func:`tide.data.default_directory` if not given;
+            ignored for photo folders.
+        size: height and width in pixels to which photos are brought; needed for photo folders, ignored for named sets.
+        channels: 1 to load photos in gray, 3 in colour; needed for photo folders, ignored for named sets.
+
+    Returns:
+        The training and test images. Files of named sets have been checked against their published md5.
+
+    Raises:
+        DataError: the name is unknown, or files are missing, damaged or inconsistent.
+    """
+    if name.startswith(_FOLDER):
+        return load_folder(Path(name.removeprefix(_FOLDER)).expanduser(), size, channels)
+    data_set = find(name)
+    if data_set.format == "sklearn":
+        return load_digits(data_set.classes)
+    root = Path(directory) if directory is not None else default_directory()
+    files = _verified_files(data_set, root)
+    return _load_idx(data_set, files) if data_set.format == "idx" else _load_cifar(data_set, files)
+
+
+def _verified_files(data_set: DataSet, root: Path) -> list[Path]:
+    folder = locate(data_set, root)
+    if folder is None:
+        wanted = ", ".join(file.variants[0][0] for file in data_set.files)
+        raise DataError(
+            f"{data_set.name}: no files met in {root}, {wanted} wanted: "
+            f"put them into {root / data_set.name} or run `tide data fetch {data_set.name}`"
+        )
+    files = present_files(data_set, folder)
+    for path, md5 in files:
+        verify(path, md5, data_set.name)
+    return [path for path, _ in files]
+
+
+def _load_idx(data_set: DataSet, files: list[Path]) -> Splits:
+    train_images, train_labels, test_images, test_labels = (read_idx(path, data_set.name) for path in files)
+    return Splits(
+        data_set.name,
+        train=ImageSet(train_images.unsqueeze(1), train_labels.long(), data_set.classes),
+        test=ImageSet(test_images.unsqueeze(1), test_labels.long(), data_set.classes),
+    )
+
+
+def _load_cifar(data_set: DataSet, files: list[Path]) -> Splits:
+    label_key, class_key = _CIFAR_KEYS[data_set.name]
+    *train, test, meta = files
+    classes = read_classes(meta, class_key, data_set.name)
+    batches = [read_batch(path, label_key, data_set.name) for path in train]
+    images, labels = (torch.cat(parts) for parts in zip(*batches, strict=True))
+    return Splits(
+        data_set.name,
+        train=ImageSet(images, labels, classes),
+        test=ImageSet(*read_batch(test, label_key, data_set.name), classes),
+    )

@@ -1,0 +1,57 @@
+"""Where the files of the named data sets are looked for."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+
+from tide.data.checksum import md5_of
+from tide.data.registry import DataSet
+
+
+def default_directory() -> Path:
+    """Return the folder that holds data sets unless the user names another.
+
+    It is the one in environment variable ``TIDE_DATA`` or, if that is unset or empty, ``tide`` in the user's cache
+    folder: ``$XDG_CACHE_HOME/tide``, else ``~/.cache/tide``. It need not exist.
+    """
+    if chosen := os.environ.get("TIDE_DATA"):
+        return Path(chosen).expanduser()
+    cache = os.environ.get("XDG_CACHE_HOME")
+    return (Path(cache) if cache else Path.home() / ".cache") / "tide"
+
+
+def locate(data_set: DataSet, directory: Path) -> Path | None:
+    """Return the first folder that has every file of ``data_set``, without checking what is in the files.
+
+    The folders are, in this order: ``directory/NAME``, ``directory/NAME/raw``, the places below ``directory`` where
+    other libraries put the set, and ``directory`` itself. ``digits`` lies in the package of scikit-learn.
+    """
+    if data_set.format == "sklearn":
+        package = importlib.util.find_spec("sklearn")
+        return Path(package.origin).parent if package and package.origin else None
+    for place in (data_set.name, f"{data_set.name}/raw", *data_set.folders):
+        if present_files(data_set, directory / place):
+            return directory / place
+    return directory if _is_all_of(data_set, directory) else None
+
+
+def present_files(data_set: DataSet, folder: Path) -> list[tuple[Path, str]]:
+    """Return the path and the expected md5 of each file of ``data_set``, or nothing if ``folder`` lacks one."""
+    found = []
+    for file in data_set.files:
+        match = next(((folder / name, md5) for name, md5 in file.variants if (folder / name).is_file()), None)
+        if match is None:
+            return []
+        found.append(match)
+    return found
+
+
+def _is_all_of(data_set: DataSet, directory: Path) -> bool:
+    """Tell whether ``directory`` itself holds the set; MNIST and Fashion-MNIST call their files the same."""
+    files = present_files(data_set, directory)
+    if not files:
+        return False
+    path, md5 = min(files, key=lambda file: file[0].stat().st_size)
+    return md5_of(path) == md5

@@ -1,0 +1,124 @@
+"""Labelled images in memory, their checks and their per-channel statistics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tide.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """Labelled images of one size.
+
+    Attributes:
+        images: pixel values 0..255, uint8, shape (N, C, H, W) with N at least 1.
+        labels: class number of each image, int64, shape (N,), values 0..len(classes)-1.
+        classes: the name of each class.
+
+    Raises:
+        DataError: a type, shape, length or label is not as above.
+    """
+
+    images: Tensor
+    labels: Tensor
+    classes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        check_images(self.images)
+        count = len(self.images)
+        if self.labels.dtype != torch.int64 or self.labels.shape != (count,):
+            raise DataError(
+                f"labels of {_describe(self.labels)} met, int64 of shape ({count},) wanted: give each image one label"
+            )
+        low, high = (int(value) for value in self.labels.aminmax())
+        last = len(self.classes) - 1
+        if low < 0 or high > last:
+            raise DataError(
+                f"label {low if low < 0 else high} met, 0..{last} wanted for {last + 1} classes: "
+                "number the classes from 0 and name every one of them"
+            )
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.images)
+
+
+@dataclass(frozen=True, eq=False)
+class Splits:
+    """A data set in its two parts, which agree in classes and in the channels and size of their images.
+
+    Attributes:
+        name: what the set is called in logs and reports.
+        train: the images to learn from.
+        test: the images to measure on.
+
+    Raises:
+        DataError: the two parts do not agree.
+    """
+
+    name: str
+    train: ImageSet
+    test: ImageSet
+
+    def __post_init__(self) -> None:
+        if self.train.images.shape[1:] != self.test.images.shape[1:]:
+            raise DataError(
+                f"{self.name}: test images of shape {tuple(self.test.images.shape[1:])} met, "
+                f"{tuple(self.train.images.shape[1:])} wanted as in training: bring both parts to one shape"
+            )
+        if self.train.classes != self.test.classes:
+            raise DataError(
+                f"{self.name}: {_difference(self.train.classes, self.test.classes)}: "
+                "give both parts the same classes in the same order"
+            )
+
+
+def check_images(images: Tensor) -> None:
+    """Raise :class:`~tide.errors.DataError` unless ``images`` is uint8 of shape (N, C, H, W) and not empty."""
+    if images.dtype != torch.uint8 or images.ndim != 4:
+        raise DataError(
+            f"images of {_describe(images)} met, uint8 of shape (N, C, H, W) wanted: convert or reshape them"
+        )
+    if images.numel() == 0:
+        raise DataError(
+            f"images of shape {tuple(images.shape)} met, at least one image and pixel wanted: give more data"
+        )
+
+
+def statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the mean and the (population) standard deviation of each channel, on the scale 0..1.
+
+    Args:
+        images: pixel values 0..255, uint8, shape (N, C, H, W).
+
+    Returns:
+        Two tuples of C floats, of the pixel values divided by 255, computed in double precision.
+
+    Raises:
+        DataError: ``images`` is of another type or shape, or empty.
+    """
+    check_images(images)
+    levels = torch.arange(256, dtype=torch.float64) / 255
+    means, deviations = [], []
+    for channel in images.unbind(1):
+        # 256 counts hold all there is to know about the values: no float copy of the images is needed.
+        weights = torch.bincount(channel.flatten(), minlength=256).to("cpu", torch.float64) / channel.numel()
+        mean = (weights * levels).sum()
+        means.append(float(mean))
+        deviations.append(float((weights * (levels - mean).square()).sum().sqrt()))
+    return tuple(means), tuple(deviations)
+
+
+def _describe(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} and shape {tuple(tensor.shape)}"
+
+
+def _difference(wanted: tuple[str, ...], met: tuple[str, ...]) -> str:
+    if len(wanted) != len(met):
+        return f"{len(met)} test classes met, {len(wanted)} wanted as in training"
+    place = next(i for i, (left, right) in enumerate(zip(wanted, met, strict=True)) if left != right)
+    return f"test class {place} {met[place]!r} met, {wanted[place]!r} wanted as in training"

@@ -1,0 +1,140 @@
+"""The five terms of the objective (equations §4). Pure functions; each returns a scalar tensor."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from tide.config import LossConfig
+from tide.core.perron import perron_estimate
+from tide.core.wilson_cowan import RecurrentBlocks
+from tide.types import Dynamics, ThoughtOutput
+
+
+class LossTerms(NamedTuple):
+    """Weighted total and the unweighted terms, each a scalar."""
+
+    total: Tensor
+    task: Tensor
+    ei: Tensor
+    game: Tensor
+    sync: Tensor
+    spectral: Tensor
+    reconstruction: Tensor
+
+
+def cross_entropies(logits: Tensor, targets: Tensor) -> Tensor:
+    """Return the cross-entropy of logits (B, C, T) with targets (B,) at every tick, (B, T)."""
+    return F.cross_entropy(logits, targets[:, None].expand(-1, logits.shape[2]), reduction="none")
+
+
+def task_loss(logits: Tensor, certainty: Tensor, targets: Tensor) -> Tensor:
+    """Mean over samples of ½ (CE at the tick of least CE + CE at the tick of most certainty) (reference CTM)."""
+    losses = cross_entropies(logits, targets)
+    at_certain = losses.gather(1, certainty.argmax(1, keepdim=True)).squeeze(1)
+    return 0.5 * (losses.amin(1) + at_certain).mean()
+
+
+def ei_loss(ratio: Tensor, target: float) -> Tensor:
+    """Mean over batch and ticks of (ratio − r*)², ratio (B, T)."""
+    return (ratio - target).square().mean()
+
+
+def sync_loss(sync_power: Tensor) -> Tensor:
+    """Mean over batch, ticks and pairs of s², given the mean over pairs (B, T)."""
+    return sync_power.mean()
+
+
+def mean_field_game(
+    rates: Tensor, drive: Tensor, blocks: RecurrentBlocks, *, epsilon: float = 0.1, clip: float = 10.0
+) -> Tensor:
+    """Mean-field Nash residual at the last tick: squared distance, in Newton steps, from each best response.
+
+    ``rates`` and ``drive`` are (B, D), excitatory neurons first, rates before the lateral inhibition. Both players
+    have dissipation 1. ε keeps the term finite where w̄_EE = 1; clipping is per sample, since a clipped mean would
+    stop the gradient of the whole batch.
+    """
+    n_e = blocks.ee.shape[0]
+    mean_e, mean_i = rates[:, :n_e].mean(1), rates[:, n_e:].mean(1)
+    drive_e, drive_i = drive[:, :n_e].mean(1), drive[:, n_e:].mean(1)
+    ee, ei, ie, ii = (block.sum(1).mean() for block in blocks)
+    slope_e = (1 - ee) * mean_e + ei * mean_i - drive_e
+    slope_i = (1 + ii) * mean_i - ie * mean_e - drive_i
+    residual = slope_e.square() / ((1 - ee).square() + epsilon) + slope_i.square() / ((1 + ii).square() + epsilon)
+    return residual.clamp(max=clip).mean()
+
+
+def residual_game(rates: Tensor, activation: Tensor, n_e: int) -> Tensor:
+    """½ [mean_b ‖r_E − φ(h_E)‖₂/√n_E + mean_b ‖r_I − φ(h_I)‖₂/√n_I] at the last tick; both (B, D)."""
+    gap = rates - activation
+    n_i = gap.shape[1] - n_e
+    norm = torch.linalg.vector_norm
+    return 0.5 * (norm(gap[:, :n_e], dim=1).mean() / n_e**0.5 + norm(gap[:, n_e:], dim=1).mean() / n_i**0.5)
+
+
+def spectral_loss(blocks: RecurrentBlocks, targets: tuple[float, float], iterations: int) -> Tensor:
+    """[ρ̂(W_EE) − ρ*_E]₊² + [ρ̂(W_II) − ρ*_I]₊²."""
+    estimates = perron_estimate(blocks.ee, iterations), perron_estimate(blocks.ii, iterations)
+    excess = [torch.relu(value - target).square() for value, target in zip(estimates, targets, strict=True)]
+    return excess[0] + excess[1]
+
+
+def objective(
+    out: ThoughtOutput,
+    targets: Tensor,
+    blocks: RecurrentBlocks,
+    config: LossConfig,
+    *,
+    ratio_target: float,
+    curriculum: float,
+) -> LossTerms:
+    """Combine the terms: L = λ_task L_task + κ (λ_EI L_EI + λ_game L_game + λ_sync L_sync) + λ_spec L_spec (+ recon.).
+
+    A term whose factor is zero is reported but takes no part: zero times an overflow would be NaN.
+    """
+    dynamics: Dynamics = out.dynamics
+    if config.game == "mean_field":
+        game = mean_field_game(
+            dynamics.rates, dynamics.drive, blocks, epsilon=config.game_epsilon, clip=config.game_clip
+        )
+    else:
+        game = residual_game(dynamics.rates, dynamics.activation, blocks.ee.shape[0])
+    terms = {
+        "task": task_loss(out.logits, out.certainty, targets),
+        "ei": ei_loss(out.ei_ratio, ratio_target),
+        "game": game,
+        "sync": sync_loss(dynamics.sync_power),
+        "spectral": spectral_loss(blocks, config.spectral_targets, config.perron_iterations),
+        "reconstruction": dynamics.reconstruction.mean(),
+    }
+    factors = {
+        "task": config.task_weight,
+        "ei": curriculum * config.ei_weight,
+        "game": curriculum * config.game_weight,
+        "sync": curriculum * config.sync_weight,
+        "spectral": config.spectral_weight,
+        "reconstruction": config.reconstruction_weight,
+    }
+    total = torch.stack([factors[name] * term for name, term in terms.items() if factors[name] > 0]).sum()
+    return LossTerms(total=total, **terms)
+
+
+class DualLossDiagnostics(NamedTuple):
+    """Shares of images, in [0, 1]: certainty never falls over ticks; cross-entropy never rises over ticks."""
+
+    certainty_never_falls: Tensor
+    loss_never_rises: Tensor
+
+
+def dual_loss_diagnostics(logits: Tensor, certainty: Tensor, targets: Tensor) -> DualLossDiagnostics:
+    """Return how often the premises of the dual loss's limit hold (paper, Appendix B.3).
+
+    Where the cross-entropy strictly falls and the certainty strictly rises, the task loss is the loss at the last tick.
+    """
+    losses = cross_entropies(logits, targets)
+    rising = (certainty.diff(dim=1) >= 0).all(1).float().mean()
+    falling = (losses.diff(dim=1) <= 0).all(1).float().mean()
+    return DualLossDiagnostics(rising, falling)

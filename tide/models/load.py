@@ -1,0 +1,46 @@
+"""Models from presets, folders, runs and the hub."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub.errors import HFValidationError, HfHubHTTPError, LocalEntryNotFoundError
+
+from tide.errors import CheckpointError
+from tide.models.files import run_checkpoint
+from tide.models.presets import preset
+from tide.models.thinker import Thinker
+
+
+def create(name: str, **sections: Any) -> Thinker:
+    """Return a new model from a preset, in training mode.
+
+    ``create("mnist", core=dict(ticks=25), seed=1)`` overrides settings by section. The same name and settings give
+    the same weights whatever the state of the global random generators.
+    """
+    return Thinker(preset(name, **sections).model)
+
+
+def load(path: str | Path, *, checkpoint: str = "best") -> Thinker:
+    """Return a trained model, in eval mode.
+
+    ``path`` is a folder that ``save_pretrained`` wrote, a run folder (of which ``checkpoint``, ``"best"`` or
+    ``"last"``, is read), or ``owner/name`` on the hub. Raises :class:`CheckpointError` for anything else, and for
+    files that are missing, damaged, of another configuration or of a newer version.
+    """
+    folder = Path(path)
+    if (folder / "config.yaml").is_file():
+        return Thinker.from_pretrained(run_checkpoint(folder, checkpoint))
+    if folder.is_dir():
+        return Thinker.from_pretrained(folder)
+    if folder.exists():
+        raise CheckpointError(f"{path} is a file; give the folder of a run or one that save_pretrained wrote")
+    if not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", str(path)):
+        raise CheckpointError(f"{path} does not exist; give the folder of a run or one that save_pretrained wrote")
+    try:
+        return Thinker.from_pretrained(str(path))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise CheckpointError(f"{path} is no local folder, and the hub does not give it ({reason})") from error

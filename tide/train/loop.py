@@ -1,0 +1,245 @@
+"""The training loop of one run on one device: steps, readings, evaluations, checkpoints, stopping, resuming."""
+
+from __future__ import annotations
+
+import signal
+import time
+import zlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tide.config import Config
+from tide.data import ImageSet, Splits, augment, batch_indices, derive_seed, to_float
+from tide.errors import TrainingError
+from tide.evaluate.accuracy import Evaluation, evaluate
+from tide.models.files import load_weights, read_model
+from tide.models.thinker import Thinker
+from tide.train.checkpoint import load_training, save_checkpoint
+from tide.train.monitor import StabilityMonitor
+from tide.train.optim import make_optimizer
+from tide.train.report import Reading, Reporter
+from tide.train.run import RunFolder
+from tide.train.schedule import idle_terms
+from tide.train.signals import StopRequest
+from tide.train.step import StepResult, Trainer
+
+DATA_STREAM, AUGMENT_STREAM, DROPOUT_STREAM = range(3)  # independent random streams derived from the one seed
+
+
+@dataclass
+class Position:
+    """Where a run stands: saved in every checkpoint. All randomness derives from the seed and the step."""
+
+    step: int = 0
+    evaluated_step: int = 0
+    best_accuracy: float = -1.0
+    best_step: int = 0
+    last_accuracy: float = -1.0
+    rejected: int = 0
+    rejected_in_a_row: int = 0
+    data_crc: int = 0
+    seconds: float = 0.0
+
+
+class _Stopped(Exception):
+    """Raised inside an evaluation when a stop was asked for."""
+
+
+class TrainingRun:
+    """A run in progress: everything between a configuration and its results."""
+
+    def __init__(
+        self,
+        config: Config,
+        splits: Splits,
+        run: RunFolder,
+        reporter: Reporter,
+        *,
+        device: torch.device | None = None,
+        compile_step: bool = False,
+    ) -> None:
+        """``config`` must be resolved and fit ``splits``; ``run`` is new or holds a checkpoint to continue."""
+        self.config, self.run, self.reporter = config, run, reporter
+        self.device = device or torch.device("cpu")
+        self.test = splits.test
+        # Decoded once, kept as uint8 on the device, augmented there in batches.
+        self.train = ImageSet(
+            splits.train.images.to(self.device), splits.train.labels.to(self.device), splits.train.classes
+        )
+        self.model = Thinker(config.model).to(self.device)
+        self.optimizer = make_optimizer(self.model, config.train)
+        self.trainer = Trainer(self.model, self.optimizer, config)
+        self.monitor = StabilityMonitor(self.model, config.loss.perron_iterations)
+        self.position = Position()
+        self._perron: tuple[float | None, float | None] = (None, None)
+        if compile_step:
+            self.model.compile_step()
+
+    def resume(self) -> None:
+        """Continue from the run's last checkpoint, bit for bit."""
+        folder = self.run.checkpoint("last")
+        _, weights = read_model(folder)
+        load_weights(self.model, weights, folder)
+        training = load_training(folder)
+        self.optimizer.load_state_dict(training["optimizer"])
+        self.monitor.load_state_dict(training["monitor"])
+        self.position = Position(**{f.name: training["position"][f.name] for f in fields(Position)})
+        self.run.truncate(training["log_sizes"])
+
+    def batches(self, step: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the micro-batches of a step: a function of the seed and the step alone."""
+        train, seed = self.config.train, self.config.seed
+        for micro in range(train.accumulation):
+            index = batch_indices(
+                len(self.train), train.batch, step * train.accumulation + micro, derive_seed(seed, DATA_STREAM)
+            )
+            self.position.data_crc = zlib.crc32(index.numpy().tobytes(), self.position.data_crc)
+            # On the CPU, so that the same seed crops alike on every device.
+            generator = torch.Generator().manual_seed(derive_seed(seed, AUGMENT_STREAM, step, micro))
+            index = index.to(self.device)
+            images = augment(
+                self.train.images[index],
+                pad=self.config.data.crop_padding,
+                flip=self.config.data.flip,
+                generator=generator,
+            )
+            yield to_float(images), self.train.labels[index]
+
+    def fit(self) -> signal.Signals | None:
+        """Train to the last step; return the signal that stopped the run early, or None when it is complete.
+
+        Raises :class:`TrainingError` after too many rejected steps in a row and
+        :class:`~tide.errors.CheckpointError` when the run folder cannot be written.
+        """
+        train = self.config.train
+        for term in idle_terms(train, self.config.loss):
+            self.reporter.message(
+                f"warning: the {term} loss has a weight but never counts: the curriculum starts at step "
+                f"{train.curriculum_start} of {train.steps}; lower train.curriculum_start",
+                alarm=True,
+            )
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices), StopRequest() as stop:
+            try:
+                if self._due(train.eval_every) and self.position.evaluated_step < self.position.step:
+                    self._evaluate(stop)  # the run was stopped in the middle of this evaluation
+                while self.position.step < train.steps and stop.received is None:
+                    self._advance(stop)
+            except _Stopped:
+                pass
+            if stop.received is not None:
+                self._checkpoint()
+        self._write_results()
+        return stop.received
+
+    def _advance(self, stop: StopRequest) -> None:
+        train, position = self.config.train, self.position
+        began = time.perf_counter()
+        torch.manual_seed(derive_seed(self.config.seed, DROPOUT_STREAM, position.step))
+        result = self.trainer.step(position.step, self.batches(position.step))
+        position.step += 1
+        rate = 1 / (time.perf_counter() - began)
+        position.seconds += 1 / rate
+        self._count_rejection(result)
+        if position.step == 1 or self._due(train.monitor_every):
+            self._monitor(result)
+        if position.step == 1 or self._due(train.log_every):
+            self._log(result, rate)
+        if self._due(train.eval_every):
+            self._evaluate(stop)
+        if self._due(train.checkpoint_every):
+            self._checkpoint()
+
+    def _due(self, every: int) -> bool:
+        """Say whether something that happens every so many steps, and at the last, is due now."""
+        step = self.position.step
+        return step > 0 and (step % every == 0 or step == self.config.train.steps)
+
+    def _count_rejection(self, result: StepResult) -> None:
+        position, limit = self.position, self.config.train.max_rejections
+        if result.accepted:
+            position.rejected_in_a_row = 0
+            return
+        position.rejected += 1
+        position.rejected_in_a_row += 1
+        self.run.append("metrics", {"kind": "rejection", "step": position.step, "loss": float(result.terms.total)})
+        self.reporter.message(f"step {position.step} rejected: loss or gradient not finite; nothing moved", alarm=True)
+        if position.rejected_in_a_row >= limit:
+            raise TrainingError(
+                f"{limit} steps in a row had a loss or gradient that is not finite, up to step {position.step}; "
+                f"lower train.learning_rate or train.clip.total; the last good checkpoint is in {self.run.path}"
+            )
+
+    def _log(self, result: StepResult, rate: float) -> None:
+        position = self.position
+        terms = {name: float(value) for name, value in result.terms._asdict().items()}
+        ratio, accuracy = float(result.last.out.ei_ratio.mean()), float(result.accuracy)
+        line: dict[str, Any] = {
+            "kind": "train",
+            "step": position.step,
+            **terms,
+            "accuracy": accuracy,
+            "ei_ratio": ratio,
+            "gradient_norm": float(result.gradient_norm),
+            "learning_rate": result.learning_rate,
+            "curriculum": result.curriculum,
+            "rejected": position.rejected,
+            "data_crc": position.data_crc,
+        }
+        self.run.append("metrics", line)
+        self.run.append("timing", {"step": position.step, "seconds": position.seconds, "steps_per_second": rate})
+        mean_rate = position.step / position.seconds
+        self.reporter.reading(
+            Reading(position.step, mean_rate, terms, accuracy, ratio, *self._perron, position.rejected)
+        )
+
+    def _monitor(self, result: StepResult) -> None:
+        quantities, alarms = self.monitor.read(result.last)
+        self._perron = quantities["perron_ee"], quantities["perron_ii"]
+        self.run.append("metrics", {"kind": "monitor", "step": self.position.step, **quantities, "alarms": alarms})
+        for alarm in alarms:
+            self.reporter.message(f"step {self.position.step}: {alarm}", alarm=True)
+
+    def _evaluate(self, stop: StopRequest) -> None:
+        def progress(done: int, total: int) -> None:
+            self.reporter.evaluating(done, total)
+            if stop.received is not None and done < total:
+                raise _Stopped
+
+        position = self.position
+        result: Evaluation = evaluate(self.model, self.test, batch=self.config.train.eval_batch, progress=progress)
+        best = result.accuracy > position.best_accuracy
+        position.evaluated_step, position.last_accuracy = position.step, result.accuracy
+        if best:
+            position.best_accuracy, position.best_step = result.accuracy, position.step
+            save_checkpoint(self.run.best, self.model)
+        self.run.append("metrics", {"kind": "evaluation", "step": position.step, **asdict(result)})
+        self.reporter.evaluation(position.step, result, best)
+
+    def _checkpoint(self) -> None:
+        training = {
+            "optimizer": self.optimizer.state_dict(),
+            "monitor": self.monitor.state_dict(),
+            "position": asdict(self.position),
+            "log_sizes": self.run.sizes(),
+        }
+        save_checkpoint(self.run.last, self.model, training)
+
+    def _write_results(self) -> None:
+        position = self.position
+        self.run.write_results(
+            {
+                "complete": position.step == self.config.train.steps,
+                "step": position.step,
+                "best_accuracy": position.best_accuracy if position.best_step else None,
+                "best_step": position.best_step or None,
+                "last_accuracy": position.last_accuracy if position.evaluated_step else None,
+                "last_step": position.evaluated_step or None,
+                "rejected": position.rejected,
+                "seconds": position.seconds,
+            }
+        )

@@ -1,0 +1,134 @@
+"""The stability monitor: what the dynamics look like during training, and when to raise an alarm (equations §5)."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from statistics import median
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tide.core.perron import perron_estimate
+from tide.core.wilson_cowan import RecurrentBlocks
+from tide.losses import dual_loss_diagnostics
+from tide.models.thinker import Thinker
+from tide.train.optim import component_parameters, gradient_norm
+from tide.train.step import MicroBatch
+
+SILENT_RATE = 1e-6
+WINDOW = 10  # readings of the rolling median
+GROWING = 3  # readings in a row that count as "keeps growing"
+EXCESS = 1.5  # times the median
+COLLAPSE = 10.0  # E-I ratio off target by this factor, or this share of silent neurons:
+SILENT_SHARE = 0.9
+
+
+@torch.no_grad()
+def spectral_quantities(blocks: RecurrentBlocks, iterations: int) -> dict[str, float]:
+    """Return Perron estimates, σ_max of the four blocks, and the cheap LDS test λ_max(½(W_eff + W_effᵀ)) < 1."""
+    quantities = {
+        "perron_ee": perron_estimate(blocks.ee, iterations),
+        "perron_ii": perron_estimate(blocks.ii, iterations),
+    }
+    for name, block in blocks._asdict().items():
+        quantities[f"sigma_{name}"] = torch.linalg.matrix_norm(block, ord=2)
+    effective = torch.cat((torch.cat((blocks.ee, -blocks.ei), 1), torch.cat((blocks.ie, -blocks.ii), 1)))
+    quantities["lds_lambda_max"] = torch.linalg.eigvalsh(0.5 * (effective + effective.T))[-1]
+    return {name: float(value) for name, value in quantities.items()}
+
+
+@torch.no_grad()
+def activity_quantities(batch: MicroBatch, n_e: int) -> dict[str, float]:
+    """Return rates, silent shares, lateral iterations, memory and dual-loss diagnostics of one training batch."""
+    dynamics, out = batch.out.dynamics, batch.out
+    rates = dynamics.rates.detach()
+    silent = (rates < SILENT_RATE).all(0).float()
+    dual = dual_loss_diagnostics(out.logits.detach(), out.certainty.detach(), batch.labels)
+    quantities = {
+        "rate_max": rates.max(),
+        "rate_e": rates[:, :n_e].mean(),
+        "rate_i": rates[:, n_e:].mean(),
+        "silent_e": silent[:n_e].mean(),
+        "silent_i": silent[n_e:].mean(),
+        "ei_ratio": out.ei_ratio.mean(),
+        "lateral_iterations": dynamics.lateral_iterations.mean(),
+        "surprise": dynamics.surprise.mean(),
+        "gate": dynamics.gate.mean(),
+        "certainty_never_falls": dual.certainty_never_falls,
+        "loss_never_rises": dual.loss_never_rises,
+    }
+    return {name: float(value) for name, value in quantities.items()}
+
+
+def gradient_quantities(model: Thinker) -> dict[str, float]:
+    """Return the gradient norm of each component, and of each head and the gate of the memory."""
+    groups: dict[str, list[Tensor]] = component_parameters(model)
+    memory = model.cell.memory
+    groups |= {
+        "memory_projection": list(memory.project.parameters()),
+        "memory_reconstruction": list(memory.reconstruct.parameters()),
+        "memory_gate": [memory.sharpness],
+    }
+    return {f"gradient_{name}": float(gradient_norm(members)) for name, members in groups.items()}
+
+
+class StabilityMonitor:
+    """Reads the network every so many steps and raises alarms.
+
+    An alarm is raised when σ_max of an off-diagonal block keeps growing above its rolling median, and when a
+    population collapses: then it names the population that falls silent.
+    """
+
+    def __init__(self, model: Thinker, iterations: int) -> None:
+        self._model, self._iterations = model, iterations
+        self._history: dict[str, deque[float]] = {name: deque(maxlen=WINDOW) for name in ("sigma_ei", "sigma_ie")}
+
+    def read(self, batch: MicroBatch) -> tuple[dict[str, float], list[str]]:
+        """Return all quantities and the texts of the alarms, from the last batch and its gradients."""
+        core = self._model.config.core
+        quantities = {
+            **spectral_quantities(self._model.cell.blocks(), self._iterations),
+            **activity_quantities(batch, core.n_e),
+            **gradient_quantities(self._model),
+        }
+        return quantities, self._growth(quantities) + collapse_alarms(quantities, core.ratio_target)
+
+    def _growth(self, quantities: Mapping[str, float]) -> list[str]:
+        alarms = []
+        for name, history in self._history.items():
+            value = quantities[name]
+            recent = [*history, value][-GROWING - 1 :]
+            grows = len(recent) > GROWING and all(a < b for a, b in zip(recent, recent[1:], strict=False))
+            if grows and value > EXCESS * median(history):
+                block = name.removeprefix("sigma_").upper()
+                alarms.append(f"sigma_max of W_{block} keeps growing: {value:.2f}, median {median(history):.2f}")
+            history.append(value)
+        return alarms
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the readings that the rolling median needs."""
+        return {name: list(history) for name, history in self._history.items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from :meth:`state_dict`."""
+        for name, history in self._history.items():
+            history.clear()
+            history.extend(state[name])
+
+
+def collapse_alarms(quantities: Mapping[str, float], ratio_target: float) -> list[str]:
+    """Return an alarm for each population that falls silent: E when the E-I ratio goes to 0, I when it explodes."""
+    ratio = quantities["ei_ratio"]
+    off = {"E": ratio < ratio_target / COLLAPSE, "I": ratio > ratio_target * COLLAPSE}
+    names = {"E": "excitatory", "I": "inhibitory"}
+    alarms = []
+    for population, name in names.items():
+        share = quantities[f"silent_{population.lower()}"]
+        if off[population] or share > SILENT_SHARE:
+            alarms.append(
+                f"the {name} population falls silent: E-I ratio {ratio:.3g} (target {ratio_target:g}), "
+                f"{100 * share:.0f} % of {population} neurons silent"
+            )
+    return alarms

@@ -1,0 +1,62 @@
+"""AdamW with its parameter groups, gradient norms by component, clipping (equations §5)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from tide.config import ClipConfig, TrainConfig
+from tide.models.thinker import Thinker
+
+
+def decays(name: str, parameter: Tensor) -> bool:
+    """Say whether weight decay applies: to matrices and kernels, not to biases, gains, decays and start rates."""
+    return parameter.dim() >= 2 and not name.endswith("bias")
+
+
+def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
+    """Return AdamW with one group that decays and one that does not."""
+    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for name, p in named if decays(name, p)], "weight_decay": config.weight_decay},
+        {"params": [p for name, p in named if not decays(name, p)], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
+
+
+def gradient_norm(parameters: list[Tensor]) -> Tensor:
+    """Return the global norm of the gradients, summed in float64: squares of finite gradients must not overflow."""
+    squares = [torch.linalg.vector_norm(p.grad, dtype=torch.float64).square() for p in parameters if p.grad is not None]
+    return torch.stack(squares).sum().sqrt() if squares else torch.zeros((), dtype=torch.float64)
+
+
+def component_parameters(model: Thinker) -> dict[str, list[Tensor]]:
+    """Return the trained parameters by component name."""
+    return {
+        name: [p for module in modules for p in module.parameters() if p.requires_grad]
+        for name, modules in model.components().items()
+    }
+
+
+def all_finite(parameters: list[Tensor]) -> bool:
+    """Say whether every gradient is finite."""
+    return bool(torch.stack([p.grad.isfinite().all() for p in parameters if p.grad is not None]).all())
+
+
+def clip_gradients_(model: Thinker, config: ClipConfig) -> Tensor:
+    """Clip by the norm of each component that has a bound, then by the global norm; return the norm before both."""
+    parameters = list(model.parameters())
+    before = gradient_norm(parameters)
+    for name, members in component_parameters(model).items():
+        _scale_(members, getattr(config, name))
+    _scale_(parameters, config.total)
+    return before
+
+
+def _scale_(parameters: list[Tensor], highest: float | None) -> None:
+    if highest is None:
+        return
+    factor = (highest / (gradient_norm(parameters) + 1e-12)).clamp(max=1.0)
+    for parameter in parameters:
+        if parameter.grad is not None:
+            parameter.grad.mul_(factor.to(parameter.grad))

@@ -1,0 +1,150 @@
+"""What a run shows while it goes: a live display on a terminal, a plain log elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+from tide.evaluate.accuracy import Evaluation
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What both reporters show of one step."""
+
+    step: int
+    rate: float
+    terms: dict[str, float]
+    accuracy: float
+    ei_ratio: float
+    perron_ee: float | None
+    perron_ii: float | None
+    rejected: int
+
+    def text(self) -> str:
+        """Return loss terms, training accuracy, E-I ratio and Perron estimates on one line."""
+        terms = " ".join(f"{name} {value:.3g}" for name, value in self.terms.items() if name != "total")
+        perron = ""
+        if self.perron_ee is not None and self.perron_ii is not None:
+            perron = f" | ρ̂_EE {self.perron_ee:.2f} ρ̂_II {self.perron_ii:.2f}"
+        rejected = f" | {self.rejected} rejected" if self.rejected else ""
+        return (
+            f"loss {self.terms['total']:.4f} ({terms}) | train {100 * self.accuracy:.1f} % | "
+            f"E-I {self.ei_ratio:.2f}{perron}{rejected}"
+        )
+
+
+def format_seconds(seconds: float) -> str:
+    """Return seconds as ``h:mm:ss`` or ``m:ss``."""
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"
+
+
+class Reporter(ABC):
+    """Shows a run. Use as a context."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+
+    def __enter__(self) -> Reporter:
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        return None
+
+    @abstractmethod
+    def reading(self, reading: Reading) -> None:
+        """Show one step."""
+
+    @abstractmethod
+    def evaluating(self, done: int, total: int) -> None:
+        """Show how far an evaluation is."""
+
+    @abstractmethod
+    def message(self, text: str, *, alarm: bool = False) -> None:
+        """Show a line that stays."""
+
+    def evaluation(self, step: int, result: Evaluation, best: bool) -> None:
+        """Show the result of an evaluation."""
+        self.message(
+            f"step {step}: test accuracy {100 * result.accuracy:.2f} % at the most certain tick, "
+            f"{100 * result.accuracy_last_tick:.2f} % at the last, certainty {result.certainty:.3f}, "
+            f"E-I ratio {result.ei_ratio:.2f}{' (best so far)' if best else ''}"
+        )
+
+
+class PlainReporter(Reporter):
+    """A plain log on standard error, at most one line of training every few seconds."""
+
+    INTERVAL = 10.0
+
+    def __init__(self, steps: int) -> None:
+        super().__init__(steps)
+        self._shown = 0.0
+
+    def reading(self, reading: Reading) -> None:
+        """Print one line with step, rate and time left."""
+        now = time.monotonic()
+        if now - self._shown < self.INTERVAL and reading.step != self.steps:
+            return
+        self._shown = now
+        left = format_seconds((self.steps - reading.step) / reading.rate)
+        self.message(f"step {reading.step}/{self.steps} | {reading.rate:.2f} steps/s | {left} left | {reading.text()}")
+
+    def evaluating(self, done: int, total: int) -> None:
+        """Print nothing: the result follows."""
+
+    def message(self, text: str, *, alarm: bool = False) -> None:
+        """Print a line."""
+        print(f"{'ALARM: ' if alarm else ''}{text}", file=sys.stderr, flush=True)
+
+
+class LiveReporter(Reporter):
+    """A live progress bar on a terminal."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__(steps)
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            console=Console(stderr=True),
+        )
+        self._training = self._progress.add_task("training", total=steps, rate="")
+        self._details = self._progress.add_task("", total=None, rate="", visible=False)
+        self._evaluation = self._progress.add_task("evaluating", total=None, rate="", visible=False)
+
+    def __enter__(self) -> Reporter:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self._progress.stop()
+
+    def reading(self, reading: Reading) -> None:
+        """Move the bar; the line below it holds the loss terms."""
+        left = format_seconds((self.steps - reading.step) / reading.rate)
+        self._progress.update(
+            self._training, completed=reading.step, rate=f"{reading.rate:.2f} steps/s, {left} left\n{reading.text()}"
+        )
+
+    def evaluating(self, done: int, total: int) -> None:
+        """Show a second bar while an evaluation runs."""
+        self._progress.update(self._evaluation, completed=done, total=total, visible=done < total)
+
+    def message(self, text: str, *, alarm: bool = False) -> None:
+        """Print a line above the bar."""
+        self._progress.console.print(text, style="bold red" if alarm else None, highlight=False)
+
+
+def make_reporter(steps: int) -> Reporter:
+    """Return a live display where standard error is a terminal, else a plain log."""
+    return LiveReporter(steps) if sys.stderr.isatty() else PlainReporter(steps)

@@ -1,0 +1,164 @@
+"""The run folder: resolved configuration, environment, metrics, checkpoints.
+
+::
+
+    RUN/config.yaml        every setting, resolved
+    RUN/environment.json   code version and commit, libraries, machine, command, data directory
+    RUN/metrics.jsonl      one line per reading; the same bytes whenever the run is repeated or resumed
+    RUN/timing.jsonl       seconds and steps per second, which are not
+    RUN/last/              weights, and beside them optimiser, monitor and position: what `--resume` continues
+    RUN/best/              weights of the best evaluation
+    RUN/results.json       best and last accuracy, kept apart
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import math
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+
+from tide.config import Config
+from tide.config_io import read_yaml, to_yaml
+from tide.errors import CheckpointError
+from tide.models.files import run_checkpoint
+
+LIBRARIES = ("torch", "numpy", "safetensors", "huggingface_hub", "scikit-learn", "pillow")
+
+
+class RunFolder:
+    """A run on disk. Raises :class:`CheckpointError` with one line where it cannot be read or written."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.last, self.best = path / "last", path / "best"
+
+    @classmethod
+    def create(cls, path: Path, config: Config, **environment: Any) -> Self:
+        """Start a new run in ``path``, which must be empty or absent."""
+        run = cls(path)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            if any(path.iterdir()):
+                raise CheckpointError(f"{path} is not empty; give another --out, or continue with --resume {path}")
+            (path / "config.yaml").write_text(to_yaml(config), encoding="utf-8")
+            text = json.dumps({**describe_environment(), **environment}, indent=2)
+            (path / "environment.json").write_text(text + "\n", encoding="utf-8")
+            for name in ("metrics", "timing"):
+                (path / f"{name}.jsonl").touch()
+        except OSError as error:
+            raise CheckpointError(
+                f"cannot write run folder {path}: {error.strerror}; give a folder that can be written with --out"
+            ) from error
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open an existing run."""
+        if not (path / "config.yaml").is_file():
+            raise CheckpointError(f"{path} is not a run folder (no config.yaml); give one that `tide train` wrote")
+        return cls(path)
+
+    @property
+    def config(self) -> Config:
+        """The resolved configuration of the run."""
+        return read_yaml(Config, self.path / "config.yaml")
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """What the run was started with."""
+        try:
+            environment = json.loads((self.path / "environment.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"{self.path / 'environment.json'} cannot be read ({error}); restore it") from error
+        return dict(environment)
+
+    def checkpoint(self, name: str) -> Path:
+        """Return the folder of checkpoint ``"best"`` or ``"last"``."""
+        return run_checkpoint(self.path, name)
+
+    def append(self, name: str, line: Mapping[str, Any]) -> None:
+        """Append one JSON line to ``metrics`` or ``timing``; numbers that are not finite become null."""
+        text = json.dumps({key: _finite(value) for key, value in line.items()}) + "\n"
+        path = self.path / f"{name}.jsonl"
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(text)
+        except OSError as error:
+            raise CheckpointError(
+                f"cannot write {path}: {error.strerror}; the last checkpoint is intact: make room, then "
+                f"`tide train --resume {self.path}`"
+            ) from error
+
+    def sizes(self) -> dict[str, int]:
+        """Return the sizes of both logs in bytes."""
+        return {name: (self.path / f"{name}.jsonl").stat().st_size for name in ("metrics", "timing")}
+
+    def truncate(self, sizes: Mapping[str, int]) -> None:
+        """Cut both logs back to a checkpoint, dropping what a killed run wrote after it."""
+        for name, size in sizes.items():
+            path = self.path / f"{name}.jsonl"
+            found = path.stat().st_size if path.is_file() else 0
+            if found < size:
+                raise CheckpointError(
+                    f"{path} holds {found} bytes, the checkpoint wants {size} or more: it was changed by hand; restore it"
+                )
+            os.truncate(path, size)
+
+    def metrics(self, kind: str) -> list[dict[str, Any]]:
+        """Return the lines of one kind (``train``, ``monitor``, ``evaluation``) from metrics.jsonl."""
+        try:
+            lines = (self.path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+            parsed = [json.loads(line) for line in lines]
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"{self.path / 'metrics.jsonl'} cannot be read ({error}); it is damaged") from error
+        return [line for line in parsed if line["kind"] == kind]
+
+    def write_results(self, results: Mapping[str, Any]) -> None:
+        """Write results.json."""
+        path = self.path / "results.json"
+        try:
+            path.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise CheckpointError(f"cannot write {path}: {error.strerror}; make room and resume the run") from error
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def describe_environment() -> dict[str, Any]:
+    """Return code version and commit, library versions, machine and command."""
+    return {
+        "version": importlib.metadata.version("tide-dynamics"),
+        "commit": _commit(),
+        "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "threads": torch.get_num_threads(),
+        "command": " ".join(["tide", *sys.argv[1:]]),
+    }
+
+
+def _commit() -> str | None:
+    """Return the commit of the checkout that runs (with + where it has changes), or None for an installed package."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=10, check=True)
+        return done.stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
