@@ -67,7 +67,7 @@ def apply_crop_flip(images: Tensor, top: Tensor, left: Tensor, mirrored: Tensor,
     rows = top[:, None] + torch.arange(height, device=images.device)
     columns = torch.arange(width, device=images.device)
     columns = left[:, None] + torch.where(mirrored[:, None], columns.flip(0), columns)
-    # One gather over flattened pixels, its index shared by the channels, was the fastest of seven ways measured.
+    # One gather over flattened pixels, its index shared by the channels: no loop over images, no copy per channel.
     index = rows[:, :, None] * padded.shape[3] + columns[:, None, :]
     shared = index.view(batch, 1, -1).expand(-1, channels, -1)
     return padded.flatten(2).gather(2, shared).view(batch, channels, height, width)

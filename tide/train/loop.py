@@ -177,7 +177,7 @@ class TrainingRun:
     def _log(self, result: StepResult, rate: float) -> None:
         position = self.position
         terms = {name: float(value) for name, value in result.terms._asdict().items()}
-        ratio, accuracy = float(result.last.out.ei_ratio.mean()), float(result.accuracy)
+        ratio, accuracy = float(result.last.out.ei_ratio.detach().mean()), float(result.accuracy)
         line: dict[str, Any] = {
             "kind": "train",
             "step": position.step,
