@@ -33,7 +33,19 @@ _HOMES = {
     "ModelConfig": "tide.config",
     "InputError": "tide.errors",
 }
-__all__ = [*_HOMES, "__version__"]  # noqa: PLE0604
+__all__ = [
+    "PRESETS",
+    "Config",
+    "InputError",
+    "ModelConfig",
+    "Prediction",
+    "Thinker",
+    "ThoughtOutput",
+    "__version__",
+    "create",
+    "load",
+    "preset",
+]
 
 if TYPE_CHECKING:
     from tide.config import Config, ModelConfig

@@ -134,9 +134,7 @@ class LateralConfig:
     """At inference a sample stops iterating once its rates move by less than this."""
 
     def __post_init__(self) -> None:
-        _not_negative(
-            "core.lateral", iterations=self.iterations, strength=self.strength, tolerance=self.tolerance
-        )
+        _not_negative("core.lateral", iterations=self.iterations, strength=self.strength, tolerance=self.tolerance)
 
 
 @dataclass(frozen=True, kw_only=True)

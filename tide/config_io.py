@@ -6,7 +6,7 @@ import dataclasses
 import types
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import yaml
 
@@ -44,7 +44,7 @@ def from_dict(cls: type[C], mapping: Mapping[str, Any], *, base: C | None = None
         hint = hints[key]
         if dataclasses.is_dataclass(hint):
             section = getattr(base, key) if base is not None else None
-            changes[key] = from_dict(hint, value, base=section, where=path)
+            changes[key] = from_dict(cast(type[Any], hint), value, base=section, where=path)
         else:
             changes[key] = _convert(value, hint, path)
     return dataclasses.replace(base, **changes) if base is not None else cls(**changes)  # type: ignore[type-var]
@@ -64,7 +64,9 @@ def _convert(value: Any, hint: Any, path: str) -> Any:
     if origin is tuple and isinstance(value, list | tuple):
         kinds = [args[0]] * len(value) if args[-1] is Ellipsis else list(args)
         if len(kinds) == len(value):
-            return tuple(_convert(v, kind, f"{path}[{i}]") for i, (v, kind) in enumerate(zip(value, kinds, strict=True)))
+            return tuple(
+                _convert(v, kind, f"{path}[{i}]") for i, (v, kind) in enumerate(zip(value, kinds, strict=True))
+            )
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     if isinstance(hint, type) and type(value) is hint:
@@ -83,7 +85,9 @@ def read_yaml(cls: type[C], path: str | Path, *, base: C | None = None) -> C:
     try:
         mapping = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(f"cannot read configuration {path}: {error.strerror}; give the path of a YAML file") from error
+        raise ConfigError(
+            f"cannot read configuration {path}: {error.strerror}; give the path of a YAML file"
+        ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"{path} is not valid YAML ({reason}); mend the file") from error

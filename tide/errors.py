@@ -31,12 +31,12 @@ class TrainingError(InputError):
 
 
 def did_you_mean(name: str, options: Iterable[str]) -> str:
-    """Return ``"; did you mean 'x'?"`` for the nearest option, or the list of options when none is near."""
+    """Return ``"; did you mean 'x'?"`` for the nearest option, or all options when none is near and they are few."""
     options = list(options)
     near = difflib.get_close_matches(name, options, n=1, cutoff=0.5)
     if near:
         return f"; did you mean {near[0]!r}?"
-    return f"; known: {', '.join(options)}"
+    return f"; known: {', '.join(options)}" if len(options) <= 20 else "; see --help for all"
 
 
 def check(condition: bool, message: str) -> None:

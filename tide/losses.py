@@ -71,8 +71,9 @@ def residual_game(rates: Tensor, activation: Tensor, n_e: int) -> Tensor:
     """½ [mean_b ‖r_E − φ(h_E)‖₂/√n_E + mean_b ‖r_I − φ(h_I)‖₂/√n_I] at the last tick; both (B, D)."""
     gap = rates - activation
     n_i = gap.shape[1] - n_e
-    norm = torch.linalg.vector_norm
-    return 0.5 * (norm(gap[:, :n_e], dim=1).mean() / n_e**0.5 + norm(gap[:, n_e:], dim=1).mean() / n_i**0.5)
+    norm_e = torch.linalg.vector_norm(gap[:, :n_e], dim=1).mean()
+    norm_i = torch.linalg.vector_norm(gap[:, n_e:], dim=1).mean()
+    return 0.5 * (norm_e / float(n_e) ** 0.5 + norm_i / float(n_i) ** 0.5)
 
 
 def spectral_loss(blocks: RecurrentBlocks, targets: tuple[float, float], iterations: int) -> Tensor:

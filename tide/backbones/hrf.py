@@ -27,7 +27,9 @@ class CenterSurround(nn.Module):
     the input channels: a rectified, normalised Difference of Gaussians.
     """
 
-    def __init__(self, inputs: int, outputs: int, center: int, surround: int, *, init: str = "learned", stride: int = 1):
+    def __init__(
+        self, inputs: int, outputs: int, center: int, surround: int, *, init: str = "learned", stride: int = 1
+    ):
         super().__init__()
         self.center = nn.Conv2d(inputs, outputs, center, stride=stride, padding=center // 2, bias=False)
         self.surround = nn.Conv2d(inputs, outputs, surround, stride=stride, padding=surround // 2, bias=False)
@@ -84,7 +86,8 @@ class ShallowHRF(nn.Module):
         """Return tokens with positions added."""
         stem = self.stem(images)
         features = self.aggregation(torch.cat([branch(stem) for branch in self.branches], 1))
-        return (features + self.positions).flatten(2).transpose(1, 2)
+        tokens: Tensor = (features + self.positions).flatten(2).transpose(1, 2)
+        return tokens
 
 
 def _conv_block(inputs: int, outputs: int) -> tuple[nn.Module, ...]:

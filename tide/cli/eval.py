@@ -41,7 +41,10 @@ class EvalArguments:
 def run(arguments: Sequence[str]) -> int:
     """Run the command."""
     given = parse(
-        EvalArguments, arguments, prog="tide eval", description="Accuracy of a run on a whole test split, at every tick."
+        EvalArguments,
+        arguments,
+        prog="tide eval",
+        description="Accuracy of a run on a whole test split, at every tick.",
     )
     if given.batch < 1:
         raise InputError(f"--batch is {given.batch}, 1 or more are wanted")
@@ -70,8 +73,10 @@ def run(arguments: Sequence[str]) -> int:
     print(f"  last tick           {100 * result.accuracy_last_tick:6.2f} %")
     print(f"  mean certainty      {result.certainty:8.4f}")
     print(f"  E-I ratio           {result.ei_ratio:8.4f}")
-    print(f"  certainty never falls / loss never rises over ticks: {100 * result.certainty_never_falls:.1f} % / "
-          f"{100 * result.loss_never_rises:.1f} % of images")
+    print(
+        f"  certainty never falls / loss never rises over ticks: {100 * result.certainty_never_falls:.1f} % / "
+        f"{100 * result.loss_never_rises:.1f} % of images"
+    )
     print("  accuracy at each tick, in %:")
     for first in range(0, len(result.accuracy_per_tick), 10):
         row = result.accuracy_per_tick[first : first + 10]

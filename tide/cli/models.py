@@ -45,4 +45,3 @@ def read_photo(model: Thinker, path: Path) -> Tensor:
     if not path.is_file():
         raise InputError(f"image {path} does not exist; give the path of a PNG or JPEG file")
     return to_float(decode(path, wanted.size, wanted.channels))[None]
-

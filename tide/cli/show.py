@@ -64,7 +64,7 @@ def run(arguments: Sequence[str]) -> int:
     with torch.no_grad():
         out = model(image.to(device), record=RECORD)
     path = given.out or Path(f"thought-{name.replace('/', '-').replace(':', '-')}.png")
-    thought = Thought.from_output(image[0], out, model.config, model.cell.synchronisation, truth=truth)
+    thought = Thought.from_output(image[0], out, model.config, model.cell.pairs(), truth=truth)
     figure = draw_thought(thought)
     try:
         figure.savefig(path, dpi=130)

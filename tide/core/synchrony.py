@@ -79,6 +79,6 @@ class Synchronisation(Bounded):
     def read(self, state: SynchronyState) -> tuple[Tensor, Tensor]:
         """Return s = S / √N (B, P) and the latent state z (B, 3 d_stream)."""
         synchrony = state.products * state.count.rsqrt()
-        parts = synchrony.split(self.sizes, dim=1)
+        parts = torch.split(synchrony, self.sizes, dim=1)
         streams = [stream(part) for stream, part in zip(self.streams, parts, strict=True)]
         return synchrony, self.norm(torch.cat(streams, 1))

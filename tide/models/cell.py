@@ -41,13 +41,15 @@ class Cell(nn.Module):
 
     ``observables`` maps names to functions of one tick's features that return (B, ...); ``needed`` names those that
     the read-out wants stacked over ticks; ``readout_observables`` names what the read-out adds. ``components`` maps
-    names that users know (for clipping, parameter counts, gradient norms) to the submodules they cover.
+    names that users know (for clipping, parameter counts, gradient norms) to the submodules they cover; ``probes`` maps
+    further names to prefixes of parameters whose gradient norms the stability monitor reports.
     """
 
     observables: ClassVar[Mapping[str, Callable[[Any], Tensor]]]
     needed: ClassVar[tuple[str, ...]]
     readout_observables: ClassVar[tuple[str, ...]]
     components: ClassVar[Mapping[str, tuple[str, ...]]]
+    probes: ClassVar[Mapping[str, str]]
 
     @abstractmethod
     def begin(self, tokens: Tensor) -> Any:
@@ -68,6 +70,10 @@ class Cell(nn.Module):
     @abstractmethod
     def blocks(self) -> RecurrentBlocks:
         """Return the four non-negative recurrent matrices."""
+
+    @abstractmethod
+    def pairs(self) -> Tensor:
+        """Return the neuron pairs whose synchrony is read, (2, P)."""
 
     @abstractmethod
     def consolidate_(self, batches: Sequence[Dynamics]) -> None:

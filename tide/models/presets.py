@@ -20,9 +20,8 @@ from tide.config import (
 from tide.config_io import from_dict
 from tide.errors import ConfigError, did_you_mean
 
-
 INPUTS: Mapping[str, InputConfig] = {
-    "digits": InputConfig(size=16, mean=(0.3053,), std=(0.3349,)),
+    "digits": InputConfig(size=16, mean=(0.3062,), std=(0.3191,)),
     "mnist": InputConfig(),
     "fashion-mnist": InputConfig(mean=(0.2860,), std=(0.3530,)),
     "cifar10": InputConfig(channels=3, size=32, mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616)),

@@ -132,7 +132,9 @@ class Thinker(
         """Read a local folder, or a repository of the hub; the model comes in eval mode."""
         directory = Path(model_id)
         if not directory.is_dir():
-            hub = {key: options[key] for key in ("revision", "cache_dir", "force_download", "local_files_only", "token")}
+            hub = {
+                key: options[key] for key in ("revision", "cache_dir", "force_download", "local_files_only", "token")
+            }
             directory = Path(snapshot_download(model_id, **hub))
         config, state = read_model(directory)
         model = cls(config)

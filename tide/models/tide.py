@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, Self
+from typing import ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -88,7 +88,7 @@ class TideCell(Cell):
     The memory and the output head feed nothing back and run in :meth:`readout`.
     """
 
-    observables: Mapping[str, Callable[[TideFeatures], Tensor]] = {  # noqa: RUF012
+    observables: ClassVar[Mapping[str, Callable[[TideFeatures], Tensor]]] = {
         "rates_e": lambda f: f.rates[:, : f.n_e],
         "rates_i": lambda f: f.rates[:, f.n_e :],
         "preactivation_e": lambda f: f.preactivation[:, : f.n_e],
@@ -105,12 +105,17 @@ class TideCell(Cell):
     }
     needed = ("latent", "ei_ratio", "sync_power", "lateral_iterations")
     readout_observables = ("memory", "surprise", "gate", "reconstruction")
-    components: Mapping[str, tuple[str, ...]] = {  # noqa: RUF012
+    components: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "attention": ("attention",),
         "dynamics": ("wilson_cowan", "lateral"),
         "neuron_models": ("neuron_models",),
         "synchrony": ("synchronisation", "memory"),
         "head": ("head",),
+    }
+    probes: ClassVar[Mapping[str, str]] = {
+        "memory_projection": "memory.project.",
+        "memory_reconstruction": "memory.reconstruct.",
+        "memory_gate": "memory.sharpness",
     }
 
     def __init__(self, config: ModelConfig) -> None:
@@ -206,6 +211,10 @@ class TideCell(Cell):
     def blocks(self) -> RecurrentBlocks:
         """Return W_EE, W_EI, W_IE, W_II."""
         return self.wilson_cowan.blocks()
+
+    def pairs(self) -> Tensor:
+        """Return the neuron pairs whose synchrony is read, (2, P): E-E, then E-I, then I-I."""
+        return torch.stack((self.synchronisation.left, self.synchronisation.right))
 
     def consolidate_(self, batches: Sequence[Dynamics]) -> None:
         """Move the memory's persistent buffers towards the mean final state of the micro-batches."""

@@ -10,12 +10,11 @@ import numpy.typing as npt
 from torch import Tensor
 
 from tide.config import ModelConfig
-from tide.core.synchrony import Synchronisation
 from tide.types import ThoughtOutput
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 Array = npt.NDArray[Any]
 RECORD = ("rates_e", "rates_i", "attention", "synchrony")
@@ -50,11 +49,11 @@ class Thought:
         image: Tensor,
         out: ThoughtOutput,
         config: ModelConfig,
-        pairs: Synchronisation,
+        pairs: Tensor,
         *,
         truth: str | None = None,
     ) -> Self:
-        """Take the first sample of an output recorded with ``RECORD``; ``image`` is (channels, H, W)."""
+        """Take the first sample of an output recorded with ``RECORD``; image (channels, H, W), pairs (2, P)."""
 
         def array(tensor: Tensor) -> Array:
             return tensor.detach().cpu().double().numpy()
@@ -62,7 +61,7 @@ class Thought:
         trace = {name: array(out.trace[name][0]) for name in RECORD}
         grid, neurons = config.backbone.grid, config.core.neurons
         synchrony = np.full((neurons, neurons), np.nan)
-        left, right = pairs.left.cpu().numpy(), pairs.right.cpu().numpy()
+        left, right = pairs.cpu().numpy()
         synchrony[left, right] = synchrony[right, left] = trace["synchrony"][-1]
         return cls(
             image=array(image).transpose(1, 2, 0),
@@ -83,8 +82,9 @@ def draw_thought(thought: Thought) -> Figure:
     """Draw the picture."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(13, 8.2), layout="constrained")
-    grid = figure.add_gridspec(3, ATTENTION_PANELS + 1, height_ratios=(1.0, 1.25, 1.25))
+    figure = Figure(figsize=(13, 8.6), layout="constrained")
+    rows: Array = np.asarray(figure.subfigures(3, 1, height_ratios=(1.0, 1.15, 1.3)))
+    top, middle, bottom = rows
     best = int(thought.certainty.argmax())
     answer = thought.labels[int(thought.probabilities[:, best].argmax())]
     truth = f", labelled {thought.truth}" if thought.truth is not None else ""
@@ -93,17 +93,19 @@ def draw_thought(thought: Thought) -> Figure:
         f"{len(thought.certainty)}",
         fontsize=13,
     )
-    _image(figure.add_subplot(grid[0, 0]), thought)
-    ticks = np.unique(np.linspace(0, len(thought.certainty) - 1, ATTENTION_PANELS).round().astype(int))
+    panels = top.subplots(1, ATTENTION_PANELS + 1)
+    _image(panels[0], thought)
+    ticks = np.linspace(0, len(thought.certainty) - 1, ATTENTION_PANELS).round().astype(int)
     highest = thought.attention[ticks].max()
-    for column, tick in enumerate(ticks, start=1):
-        _attention(figure.add_subplot(grid[0, column]), thought, int(tick), highest)
-    half = (ATTENTION_PANELS + 1) // 2 + 1
-    _rates(figure, figure.add_subplot(grid[1, :half]), thought.rates_e, "excitatory rates", "Reds")
-    _rates(figure, figure.add_subplot(grid[1, half:]), thought.rates_i, "inhibitory rates", "Blues")
-    _certainty(figure.add_subplot(grid[2, :3]), thought, best)
-    _ratio(figure.add_subplot(grid[2, 3:5]), thought)
-    _synchrony(figure, figure.add_subplot(grid[2, 5:]), thought)
+    for axes, tick in zip(panels[1:], ticks, strict=True):
+        _attention(axes, thought, int(tick), highest)
+    excitatory, inhibitory = middle.subplots(1, 2)
+    _rates(middle, excitatory, thought.rates_e, "excitatory rates", "Reds")
+    _rates(middle, inhibitory, thought.rates_i, "inhibitory rates", "Blues")
+    certainty, balance, synchrony = bottom.subplots(1, 3)
+    _certainty(certainty, thought, best)
+    _balance(balance, thought)
+    _synchrony(bottom, synchrony, thought)
     return figure
 
 
@@ -131,7 +133,7 @@ def _attention(axes: Axes, thought: Thought, tick: int, highest: float) -> None:
     axes.set_axis_off()
 
 
-def _rates(figure: Figure, axes: Axes, rates: Array, title: str, colours: str) -> None:
+def _rates(figure: SubFigure, axes: Axes, rates: Array, title: str, colours: str) -> None:
     order = np.argsort(-rates.mean(1))  # most active neurons on top
     highest = max(float(np.quantile(rates, 0.995)), 1e-9)  # single outliers would leave the rest pale
     ticks, neurons = rates.shape[1], rates.shape[0]
@@ -163,7 +165,7 @@ def _certainty(axes: Axes, thought: Thought, best: int) -> None:
     axes.legend(fontsize=8, loc="center right", framealpha=0.8)
 
 
-def _ratio(axes: Axes, thought: Thought) -> None:
+def _balance(axes: Axes, thought: Thought) -> None:
     ticks = np.arange(1, len(thought.certainty) + 1)
     axes.plot(ticks, thought.rates_e.mean(0), color=EXCITATORY, label="mean E rate")
     axes.plot(ticks, thought.rates_i.mean(0), color=INHIBITORY, label="mean I rate")
@@ -179,12 +181,13 @@ def _ratio(axes: Axes, thought: Thought) -> None:
     axes.set_title(f"balance (target ratio {thought.ratio_target:g})", fontsize=10)
 
 
-def _synchrony(figure: Figure, axes: Axes, thought: Thought) -> None:
+def _synchrony(figure: SubFigure, axes: Axes, thought: Thought) -> None:
     rows, columns = np.nonzero(~np.isnan(thought.synchrony))
     values = thought.synchrony[rows, columns]
     order = np.argsort(values)  # strongest drawn last, on top
     n_e, neurons = len(thought.rates_e), len(thought.synchrony)
-    shown = axes.scatter(columns[order], rows[order], c=values[order], s=5, cmap="viridis", vmin=0)
+    highest = max(float(np.quantile(values, 0.98)), 1e-9)
+    shown = axes.scatter(columns[order], rows[order], c=values[order], s=4, cmap="viridis", vmin=0, vmax=highest)
     for line in (axes.axhline, axes.axvline):
         line(n_e - 0.5, color="0.6", linewidth=0.8)
     axes.set_xlim(-1, neurons)

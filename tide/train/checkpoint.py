@@ -24,7 +24,7 @@ def replace_folder(folder: Path, write: Callable[[Path], None]) -> None:
     """Replace ``folder`` by what ``write`` puts into a new one.
 
     Whatever happens in between, the old or the new content stays whole: as ``folder``, or, for the instant between
-    two renames, as ``.folder.old`` (see :func:`tide.models.files.existing`). Raises OSError when writing fails; the old one is intact.
+    two renames, as ``.folder.old`` (see :func:`tide.models.files.existing`). Raises OSError when writing fails.
     """
     new, old = folder.with_name(f".{folder.name}.new"), folder.with_name(f".{folder.name}.old")
     if not folder.exists() and old.exists():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from itertools import pairwise
 from statistics import median
 from typing import Any
 
@@ -63,14 +64,11 @@ def activity_quantities(batch: MicroBatch, n_e: int) -> dict[str, float]:
 
 
 def gradient_quantities(model: Thinker) -> dict[str, float]:
-    """Return the gradient norm of each component, and of each head and the gate of the memory."""
+    """Return the gradient norm of each component, and of what the cell wants probed (the memory's heads and gate)."""
     groups: dict[str, list[Tensor]] = component_parameters(model)
-    memory = model.cell.memory
-    groups |= {
-        "memory_projection": list(memory.project.parameters()),
-        "memory_reconstruction": list(memory.reconstruct.parameters()),
-        "memory_gate": [memory.sharpness],
-    }
+    named = list(model.cell.named_parameters())
+    for name, prefix in model.cell.probes.items():
+        groups[name] = [parameter for path, parameter in named if path.startswith(prefix)]
     return {f"gradient_{name}": float(gradient_norm(members)) for name, members in groups.items()}
 
 
@@ -100,7 +98,7 @@ class StabilityMonitor:
         for name, history in self._history.items():
             value = quantities[name]
             recent = [*history, value][-GROWING - 1 :]
-            grows = len(recent) > GROWING and all(a < b for a, b in zip(recent, recent[1:], strict=False))
+            grows = len(recent) > GROWING and all(a < b for a, b in pairwise(recent))
             if grows and value > EXCESS * median(history):
                 block = name.removeprefix("sigma_").upper()
                 alarms.append(f"sigma_max of W_{block} keeps growing: {value:.2f}, median {median(history):.2f}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -24,7 +26,7 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
 
 
-def gradient_norm(parameters: list[Tensor]) -> Tensor:
+def gradient_norm(parameters: Sequence[Tensor]) -> Tensor:
     """Return the global norm of the gradients, summed in float64: squares of finite gradients must not overflow."""
     squares = [torch.linalg.vector_norm(p.grad, dtype=torch.float64).square() for p in parameters if p.grad is not None]
     return torch.stack(squares).sum().sqrt() if squares else torch.zeros((), dtype=torch.float64)
@@ -38,7 +40,7 @@ def component_parameters(model: Thinker) -> dict[str, list[Tensor]]:
     }
 
 
-def all_finite(parameters: list[Tensor]) -> bool:
+def all_finite(parameters: Sequence[Tensor]) -> bool:
     """Say whether every gradient is finite."""
     return bool(torch.stack([p.grad.isfinite().all() for p in parameters if p.grad is not None]).all())
 
@@ -53,7 +55,7 @@ def clip_gradients_(model: Thinker, config: ClipConfig) -> Tensor:
     return before
 
 
-def _scale_(parameters: list[Tensor], highest: float | None) -> None:
+def _scale_(parameters: Sequence[Tensor], highest: float | None) -> None:
     if highest is None:
         return
     factor = (highest / (gradient_norm(parameters) + 1e-12)).clamp(max=1.0)

@@ -13,9 +13,7 @@ from tide.train.schedule import resolve
 
 def with_data(config: Config, name: str) -> Config:
     """Return ``config`` for another data set; a named one brings its shape and pixel statistics with it."""
-    return replace(
-        config, data=replace(config.data, name=name), input=INPUTS[name] if name in INPUTS else config.input
-    )
+    return replace(config, data=replace(config.data, name=name), input=INPUTS.get(name, config.input))
 
 
 def fit_to_data(config: Config, splits: Splits) -> Config:

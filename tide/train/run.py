@@ -109,7 +109,7 @@ class RunFolder:
             found = path.stat().st_size if path.is_file() else 0
             if found < size:
                 raise CheckpointError(
-                    f"{path} holds {found} bytes, the checkpoint wants {size} or more: it was changed by hand; restore it"
+                    f"{path} holds {found} bytes, the checkpoint wants {size} or more: restore it, it was cut by hand"
                 )
             os.truncate(path, size)
 
@@ -155,7 +155,8 @@ def _commit() -> str | None:
         return None
 
     def git(*arguments: str) -> str:
-        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=10, check=True)
+        command = ["git", "-C", str(root), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
         return done.stdout.strip()
 
     try:
