@@ -1,0 +1,118 @@
+"""Center-surround units, the shallow backbone and positions (equations §6)."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from tests import slow
+from tide.backbones.hrf import CENTERS, SURROUNDS, CenterSurround, ShallowHRF
+from tide.backbones.positions import sinusoidal_positions
+from tide.config import BackboneConfig
+
+BATCHNORM = 1 / math.sqrt(1 + 1e-5)  # of a fresh layer in eval mode
+
+
+def unit(center: int = 3, surround: int = 5, *, init: str = "learned", inputs: int = 2) -> CenterSurround:
+    torch.manual_seed(0)
+    return CenterSurround(inputs, 3, center, surround, init=init).double().eval()
+
+
+def images(size: int, channels: int = 2, batch: int = 2) -> torch.Tensor:
+    return torch.randn(batch, channels, size, size, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+
+@pytest.mark.parametrize("init", ["learned", "difference_of_gaussians"])
+def test_unit_equals_a_slow_rectified_difference_of_convolutions(init):
+    cs, x = unit(init=init), images(7)
+    assert (cs.center_gain.item(), cs.surround_gain.item()) == (1.0, 0.5)
+    cs.center_gain.data.fill_(1.3)
+    cs.surround_gain.data.fill_(0.9)
+    kernels = cs.center.weight.detach().numpy(), cs.surround.weight.detach().numpy()
+    found = cs(x).detach().numpy()
+    for b in range(2):
+        expected = BATCHNORM * slow.center_surround(x[b].numpy(), *kernels, 1.3, 0.9)
+        np.testing.assert_allclose(found[b], expected, rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize(("gain_center", "gain_surround"), [(1.0, 0.5), (1.0, 1.0), (0.5, 1.0)])
+def test_difference_of_gaussians_answers_a_constant_image_by_the_difference_of_gains(gain_center, gain_surround):
+    cs = unit(5, 9, init="difference_of_gaussians")
+    cs.center_gain.data.fill_(gain_center)
+    cs.surround_gain.data.fill_(gain_surround)
+    for weight in (cs.center.weight, cs.surround.weight):
+        torch.testing.assert_close(weight.sum((1, 2, 3)), torch.ones(3, dtype=torch.float64), rtol=1e-6, atol=0)
+    answer = cs(torch.full((1, 2, 16, 16), 0.6, dtype=torch.float64))[:, :, 4:-4, 4:-4]
+    expected = max(0.0, gain_center - gain_surround) * 0.6 * BATCHNORM
+    torch.testing.assert_close(answer, torch.full_like(answer, expected), rtol=0, atol=1e-6)
+
+
+def test_difference_of_gaussians_mixes_channels_alike_in_center_and_wider_surround():
+    cs = unit(5, 9, init="difference_of_gaussians")
+    mixtures = []
+    for conv, size in ((cs.center, 5), (cs.surround, 9)):
+        weight, middle, sigma = conv.weight.detach(), size // 2, size / 4
+        for row, column in ((middle, 0), (0, 1), (middle, middle)):
+            falloff = math.exp(-((row - middle) ** 2 + (column - middle) ** 2) / (2 * sigma**2))
+            torch.testing.assert_close(
+                weight[:, :, row, column], falloff * weight[:, :, middle, middle], rtol=1e-6, atol=0
+            )
+        mixtures.append(weight.sum((2, 3)))
+    torch.testing.assert_close(*mixtures, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("init", ["learned", "difference_of_gaussians"])
+def test_unit_follows_translations_in_the_interior(init):
+    cs, x = unit(5, 9, init=init), images(24)
+    moved = cs(x.roll((3, -2), (2, 3)))
+    inside = slice(8, 16)
+    torch.testing.assert_close(moved[..., inside, inside], cs(x).roll((3, -2), (2, 3))[..., inside, inside])
+    assert cs(x)[..., inside, inside].std() > 0.01
+
+
+@pytest.mark.parametrize(("init", "equivariant"), [("difference_of_gaussians", True), ("learned", False)])
+def test_unit_follows_quarter_turns_under_gaussian_kernels_only(init, equivariant):
+    cs, x = unit(5, 9, init=init), images(12)
+    turned, answer = cs(x.rot90(1, (2, 3))), cs(x).rot90(1, (2, 3))
+    assert torch.allclose(turned, answer, rtol=1e-10, atol=1e-12) == equivariant
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [8, 16, 28, 32])
+def test_any_image_of_8_pixels_or_more_gives_64_tokens(channels, size):
+    torch.manual_seed(0)
+    backbone = ShallowHRF(channels, BackboneConfig(width=4, branch_width=3, features=8))
+    tokens = backbone(torch.rand(2, channels, size, size))
+    assert tokens.shape == (2, 64, 8)
+    assert tokens.isfinite().all()
+
+
+def test_branches_have_the_stated_kernels_and_surrounds_are_wider():
+    backbone = ShallowHRF(1, BackboneConfig(width=4, branch_width=3, features=8))
+    units = [branch[0] for branch in backbone.branches]
+    assert [u.center.kernel_size[0] for u in units] == list(CENTERS) == [3, 3, 5, 5]
+    assert [u.surround.kernel_size[0] for u in units] == list(SURROUNDS) == [5, 7, 9, 11]
+
+
+def test_tokens_run_row_by_row_and_carry_their_positions():
+    torch.manual_seed(0)
+    backbone = ShallowHRF(1, BackboneConfig(width=4, branch_width=3, features=8)).eval()
+    last = backbone.aggregation[-1]
+    torch.nn.init.zeros_(last.weight)
+    torch.nn.init.zeros_(last.bias)
+    tokens = backbone(torch.rand(1, 1, 16, 16))[0]
+    for row, column in ((0, 0), (2, 5), (7, 1)):
+        expected = []
+        for coordinate in (row, column):
+            angles = [coordinate / 10_000 ** (k / 2) for k in range(2)]
+            expected += [math.sin(a) for a in angles] + [math.cos(a) for a in angles]
+        torch.testing.assert_close(tokens[row * 8 + column], torch.tensor(expected), rtol=1e-5, atol=1e-6)
+    assert len(sinusoidal_positions(8, 8, 8).flatten(1).t().unique(dim=0)) == 64
+
+
+def test_answers_in_eval_mode_do_not_depend_on_the_batch(tiny_model):
+    backbone, x = tiny_model().backbone.eval(), images(16, channels=1, batch=3)
+    torch.testing.assert_close(backbone(x)[1:2], backbone(x[1:2]), rtol=1e-12, atol=1e-13)

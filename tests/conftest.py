@@ -1,0 +1,70 @@
+"""Tiny configurations and models shared by all tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+
+from tide.config import ModelConfig
+from tide.config_io import from_dict
+from tide.core.constraints import project_
+from tide.models.thinker import Thinker
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tiny tensors are slower on many threads, and sums must not depend on their number."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def tiny_config() -> Callable[..., ModelConfig]:
+    """Return a maker of tiny configurations: 16 + 4 neurons, 4 ticks; keywords change settings of the core."""
+    base = from_dict(
+        ModelConfig,
+        {
+            "seed": 3,
+            "input": {"size": 8, "classes": 4, "mean": [0.5], "std": [0.25]},
+            "backbone": {"width": 4, "branch_width": 3, "features": 8},
+            "core": {
+                "neurons": 20,
+                "ticks": 4,
+                "attention": {"width": 6, "heads": 2},
+                "lateral": {"tolerance": 0.0},
+                "neuron_models": {"memory_length": 3, "hidden": 2},
+                "synchrony": {"pairs_ee": 9, "pairs_ei": 7, "pairs_ii": 5, "width": 4},
+                "memory": {"width": 5},
+                "head": {"hidden": 6, "dropout": 0.0},
+            },
+        },
+    )
+
+    def make(**core: Any) -> ModelConfig:
+        return from_dict(ModelConfig, {"core": core}, base=base)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_config: Callable[..., ModelConfig]) -> Callable[..., Thinker]:
+    """Return a maker of tiny models whose parameters all matter: none is left at a start value of zero or one."""
+
+    def make(dtype: torch.dtype = torch.float64, seed: int = 0, **core: Any) -> Thinker:
+        model = Thinker(tiny_config(**core)).to(dtype)
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter += 0.2 * torch.randn(parameter.shape, generator=generator, dtype=dtype)
+            for name, buffer in model.named_buffers():
+                if name in ("cell.memory.memory", "cell.memory.velocity", "backbone.stem.1.running_mean"):
+                    buffer += 0.3 * torch.randn(buffer.shape, generator=generator, dtype=dtype)
+        project_(model)
+        return model
+
+    return make

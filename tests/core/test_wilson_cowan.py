@@ -1,0 +1,170 @@
+"""Wilson-Cowan step, norms and E-I ratio (equations §2.2, §2.3)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.integrate import solve_ivp
+
+from tests import slow
+from tide.core.wilson_cowan import DynamicsWeights, WilsonCowan, ei_ratio, euler_step, population_norm
+
+N_E, N_I = 16, 4
+BATCH = 3
+
+
+def normal(seed: int, *shape: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def populations(tiny_model, **core) -> WilsonCowan:
+    return tiny_model(**core).cell.wilson_cowan
+
+
+@pytest.mark.parametrize("activation", ["relu", "softplus"])
+@pytest.mark.parametrize("norm", ["rms", "rms_cap"])
+@pytest.mark.parametrize("inhibition", [True, False])
+def test_step_equals_the_slow_form(tiny_model, activation, norm, inhibition):
+    module = populations(tiny_model, activation=activation, norm=norm, inhibition=inhibition)
+    p = {name: value.numpy() for name, value in module.state_dict().items()}
+    rates, attended = normal(0, BATCH, N_E + N_I).abs(), normal(1, BATCH, 6)
+    attended[0] *= 0.01  # a small rms too: the cap must not scale it up
+    step = module(rates, attended, module.compose())
+    for b in range(BATCH):
+        drive = slow.linear(attended[b].numpy(), p["input.weight"], p["input.bias"])
+        r = rates[b].numpy()
+        expected = slow.wilson_cowan(r[:N_E], r[N_E:], drive, p, (0.2, 0.05), activation, norm)
+        found = {
+            "rates_e": step.rates[b, :N_E],
+            "rates_i": step.rates[b, N_E:],
+            "preactivation_e": step.preactivation[b, :N_E],
+            "preactivation_i": step.preactivation[b, N_E:],
+            "activation": step.activation[b],
+        }
+        for name, value in found.items():
+            np.testing.assert_allclose(value.detach().numpy(), expected[name], rtol=1e-11, atol=1e-14, err_msg=name)
+        np.testing.assert_allclose(step.drive[b].detach().numpy(), drive, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("normalization", ["sum", "per_neuron"])
+def test_ei_ratio_equals_the_slow_form_and_stays_finite_without_inhibition(normalization):
+    rates = normal(0, BATCH, N_E + N_I).abs()
+    rates[0, N_E:] = 0
+    found = ei_ratio(rates, N_E, normalization)
+    for b in range(BATCH):
+        expected = slow.ei_ratio(rates[b, :N_E].numpy(), rates[b, N_E:].numpy(), normalization)
+        assert found[b].item() == pytest.approx(expected, rel=1e-14)
+    equal = torch.full((N_E + N_I,), 0.7, dtype=torch.float64)
+    assert ei_ratio(equal, N_E, normalization).item() == pytest.approx(4 if normalization == "sum" else 1, rel=1e-5)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    scale=st.sampled_from([0.0, 1e-12, 1.0, 1e12]),
+    alpha=st.sampled_from([0.05, 0.2, 0.5, 1.0]),
+    activation=st.sampled_from(["relu", "softplus"]),
+    norm=st.sampled_from(["rms", "rms_cap"]),
+)
+def test_rates_are_never_negative_whatever_the_input(seed, scale, alpha, activation, norm):
+    generator = torch.Generator().manual_seed(seed)
+    w, drive = scale * torch.randn(10, 10, generator=generator), scale * torch.randn(4, 10, generator=generator)
+    rates = torch.rand(4, 10, generator=generator) * (torch.rand(4, 10, generator=generator) > 0.3)
+    weights = DynamicsWeights(w, torch.empty(0), torch.empty(0), torch.rand(10), torch.full((10,), alpha))
+    for _ in range(4):
+        rates = euler_step(rates, drive, weights, 8, activation, norm).rates
+        assert rates.isfinite().all()
+        assert (rates >= 0).all()
+
+
+@pytest.mark.parametrize("norm", ["rms", "rms_cap"])
+def test_euler_converges_with_order_one_to_the_wilson_cowan_equations(tiny_model, norm):
+    module = populations(tiny_model, activation="softplus", norm=norm)
+    drive, start, duration = 0.3 * normal(5, 1, N_E + N_I), normal(6, 1, N_E + N_I).abs(), 8.0
+    composed = module.compose()
+    tau = 1 / composed.alpha  # at Δt = 1 ms
+    p = {name: value.numpy() for name, value in module.state_dict().items()}
+
+    def velocity(_, r):
+        at_rest = slow.wilson_cowan(r[:N_E], r[N_E:], drive[0].numpy(), p, (1.0, 1.0), "softplus", norm)
+        return (np.concatenate((at_rest["rates_e"], at_rest["rates_i"])) - r) / tau.numpy()
+
+    with torch.no_grad():
+        exact = solve_ivp(velocity, (0, duration), start[0].numpy(), rtol=1e-10, atol=1e-12).y[:, -1]
+        errors = []
+        for steps in (64, 128, 256):
+            weights, rates = composed._replace(alpha=duration / steps / tau), start
+            for _ in range(steps):
+                rates = euler_step(rates, drive, weights, N_E, "softplus", norm).rates
+            errors.append(np.abs(rates[0].numpy() - exact).max())
+    orders = np.log2(np.array(errors[:-1]) / np.array(errors[1:]))
+    assert np.abs(orders - 1).max() < 0.1
+    assert errors[-1] < 1e-2
+
+
+@pytest.mark.parametrize("population", [slice(0, N_E), slice(N_E, N_E + N_I)], ids=["E", "I"])
+@pytest.mark.parametrize("factor", [15.0, 0.1])
+@pytest.mark.parametrize(("norm", "size"), [("rms", 1.0), ("rms_cap", 0.1)])
+def test_scale_gauge_holds_for_rms_only(tiny_model, population, factor, norm, size):
+    weights = populations(tiny_model, norm=norm).compose()
+    # Where the cap binds, it divides like rms does: small currents keep the state under it.
+    weights = weights._replace(input=size * weights.input, bias=size * weights.bias)
+    attended, start = normal(0, BATCH, 6), size * normal(1, BATCH, N_E + N_I).abs()
+    scale = torch.ones(N_E + N_I, dtype=torch.float64)
+    scale[population] = factor
+    scaled = weights._replace(
+        recurrent=weights.recurrent * scale, input=weights.input * scale, bias=weights.bias * scale
+    )
+    answers = []
+    for w in (weights, scaled):
+        rates = start
+        for _ in range(6):
+            rates = euler_step(rates, torch.addmm(w.bias, attended, w.input), w, N_E, "relu", norm).rates
+        answers.append(rates.detach())
+    change = (answers[0] - answers[1]).abs().max()
+    assert change < 1e-9 if norm == "rms" else change > 1e-2
+
+
+@settings(max_examples=100, deadline=None)
+@given(seed=st.integers(0, 10**6), scale=st.floats(0.01, 30), distance=st.floats(1e-3, 30))
+def test_rms_cap_is_one_lipschitz_on_each_population(seed, scale, distance):
+    generator = torch.Generator().manual_seed(seed)
+    x = scale * torch.randn(1, N_E + N_I, generator=generator, dtype=torch.float64)
+    y = x + distance * torch.randn(1, N_E + N_I, generator=generator, dtype=torch.float64)
+    moved = population_norm(x, N_E, "rms_cap") - population_norm(y, N_E, "rms_cap")
+    for part in (slice(0, N_E), slice(N_E, None)):
+        assert moved[:, part].norm() <= (x - y)[:, part].norm() * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("inhibition", [True, False])
+def test_effective_matrix_obeys_dale(tiny_model, inhibition):
+    module = populations(tiny_model, inhibition=inhibition)
+    w = module.effective_matrix().detach()
+    assert (w[:, :N_E] >= 0).all()
+    assert (w[:, N_E:] <= 0).all()
+    assert bool((w[:N_E, N_E:] == 0).all()) != inhibition
+    p = {name: value.numpy() for name, value in module.state_dict().items()}
+    p.setdefault("w_ei", np.zeros((N_E, N_I)))
+    np.testing.assert_array_equal(w.numpy(), slow.effective_matrix(p))
+
+
+def test_initial_weights_fill_the_stated_intervals(tiny_config):
+    torch.manual_seed(0)
+    module = WilsonCowan(tiny_config(neurons=200).core)
+    for weights, width in ((module.w_ee, 1.6), (module.w_ei, 2.0), (module.w_ie, 2.0), (module.w_ii, 2.0)):
+        scaled = weights.detach() * weights.shape[1] / width
+        assert 0 <= scaled.min() < 0.02
+        assert 0.98 < scaled.max() <= 1
+    assert module.start.min() >= 0
+    assert 0.75 < module.start.max() <= 0.8
+
+
+@pytest.mark.parametrize("norm", ["rms", "rms_cap"])
+def test_gradcheck(tiny_model, norm):
+    module = populations(tiny_model, activation="softplus", norm=norm)
+    inputs = normal(0, 2, N_E + N_I).abs().requires_grad_(), normal(1, 2, 6).requires_grad_()
+    inputs += tuple(module.parameters())
+    assert torch.autograd.gradcheck(lambda r, o, *_: module(r, o, module.compose()).rates, inputs, fast_mode=True)
