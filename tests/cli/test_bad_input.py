@@ -1,0 +1,158 @@
+"""Bad input: one clear line, exit code 2, nothing written."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+import tide
+from tests.cli.test_commands import run as run
+from tide.cli.main import main
+from tide.errors import CheckpointError
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.mark.parametrize(
+    ("command", "met"),
+    [
+        ("trian digits", "did you mean 'train'?"),
+        ("train mnits", "did you mean 'mnist'?"),
+        ("train", "no preset given"),
+        ("train digits --core.tick 3", "did you mean '--core.ticks'?"),
+        ("train digits --ticks 3", "did you mean '--core.ticks'?"),
+        ("train digits --core.ticks 0", "core.ticks is 0"),
+        ("train digits --core.ticks many", "invalid literal for int"),
+        ("train digits --core.excitatory-fraction 1", "strictly between 0 and 1"),
+        ("train digits --core.excitatory-fraction 0", "strictly between 0 and 1"),
+        ("train digits --core.attention.heads 7", "a divisor of core.attention.width"),
+        ("train digits --core.tau-e -5", "core.tau_e is -5.0"),
+        ("train digits --core.dt 6", "at most core.tau_e = 5.0 ms"),
+        ("train digits --core.activation tanh", "invalid choice 'tanh'"),
+        ("train digits --device cuda", "device 'cuda' is not available"),
+        ("train digits --threads 0", "1 or more are wanted"),
+        ("train digits --data mnits", "mnist"),
+        ("train digits --data folder:/nowhere", "/nowhere"),
+        ("train mnist --data-dir .", "tide data fetch mnist"),
+        ("train digits --out /dev/null/run", "cannot write run folder"),
+        ("train digits --config missing.yaml", "cannot read configuration missing.yaml"),
+        ("train --resume nowhere", "is not a run folder"),
+        ("eval nowhere", "nowhere does not exist"),
+        ("predict nowhere photo.png", "nowhere does not exist"),
+        ("data fetch mnits", "did you mean 'mnist'?"),
+        ("data fecth mnist", "did you mean 'fetch'?"),
+        ("data fetch", "no data set named"),
+    ],
+)
+def test_one_line_and_exit_code_two(
+    command: str, met: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    if torch.cuda.is_available() and "cuda" in command:
+        command = command.replace("cuda", "mps")
+        met = met.replace("cuda", "mps")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TIDE_DATA", raising=False)
+    assert main(command.split()) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    (line,) = captured.err.splitlines()
+    assert line.startswith("tide: error: ")
+    assert met in line
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "met"),
+    [
+        ("core: {tick: 3}", "unknown setting 'core.tick'; did you mean 'ticks'?"),
+        ("cor: {}", "did you mean 'core'?"),
+        ("core: {ticks: 2.5}", "core.ticks is 2.5 (float), a value of type int is wanted"),
+        ("core: {norm: rmsnorm}", "core.norm is 'rmsnorm'; did you mean 'rms'?"),
+        ("core: [", "is not valid YAML"),
+        ("just text", "a mapping of settings is wanted"),
+    ],
+)
+def test_bad_yaml(text: str, met: str, tmp_path: Path, capsys: Capture) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    assert main(["train", "digits", "--config", str(path), "--print-config"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert met in line
+
+
+def test_resume_with_other_settings_names_them(run: Path, capsys: Capture) -> None:
+    assert main(["train", "--resume", str(run), "--core.ticks", "9"]) == 2
+    assert "core.ticks is 3 there, 9 here" in capsys.readouterr().err
+
+
+def test_a_used_folder_is_not_overwritten(run: Path, capsys: Capture) -> None:
+    before = (run / "last" / "model.safetensors").read_bytes()
+    assert main(["train", "digits", "--out", str(run)]) == 2
+    assert "is not empty" in capsys.readouterr().err
+    assert (run / "last" / "model.safetensors").read_bytes() == before
+
+
+def test_data_of_another_kind_is_refused(run: Path, tmp_path: Path, capsys: Capture) -> None:
+    from PIL import Image
+
+    for split in ("train", "val"):
+        for name in ("a", "b", "c"):
+            (tmp_path / split / name).mkdir(parents=True)
+            Image.new("L", (16, 16)).save(tmp_path / split / name / "0.png")
+    assert main(["eval", str(run), "--data", f"folder:{tmp_path}"]) == 2
+    assert "has 1 channels and 3 classes" in capsys.readouterr().err
+
+
+def damage_pickle(folder: Path) -> None:
+    (folder / "model.safetensors").write_bytes(pickle.dumps({"weights": 1}))
+
+
+def damage_truncate(folder: Path) -> None:
+    content = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(content[:-100])
+
+
+def damage_version(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"format": 99}))
+
+
+def damage_config(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    config["core"]["neurons"] = 40
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def damage_json(folder: Path) -> None:
+    (folder / "config.json").write_text("{")
+
+
+def damage_missing(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "met"),
+    [
+        (damage_pickle, "is not a whole safetensors file"),
+        (damage_truncate, "is not a whole safetensors file"),
+        (damage_version, "has format 99, this version reads format 1"),
+        (damage_config, "belong to another configuration"),
+        (damage_json, "it is damaged"),
+        (damage_missing, "does not exist"),
+    ],
+)
+def test_damaged_models_are_named(run: Path, tmp_path: Path, damage: Callable[[Path], None], met: str) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(run / "last", folder)
+    damage(folder)
+    with pytest.raises(CheckpointError) as caught:
+        tide.load(folder)
+    assert met in str(caught.value)
+    assert "\n" not in str(caught.value)

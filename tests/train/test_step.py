@@ -1,0 +1,158 @@
+"""The training step: acceptance and rejection, bounds, accumulation, clipping, parameter groups."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from tide.config import ClipConfig, Config
+from tide.config_io import from_dict
+from tide.core.constraints import violations
+from tide.data import Splits, to_float
+from tide.losses import objective
+from tide.models.thinker import Thinker
+from tide.train.optim import clip_gradients_, component_parameters, decays, gradient_norm, make_optimizer
+from tide.train.step import Trainer
+
+
+def batch(digits: Splits, first: int, size: int = 16) -> tuple[Tensor, Tensor]:
+    return to_float(digits.train.images[first : first + size]), digits.train.labels[first : first + size]
+
+
+def make(config: Config) -> Trainer:
+    torch.manual_seed(0)
+    model = Thinker(config.model)
+    return Trainer(model, make_optimizer(model, config.train), config)
+
+
+def everything(trainer: Trainer) -> dict[str, Any]:
+    """Return all that a rejected step must leave as it was."""
+    return copy.deepcopy({"model": trainer.model.state_dict(), "optimizer": trainer.optimizer.state_dict()})
+
+
+def assert_same(a: Any, b: Any) -> None:
+    if isinstance(a, Tensor):
+        assert torch.equal(a, b)
+    elif isinstance(a, dict):
+        assert a.keys() == b.keys()
+        for key in a:
+            assert_same(a[key], b[key])
+    elif isinstance(a, list):
+        for x, y in zip(a, b, strict=True):
+            assert_same(x, y)
+    else:
+        assert a == b
+
+
+def test_bounds_hold_over_200_steps_with_a_rejected_one(tiny: Config, digits: Splits) -> None:
+    """At a high learning rate every bound is pressed against; a NaN image in the middle moves nothing."""
+    config = replace(tiny, train=replace(tiny.train, steps=200, learning_rate=0.02))
+    trainer = make(config)
+    touched = False
+    for step in range(200):
+        images, labels = batch(digits, 7 * step % 1400)
+        if step == 100:
+            before = everything(trainer)
+            trainer.model._check_images = lambda images: None  # type: ignore[method-assign]
+            result = trainer.step(step, [(torch.full_like(images, torch.nan), labels)])
+            del trainer.model._check_images
+            assert not result.accepted
+            for group in before["optimizer"]["param_groups"]:
+                group["lr"] = result.learning_rate  # the schedule goes on
+            assert_same(before, everything(trainer))
+        else:
+            assert trainer.step(step, [(images, labels)]).accepted
+        assert violations(trainer.model) == []
+        touched |= bool((trainer.model.cell.blocks().ee == 0).any())
+    assert touched  # the projection had work to do
+
+
+def test_an_infinite_gradient_rejects_the_step(tiny: Config, digits: Splits) -> None:
+    trainer = make(tiny)
+    trainer.step(0, [batch(digits, 0)])
+    before = everything(trainer)
+    hook = trainer.model.cell.blocks().ie.register_hook(lambda grad: grad * torch.inf)
+    result = trainer.step(1, [batch(digits, 16)])
+    hook.remove()
+    assert result.terms.total.isfinite()
+    assert not result.accepted
+    before["optimizer"]["param_groups"] = trainer.optimizer.state_dict()["param_groups"]
+    assert_same(before, everything(trainer))
+
+
+def test_memory_moves_once_per_accepted_step(tiny: Config, digits: Splits) -> None:
+    config = replace(tiny, train=replace(tiny.train, accumulation=2))
+    trainer = make(config)
+    finals: list[Tensor] = []
+    trainer.model.register_forward_hook(lambda module, inputs, out: finals.append(out.dynamics.memory.mean(0)))
+    trainer.step(0, [batch(digits, 0), batch(digits, 16)])
+    buffer = trainer.model.state_dict()["cell.memory.memory"]
+    expected = config.core.memory.buffer_rate * (finals[0] + finals[1]) / 2
+    torch.testing.assert_close(buffer, expected)
+    assert buffer.abs().max() > 0
+
+
+def test_accumulated_gradients_are_the_mean_over_micro_batches(tiny: Config, digits: Splits) -> None:
+    config = replace(
+        from_dict(Config, {"core": {"head": {"dropout": 0.0}}}, base=tiny),
+        train=replace(tiny.train, accumulation=2, clip=ClipConfig(total=None)),
+    )
+    trainer = make(config)
+    model = copy.deepcopy(trainer.model).train()
+    micro = [batch(digits, 0), batch(digits, 16)]
+    losses = [
+        objective(model(x), y, model.cell.blocks(), config.loss, ratio_target=4.0, curriculum=0.0).total
+        for x, y in micro
+    ]
+    (sum(losses) / 2).backward()
+    trainer.step(0, micro)
+    for (name, ours), theirs in zip(trainer.model.named_parameters(), model.parameters(), strict=True):
+        assert theirs.grad is not None
+        torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-4, atol=1e-7, msg=name)
+
+
+def test_clipping_by_component_then_by_global_norm(tiny: Config) -> None:
+    model = Thinker(tiny.model)
+    generator = torch.Generator().manual_seed(1)
+    for parameter in model.parameters():
+        parameter.grad = torch.randn(parameter.shape, generator=generator)
+    norms = {name: gradient_norm(members) for name, members in component_parameters(model).items()}
+    before = clip_gradients_(model, ClipConfig(total=None, dynamics=0.5, head=1e9))
+    after = {name: gradient_norm(members) for name, members in component_parameters(model).items()}
+    assert after["dynamics"] == pytest.approx(0.5, rel=1e-5)
+    assert after["head"] == norms["head"]
+    assert after["backbone"] == norms["backbone"]
+    assert before == pytest.approx(float(sum(n.square() for n in norms.values())) ** 0.5, rel=1e-6)
+    clip_gradients_(model, ClipConfig(total=1.0))
+    assert gradient_norm(list(model.parameters())) == pytest.approx(1.0, rel=1e-5)
+
+
+def test_components_cover_every_parameter_once(tiny: Config) -> None:
+    model = Thinker(tiny.model)
+    members = [id(p) for group in component_parameters(model).values() for p in group]
+    assert sorted(members) == sorted(id(p) for p in model.parameters())
+
+
+def test_gradient_norm_does_not_overflow(tiny: Config) -> None:
+    parameter = torch.nn.Parameter(torch.zeros(4))
+    parameter.grad = torch.full((4,), 1e30)
+    assert gradient_norm([parameter]) == pytest.approx(2e30)
+
+
+def test_decay_spares_biases_gains_decays_and_start_rates(tiny: Config) -> None:
+    model = Thinker(tiny.model)
+    spared = {name for name, p in model.named_parameters() if not decays(name, p)}
+    for name in ("gain", "start", "input.bias"):
+        assert f"cell.wilson_cowan.{name}" in spared
+    for name in ("neuron_models.first_bias", "neuron_models.second_bias", "synchronisation.decay", "lateral.strength"):
+        assert f"cell.{name}" in spared
+    assert not spared & {f"cell.wilson_cowan.w_{block}" for block in ("ee", "ei", "ie", "ii")}
+    assert all(name.endswith("bias") or p.dim() < 2 for name, p in model.named_parameters() if name in spared)
+    groups = make_optimizer(model, tiny.train).param_groups
+    assert [group["weight_decay"] for group in groups] == [tiny.train.weight_decay, 0.0]
+    assert sum(len(group["params"]) for group in groups) == len(list(model.parameters()))
