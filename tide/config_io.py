@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import types
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,15 @@ import yaml
 from tide.errors import ConfigError, did_you_mean
 
 C = TypeVar("C")
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as people write it: PyYAML alone reads ``1e-3``, without a dot, as text."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -83,7 +93,7 @@ def to_yaml(config: Any) -> str:
 def read_yaml(cls: type[C], path: str | Path, *, base: C | None = None) -> C:
     """Read a configuration from a YAML file; settings that it leaves out come from ``base`` or the defaults."""
     try:
-        mapping = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        mapping = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_Loader)
     except OSError as error:
         raise ConfigError(
             f"cannot read configuration {path}: {error.strerror}; give the path of a YAML file"

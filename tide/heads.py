@@ -32,7 +32,7 @@ def certainty(logits: Tensor) -> Tensor:
     """Return 1 − H(softmax)/ln C, in [0, 1], of logits (B, C, T) as (B, T)."""
     log_p = F.log_softmax(logits, dim=1)
     entropy = -(log_p.exp() * log_p).sum(1)
-    return 1 - entropy / math.log(logits.shape[1])
+    return (1 - entropy / math.log(logits.shape[1])).clamp(0, 1)  # rounding may leave [0, 1] by 1e-6
 
 
 def most_certain(logits: Tensor, certainties: Tensor) -> Tensor:

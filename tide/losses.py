@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -71,9 +72,9 @@ def residual_game(rates: Tensor, activation: Tensor, n_e: int) -> Tensor:
     """½ [mean_b ‖r_E − φ(h_E)‖₂/√n_E + mean_b ‖r_I − φ(h_I)‖₂/√n_I] at the last tick; both (B, D)."""
     gap = rates - activation
     n_i = gap.shape[1] - n_e
-    norm_e = torch.linalg.vector_norm(gap[:, :n_e], dim=1).mean()
-    norm_i = torch.linalg.vector_norm(gap[:, n_e:], dim=1).mean()
-    return 0.5 * (norm_e / float(n_e) ** 0.5 + norm_i / float(n_i) ** 0.5)
+    norm_e: Tensor = torch.linalg.vector_norm(gap[:, :n_e], dim=1).mean()
+    norm_i: Tensor = torch.linalg.vector_norm(gap[:, n_e:], dim=1).mean()
+    return 0.5 * (norm_e / math.sqrt(n_e) + norm_i / math.sqrt(n_i))
 
 
 def spectral_loss(blocks: RecurrentBlocks, targets: tuple[float, float], iterations: int) -> Tensor:
@@ -119,7 +120,10 @@ def objective(
         "spectral": config.spectral_weight,
         "reconstruction": config.reconstruction_weight,
     }
-    total = torch.stack([factors[name] * term for name, term in terms.items() if factors[name] > 0]).sum()
+    total = torch.zeros_like(terms["task"])
+    for name, term in terms.items():
+        if factors[name] > 0:
+            total = total + factors[name] * term
     return LossTerms(total=total, **terms)
 
 

@@ -15,7 +15,7 @@ class SynchronyState(NamedTuple):
     """Decaying sums: S (B, P) of products and N (P,) of ones."""
 
     products: Tensor
-    count: Tensor
+    normalizer: Tensor
 
 
 def draw_pairs(rows: int, columns: int, count: int, generator: torch.Generator, *, same: bool) -> Tensor:
@@ -74,11 +74,11 @@ class Synchronisation(Bounded):
         products = torch.addcmul(self.products(rates), state.products, retention)
         if self.clamp is not None:
             products = products.clamp(-self.clamp, self.clamp)
-        return SynchronyState(products, torch.addcmul(torch.ones_like(retention), state.count, retention))
+        return SynchronyState(products, torch.addcmul(torch.ones_like(retention), state.normalizer, retention))
 
     def read(self, state: SynchronyState) -> tuple[Tensor, Tensor]:
         """Return s = S / √N (B, P) and the latent state z (B, 3 d_stream)."""
-        synchrony = state.products * state.count.rsqrt()
-        parts = torch.split(synchrony, self.sizes, dim=1)
+        synchrony = state.products * state.normalizer.rsqrt()
+        parts = torch.split(synchrony, list(self.sizes), dim=1)
         streams = [stream(part) for stream, part in zip(self.streams, parts, strict=True)]
         return synchrony, self.norm(torch.cat(streams, 1))

@@ -32,9 +32,9 @@ def load(path: str | Path, *, checkpoint: str = "best") -> Thinker:
     """
     folder = Path(path)
     if (folder / "config.yaml").is_file():
-        return Thinker.from_pretrained(run_checkpoint(folder, checkpoint))
+        return Thinker.from_folder(run_checkpoint(folder, checkpoint))
     if folder.is_dir():
-        return Thinker.from_pretrained(folder)
+        return Thinker.from_folder(folder)
     if folder.exists():
         raise CheckpointError(f"{path} is a file; give the folder of a run or one that save_pretrained wrote")
     if not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", str(path)):

@@ -41,7 +41,7 @@ class Thinker(
         self.config = config
         # The generators' state is put back afterwards: building a model has no side effect and depends on none.
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
+            torch.default_generator.manual_seed(config.seed)  # torch.manual_seed would reseed accelerators too
             self.backbone = build_backbone(config)
             self.cell: Cell = build_cell(config)
         shape = (1, config.input.channels, 1, 1)
@@ -58,8 +58,10 @@ class Thinker(
         ``tbptt`` > 0 cuts the gradient every so many ticks. Raises :class:`InputError` for images of another type,
         shape or with non-finite pixels, and for unknown names.
         """
-        record = tuple(record)
+        record = (record,) if isinstance(record, str) else tuple(record)
         self._check_names(record)
+        if tbptt < 0:
+            raise InputError(f"tbptt is {tbptt}, 0 (all ticks) or more are wanted")
         collector = Collector(self.cell, record)
         self._think(images, collector, ticks, tbptt)
         observed = collector.stacked()
@@ -81,7 +83,7 @@ class Thinker(
         """
         if halt is not None and not halt > 0:
             raise InputError(f"halt is {halt}, a certainty above 0 is wanted: 0.9 is usual, above 1 nothing stops")
-        was_training = self.training
+        modes = {module: module.training for module in self.modules()}
         self.eval()
         try:
             if halt is None:
@@ -93,7 +95,8 @@ class Thinker(
             self._think(images, halter, ticks, 0)
             return halter.prediction()
         finally:
-            self.train(was_training)
+            for module, training in modes.items():
+                module.training = training
 
     def _think(self, images: Tensor, observer: Collector | Halter, ticks: int | None, tbptt: int) -> None:
         """The only loop over ticks. The observer sees every tick and returns the state that goes on."""
@@ -115,6 +118,10 @@ class Thinker(
         """Compile one tick with ``torch.compile``; the loop calls it as often as before."""
         self.compiled_step = torch.compile(self.cell.step, **options)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the compiled step out of copies: it is bound to the weights of the original."""
+        return self.__dict__ | {"compiled_step": None}
+
     def project_(self) -> None:
         """Apply Dale's principle and every other bound, in place: call once after each optimiser step."""
         project_(self)
@@ -130,16 +137,19 @@ class Thinker(
     @classmethod
     def _from_pretrained(cls, *, model_id: str, map_location: str = "cpu", **options: Any) -> Self:
         """Read a local folder, or a repository of the hub; the model comes in eval mode."""
-        directory = Path(model_id)
-        if not directory.is_dir():
-            hub = {
-                key: options[key] for key in ("revision", "cache_dir", "force_download", "local_files_only", "token")
-            }
-            directory = Path(snapshot_download(model_id, **hub))
-        config, state = read_model(directory)
+        if Path(model_id).is_dir():
+            return cls.from_folder(Path(model_id)).to(map_location)
+        names = ("revision", "cache_dir", "force_download", "local_files_only", "token")
+        snapshot = snapshot_download(model_id, **{name: options[name] for name in names})
+        return cls.from_folder(Path(snapshot)).to(map_location)
+
+    @classmethod
+    def from_folder(cls, folder: Path) -> Self:
+        """Read what ``save_pretrained`` wrote; the model comes in eval mode."""
+        config, state = read_model(folder)
         model = cls(config)
-        load_weights(model, state, directory)
-        return model.to(map_location).eval()
+        load_weights(model, state, folder)
+        return model.eval()
 
     def _check_names(self, record: tuple[str, ...]) -> None:
         known = self.cell.recordable()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping
 from itertools import pairwise
 from statistics import median
@@ -22,8 +21,8 @@ SILENT_RATE = 1e-6
 WINDOW = 10  # readings of the rolling median
 GROWING = 3  # readings in a row that count as "keeps growing"
 EXCESS = 1.5  # times the median
-COLLAPSE = 10.0  # E-I ratio off target by this factor, or this share of silent neurons:
-SILENT_SHARE = 0.9
+COLLAPSE = 10.0  # factor by which the E-I ratio is off target when a population collapses
+SILENT_SHARE = 0.9  # of a population, the other sign of its collapse
 
 
 @torch.no_grad()
@@ -76,56 +75,65 @@ class StabilityMonitor:
     """Reads the network every so many steps and raises alarms.
 
     An alarm is raised when σ_max of an off-diagonal block keeps growing above its rolling median, and when a
-    population collapses: then it names the population that falls silent.
+    population collapses: then it names the population that falls silent. Each is raised when it begins, and again
+    only after it had ended.
     """
 
     def __init__(self, model: Thinker, iterations: int) -> None:
         self._model, self._iterations = model, iterations
-        self._history: dict[str, deque[float]] = {name: deque(maxlen=WINDOW) for name in ("sigma_ei", "sigma_ie")}
+        self._history: dict[str, list[float]] = {"sigma_ei": [], "sigma_ie": []}
+        self._ringing: list[str] = []
 
     def read(self, batch: MicroBatch) -> tuple[dict[str, float], list[str]]:
-        """Return all quantities and the texts of the alarms, from the last batch and its gradients."""
+        """Return all quantities and the texts of the alarms that begin, from the last batch and its gradients."""
         core = self._model.config.core
         quantities = {
             **spectral_quantities(self._model.cell.blocks(), self._iterations),
             **activity_quantities(batch, core.n_e),
             **gradient_quantities(self._model),
         }
-        return quantities, self._growth(quantities) + collapse_alarms(quantities, core.ratio_target)
+        return quantities, self.alarms(quantities)
 
-    def _growth(self, quantities: Mapping[str, float]) -> list[str]:
-        alarms = []
+    def alarms(self, quantities: Mapping[str, float]) -> list[str]:
+        """Return the texts of the alarms that begin with a reading."""
+        now = self._growth(quantities) | collapse_alarms(quantities, self._model.config.core.ratio_target)
+        begun = [text for name, text in now.items() if name not in self._ringing]
+        self._ringing = list(now)
+        return begun
+
+    def _growth(self, quantities: Mapping[str, float]) -> dict[str, str]:
+        alarms = {}
         for name, history in self._history.items():
             value = quantities[name]
             recent = [*history, value][-GROWING - 1 :]
             grows = len(recent) > GROWING and all(a < b for a, b in pairwise(recent))
             if grows and value > EXCESS * median(history):
                 block = name.removeprefix("sigma_").upper()
-                alarms.append(f"sigma_max of W_{block} keeps growing: {value:.2f}, median {median(history):.2f}")
+                alarms[name] = f"sigma_max of W_{block} keeps growing: {value:.2f}, median {median(history):.2f}"
             history.append(value)
+            del history[:-WINDOW]
         return alarms
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the readings that the rolling median needs."""
-        return {name: list(history) for name, history in self._history.items()}
+        """Return the readings that the rolling median needs, and the alarms that ring."""
+        return {"history": {name: list(values) for name, values in self._history.items()}, "ringing": self._ringing}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from :meth:`state_dict`."""
-        for name, history in self._history.items():
-            history.clear()
-            history.extend(state[name])
+        self._history = {name: list(state["history"][name]) for name in self._history}
+        self._ringing = list(state["ringing"])
 
 
-def collapse_alarms(quantities: Mapping[str, float], ratio_target: float) -> list[str]:
+def collapse_alarms(quantities: Mapping[str, float], ratio_target: float) -> dict[str, str]:
     """Return an alarm for each population that falls silent: E when the E-I ratio goes to 0, I when it explodes."""
     ratio = quantities["ei_ratio"]
     off = {"E": ratio < ratio_target / COLLAPSE, "I": ratio > ratio_target * COLLAPSE}
     names = {"E": "excitatory", "I": "inhibitory"}
-    alarms = []
+    alarms = {}
     for population, name in names.items():
         share = quantities[f"silent_{population.lower()}"]
         if off[population] or share > SILENT_SHARE:
-            alarms.append(
+            alarms[name] = (
                 f"the {name} population falls silent: E-I ratio {ratio:.3g} (target {ratio_target:g}), "
                 f"{100 * share:.0f} % of {population} neurons silent"
             )
