@@ -13,7 +13,7 @@ COMMANDS = {
     "train": "train a preset on a data set, or continue a run",
     "eval": "accuracy of a run on a whole test split, at every tick",
     "predict": "classify images: label, certainty, ticks used",
-    "show": "one picture of how a model thinks about an image",
+    "show": "one picture of how a model thinks about an image, or of how its training went",
     "data": "list the data sets found, or fetch one",
     "presets": "list the presets with their parameters, ticks and steps",
 }

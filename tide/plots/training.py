@@ -1,0 +1,92 @@
+"""How a run went: losses, accuracy, balance, spectra, gradients and memory over the steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tide.train.run import RunFolder
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Lines = Sequence[dict[str, float | None]]
+SMOOTHING = 9  # readings of the running median that is drawn over noisy curves
+
+
+def draw_training(run: Path) -> Figure:
+    """Draw the metrics of a run folder; raises :class:`~tide.errors.CheckpointError` where they cannot be read."""
+    from matplotlib.figure import Figure
+
+    folder = RunFolder.open(run)
+    train, monitor, tests = (folder.metrics(kind) for kind in ("train", "monitor", "evaluation"))
+    config = folder.config
+    figure = Figure(figsize=(13, 7.5), layout="constrained")
+    core = config.core
+    figure.suptitle(f"{run.name}: {config.data.name}, {core.n_e} E + {core.n_i} I neurons, {core.ticks} ticks")
+    losses, accuracy, balance, spectra, gradients, memory = figure.subplots(2, 3).flatten()
+
+    _curves(losses, train, ("task", "ei", "game", "sync"), smooth=True)
+    losses.set_yscale("log")
+    losses.set_title("loss terms, unweighted")
+
+    _curves(accuracy, train, ("accuracy",), smooth=True, names=("training batches",))
+    _curves(accuracy, tests, ("accuracy", "accuracy_last_tick"), marker="o", names=("test", "test, last tick"))
+    accuracy.set_ylim(top=1.0, bottom=_lowest(tests))
+    accuracy.set_title("accuracy")
+
+    _curves(balance, monitor, ("rate_e", "rate_i", "silent_e", "silent_i"))
+    balance.set_title("mean rates, silent shares; right: E-I ratio")
+    ratio = balance.twinx()
+    _curves(ratio, train, ("ei_ratio",), smooth=True, names=("E-I ratio",), colour="black")
+    ratio.axhline(core.ratio_target, color="0.7", linewidth=1)
+    ratio.set_ylim(0, 2 * core.ratio_target)
+
+    _curves(spectra, monitor, ("perron_ee", "perron_ii", "sigma_ee", "sigma_ei", "sigma_ie", "sigma_ii"))
+    spectra.set_title("Perron estimates and greatest singular values")
+
+    names = [key for key in (monitor[0] if monitor else {}) if key.startswith("gradient_")]
+    _curves(gradients, monitor, names, names=[name.removeprefix("gradient_") for name in names])
+    gradients.set_yscale("log")
+    gradients.set_title("gradient norms, after clipping")
+
+    _curves(memory, monitor, ("surprise", "gate"))
+    memory.set_title("memory: surprise and retention gate")
+    for axes in figure.axes:
+        axes.set_xlabel("step")
+        axes.legend(fontsize=7, loc="lower right" if axes is ratio else "best")
+    return figure
+
+
+def _lowest(tests: Lines) -> float:
+    """Return where the accuracy axis begins: below the worst test, so that the differences show."""
+    found = [line["accuracy"] for line in tests]
+    values = [value for value in found if value is not None]
+    return max(0.0, 1 - 2.5 * (1 - min(values))) if values else 0.0
+
+
+def _curves(
+    axes: Axes,
+    lines: Lines,
+    keys: Sequence[str],
+    *,
+    names: Sequence[str] | None = None,
+    smooth: bool = False,
+    marker: str | None = None,
+    colour: str | None = None,
+) -> None:
+    """Draw one curve per key; a noisy one as a faint line under its running median."""
+    steps = np.array([line["step"] for line in lines], dtype=float)
+    for key, name in zip(keys, names or keys, strict=True):
+        values = np.array([np.nan if line[key] is None else line[key] for line in lines], dtype=float)
+        if not smooth:
+            axes.plot(steps, values, marker=marker, markersize=3, color=colour, label=name)
+            continue
+        (faint,) = axes.plot(steps, values, alpha=0.25, linewidth=0.8, color=colour)
+        half = SMOOTHING // 2
+        median = [np.nanmedian(values[max(0, k - half) : k + half + 1]) for k in range(len(values))]
+        axes.plot(steps, median, color=faint.get_color(), label=name)
