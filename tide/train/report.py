@@ -104,37 +104,39 @@ class PlainReporter(Reporter):
 
 
 class LiveReporter(Reporter):
-    """A live progress bar on a terminal."""
+    """A live display on a terminal: a bar, below it one line of readings, and a second bar during evaluations."""
 
     def __init__(self, steps: int) -> None:
         super().__init__(steps)
-        from rich.console import Console
+        from rich.console import Console, Group
+        from rich.live import Live
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+        from rich.text import Text
 
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
+        columns = (
+            TextColumn("{task.description:<10}"),
+            BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[rate]}"),
-            console=Console(stderr=True),
         )
+        self._progress = Progress(*columns)
         self._training = self._progress.add_task("training", total=steps, rate="")
-        self._details = self._progress.add_task("", total=None, rate="", visible=False)
-        self._evaluation = self._progress.add_task("evaluating", total=None, rate="", visible=False)
+        self._evaluation = self._progress.add_task("evaluating", total=None, rate="images", visible=False)
+        self._details = Text()
+        self._live = Live(Group(self._progress, self._details), console=Console(stderr=True), refresh_per_second=4)
 
     def __enter__(self) -> Reporter:
-        self._progress.start()
+        self._live.start()
         return self
 
     def __exit__(self, *exception: Any) -> None:
-        self._progress.stop()
+        self._live.stop()
 
     def reading(self, reading: Reading) -> None:
-        """Move the bar; the line below it holds the loss terms."""
+        """Move the bar and renew the line below it."""
         left = format_seconds((self.steps - reading.step) / reading.rate)
-        self._progress.update(
-            self._training, completed=reading.step, rate=f"{reading.rate:.2f} steps/s, {left} left\n{reading.text()}"
-        )
+        self._progress.update(self._training, completed=reading.step, rate=f"{reading.rate:.2f} steps/s, {left} left")
+        self._details.plain = reading.text()
 
     def evaluating(self, done: int, total: int) -> None:
         """Show a second bar while an evaluation runs."""
@@ -142,7 +144,7 @@ class LiveReporter(Reporter):
 
     def message(self, text: str, *, alarm: bool = False) -> None:
         """Print a line above the bar."""
-        self._progress.console.print(text, style="bold red" if alarm else None, highlight=False)
+        self._live.console.print(text, style="bold red" if alarm else None, highlight=False)
 
 
 def make_reporter(steps: int) -> Reporter:
