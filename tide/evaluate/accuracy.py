@@ -50,7 +50,7 @@ def evaluate(
         for start in range(0, len(split), batch):
             images = to_float(split.images[start : start + batch].to(device))
             labels = split.labels[start : start + batch].to(device)
-            sums = sums + len(labels) * _means(model, images, labels, ticks).double().cpu()
+            sums = sums + len(labels) * _means(model, images, labels, ticks).cpu()
             if progress is not None:
                 progress(min(start + batch, len(split)), len(split))
     finally:
@@ -74,9 +74,9 @@ def evaluate(
 def _means(model: Thinker, images: Tensor, labels: Tensor, ticks: int | None) -> Tensor:
     """Return the means of one batch in the order in which :func:`evaluate` unpacks them."""
     out = model(images, ticks=ticks)
-    right = (most_certain(out.logits, out.certainty).argmax(1) == labels).float().mean()
-    per_tick = (out.logits.argmax(1) == labels[:, None]).float().mean(0)
+    right = (most_certain(out.logits, out.certainty).argmax(1) == labels).double().mean()
+    per_tick = (out.logits.argmax(1) == labels[:, None]).double().mean(0)
     dual = dual_loss_diagnostics(out.logits, out.certainty, labels)
     loss = task_loss(out.logits, out.certainty, labels)
-    head = torch.stack((right, loss, out.certainty.amax(1).mean(), out.ei_ratio.mean(), *dual))
-    return torch.cat((head, per_tick))
+    others = torch.stack((loss, out.certainty.amax(1).mean(), out.ei_ratio.mean(), *dual))
+    return torch.cat((right[None], others, per_tick))
