@@ -6,11 +6,11 @@ import signal
 import sys
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
 from tide.cli.device import pick_device
+from tide.cli.train_arguments import TrainArguments
 from tide.config import Config
 from tide.config_io import differences
 from tide.data import Splits, load
@@ -19,9 +19,6 @@ from tide.train.loop import TrainingRun
 from tide.train.prepare import fit_to_data, resolved, with_data
 from tide.train.report import format_seconds, make_reporter
 from tide.train.run import RunFolder
-
-if TYPE_CHECKING:
-    from tide.cli.train import TrainArguments
 
 
 def settings(given: TrainArguments) -> Config:

@@ -49,8 +49,8 @@ def evaluate(
     try:
         for start in range(0, len(split), batch):
             images = to_float(split.images[start : start + batch].to(device))
-            labels = split.labels[start : start + batch].to(device)
-            sums = sums + len(labels) * _means(model, images, labels, ticks).cpu()
+            labels = split.labels[start : start + batch].cpu()
+            sums = sums + len(labels) * _means(model, images, labels, ticks)
             if progress is not None:
                 progress(min(start + batch, len(split)), len(split))
     finally:
@@ -72,11 +72,12 @@ def evaluate(
 
 
 def _means(model: Thinker, images: Tensor, labels: Tensor, ticks: int | None) -> Tensor:
-    """Return the means of one batch in the order in which :func:`evaluate` unpacks them."""
+    """Return the means of one batch, in float64 on the CPU, in the order in which :func:`evaluate` unpacks them."""
     out = model(images, ticks=ticks)
-    right = (most_certain(out.logits, out.certainty).argmax(1) == labels).double().mean()
-    per_tick = (out.logits.argmax(1) == labels[:, None]).double().mean(0)
-    dual = dual_loss_diagnostics(out.logits, out.certainty, labels)
-    loss = task_loss(out.logits, out.certainty, labels)
-    others = torch.stack((loss, out.certainty.amax(1).mean(), out.ei_ratio.mean(), *dual))
+    logits, certainty, ratio = (t.cpu().double() for t in (out.logits, out.certainty, out.ei_ratio))
+    right = (most_certain(logits, certainty).argmax(1) == labels).double().mean()
+    per_tick = (logits.argmax(1) == labels[:, None]).double().mean(0)
+    dual = dual_loss_diagnostics(logits, certainty, labels)
+    loss = task_loss(logits, certainty, labels)
+    others = torch.stack((loss, certainty.amax(1).mean(), ratio.mean(), *(share.double() for share in dual)))
     return torch.cat((right[None], others, per_tick))

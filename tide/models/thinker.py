@@ -25,6 +25,7 @@ class Thinker(
     nn.Module,
     PyTorchModelHubMixin,
     library_name="tide-dynamics",
+    paper_url="https://arxiv.org/abs/2605.19403",
     tags=["image-classification", "excitatory-inhibitory", "wilson-cowan"],
 ):
     """An image classifier that thinks in ticks.
@@ -105,7 +106,7 @@ class Thinker(
             raise InputError(f"ticks is {ticks}, 1 or more are wanted")
         self._check_images(images)
         step = self.compiled_step or self.cell.step
-        state = self.cell.begin(self.backbone((images - self.mean) / self.std))
+        state = self.cell.begin(self.backbone((images.to(self.mean.dtype) - self.mean) / self.std))
         for tick in range(ticks):
             if tbptt and tick and tick % tbptt == 0:
                 state = state.detach()
@@ -159,6 +160,8 @@ class Thinker(
 
     def _check_images(self, images: Tensor) -> None:
         channels = self.config.input.channels
+        if not isinstance(images, Tensor):
+            raise InputError(f"images are a {type(images).__name__}, a torch.Tensor is wanted: torch.as_tensor(images)")
         if not images.is_floating_point():
             raise InputError(f"images are {images.dtype}, float in [0, 1] is wanted: images.float() / 255")
         if images.dim() != 4 or images.shape[1] != channels:

@@ -6,7 +6,7 @@ import signal
 import time
 import zlib
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tide.config import Config
 from tide.data import ImageSet, Splits, augment, batch_indices, derive_seed, to_float
-from tide.errors import TrainingError
+from tide.errors import CheckpointError, TrainingError
 from tide.evaluate.accuracy import Evaluation, evaluate
 from tide.models.files import load_weights, read_model
 from tide.models.thinker import Thinker
@@ -85,10 +85,16 @@ class TrainingRun:
         _, weights = read_model(folder)
         load_weights(self.model, weights, folder)
         training = load_training(folder)
-        self.optimizer.load_state_dict(training["optimizer"])
-        self.monitor.load_state_dict(training["monitor"])
-        self.position = Position(**{f.name: training["position"][f.name] for f in fields(Position)})
-        self.run.truncate(training["log_sizes"])
+        try:
+            self.optimizer.load_state_dict(training["optimizer"])
+            self.monitor.load_state_dict(training["monitor"])
+            self.position = Position(**training["position"])
+            sizes = training["log_sizes"]
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"{folder} holds the training state of another model or version ({error!r}); it was changed by hand"
+            ) from error
+        self.run.truncate(sizes)
 
     def batches(self, step: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the micro-batches of a step: a function of the seed and the step alone."""

@@ -28,8 +28,11 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
 
 def gradient_norm(parameters: Sequence[Tensor]) -> Tensor:
     """Return the global norm of the gradients, summed in float64: squares of finite gradients must not overflow."""
-    squares = [torch.linalg.vector_norm(p.grad, dtype=torch.float64).square() for p in parameters if p.grad is not None]
-    return torch.stack(squares).sum().sqrt() if squares else torch.zeros((), dtype=torch.float64)
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    if not gradients:
+        return torch.zeros(())
+    wide = torch.float32 if gradients[0].device.type == "mps" else torch.float64  # which Apple's GPUs lack
+    return torch.stack([torch.linalg.vector_norm(g, dtype=wide).square() for g in gradients]).sum().sqrt()
 
 
 def component_parameters(model: Thinker) -> dict[str, list[Tensor]]:

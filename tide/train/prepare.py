@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from tide.config import Config
 from tide.data import Splits, statistics
@@ -12,7 +13,12 @@ from tide.train.schedule import resolve
 
 
 def with_data(config: Config, name: str) -> Config:
-    """Return ``config`` for another data set; a named one brings its shape and pixel statistics with it."""
+    """Return ``config`` for another data set; a named one brings its shape and pixel statistics with it.
+
+    The path of a photo folder is made absolute, so that the run can be resumed from anywhere.
+    """
+    if name.startswith("folder:"):
+        name = f"folder:{Path(name.removeprefix('folder:')).expanduser().resolve()}"
     return replace(config, data=replace(config.data, name=name), input=INPUTS.get(name, config.input))
 
 

@@ -116,8 +116,9 @@ class RunFolder:
     def metrics(self, kind: str) -> list[dict[str, Any]]:
         """Return the lines of one kind (``train``, ``monitor``, ``evaluation``) from metrics.jsonl."""
         try:
-            lines = (self.path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-            parsed = [json.loads(line) for line in lines]
+            text = (self.path / "metrics.jsonl").read_text(encoding="utf-8")
+            # What follows the last newline is a line that a kill cut short; resuming drops it.
+            parsed = [json.loads(line) for line in text.split("\n")[:-1]]
         except (OSError, ValueError) as error:
             raise CheckpointError(f"{self.path / 'metrics.jsonl'} cannot be read ({error}); it is damaged") from error
         return [line for line in parsed if line["kind"] == kind]

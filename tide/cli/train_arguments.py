@@ -1,0 +1,39 @@
+"""The options of ``tide train``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from tide.cli.device import DeviceName
+from tide.config import Config
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainArguments:
+    """Options of one training run; everything below them is a setting of the model, the loss or the procedure."""
+
+    settings: Annotated[Config, tyro.conf.arg(name="")]
+    data: str | None = None
+    """Data set in place of the preset's: digits, mnist, fashion-mnist, cifar10, cifar100 or folder:DIR."""
+    data_dir: Path | None = None
+    """Folder of the data sets (default: $TIDE_DATA, else a cache folder of the user's)."""
+    out: Path | None = None
+    """New run folder (default: runs/<preset>, numbered where it exists)."""
+    resume: Path | None = None
+    """Continue this run, bit for bit."""
+    file: Annotated[Path | None, tyro.conf.arg(name="config")] = None
+    """YAML file of settings; they come on top of the preset, options on top of them."""
+    print_config: bool = False
+    """Print the resolved settings as YAML and stop."""
+    dry_run: bool = False
+    """Show shapes, parameters, one step, memory and time, then stop."""
+    device: DeviceName = "auto"
+    """Device to train on."""
+    threads: int | None = None
+    """Threads of one operation on the CPU."""
+    compile: bool = False
+    """Compile one tick with torch.compile."""
