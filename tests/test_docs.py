@@ -6,8 +6,12 @@ import ast
 import importlib
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+
+import tide
 
 ROOT = Path(__file__).parents[1]
 EQUATIONS = (ROOT / "docs" / "equations.md").read_text(encoding="utf-8")
@@ -42,3 +46,23 @@ def test_links_in_the_documentation_lead_somewhere() -> None:
     for page in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")):
         for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_python_in_the_readme_runs(tmp_path: Path) -> None:
+    """The snippet, with a small model in place of the trained one and a real batch for its names."""
+    images, labels = torch.rand(2, 1, 28, 28), torch.tensor([3, 7])
+    saved = tmp_path / "saved"
+    tide.create("digits").save_pretrained(saved)
+    block = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert block is not None
+    code = block[1].replace("runs/mnist", str(saved)).replace('"my-model"', repr(str(tmp_path / "my-model")))
+    names: dict[str, Any] = {
+        "images": images,
+        "batches": [(images, labels)],
+        "my_loss": lambda logits, labels: torch.nn.functional.cross_entropy(logits[..., -1], labels),
+        "optimizer": torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))]),
+    }
+    exec(code, names)
+    assert names["out"].trace["rates_e"].shape == (2, 25, 205)
+    assert names["answer"].label.shape == (2,)
+    assert (tmp_path / "my-model" / "model.safetensors").is_file()
