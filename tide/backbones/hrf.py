@@ -77,7 +77,9 @@ class ShallowHRF(nn.Module):
         )
         self.aggregation = nn.Sequential(
             *_conv_block(len(CENTERS) * width, config.features),
-            nn.Conv2d(config.features, config.features, 3, padding=1),
+            nn.Conv2d(config.features, config.features, 3, padding=1, bias=False),
+            # Without it the tokens vary four times less over images than the positions added to them.
+            nn.BatchNorm2d(config.features),
         )
         positions = sinusoidal_positions(config.grid, config.grid, config.features)
         self.register_buffer("positions", positions, persistent=False)
