@@ -116,3 +116,10 @@ def test_tokens_run_row_by_row_and_carry_their_positions():
 def test_answers_in_eval_mode_do_not_depend_on_the_batch(tiny_model):
     backbone, x = tiny_model().backbone.eval(), images(16, channels=1, batch=3)
     torch.testing.assert_close(backbone(x)[1:2], backbone(x[1:2]), rtol=1e-12, atol=1e-13)
+
+
+def test_tokens_are_standardised_before_the_positions_are_added():
+    backbone = ShallowHRF(1, BackboneConfig(width=4, branch_width=3, features=8)).train()
+    tokens = backbone(torch.rand(16, 1, 16, 16)) - backbone.positions.flatten(1).t()
+    torch.testing.assert_close(tokens.mean((0, 1)), torch.zeros(8), atol=1e-5, rtol=0)
+    torch.testing.assert_close(tokens.var((0, 1), correction=0), torch.ones(8), atol=2e-3, rtol=0)

@@ -77,10 +77,12 @@ def assert_same_run(a: Path, b: Path) -> None:
     assert ours == theirs
 
 
-def test_ten_steps_a_kill_and_ten_steps_equal_twenty(whole: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("step", [1, 10])
+def test_some_steps_a_kill_and_the_rest_equal_twenty(whole: Path, tmp_path: Path, step: int) -> None:
+    """Checkpoints come every four steps; the kill at step one comes before the first of them."""
     run = tmp_path / "killed"
     process = start("digits", *options(), "--out", str(run))
-    wait_for_step(run, 10)
+    wait_for_step(run, step)
     process.kill()
     process.wait(timeout=60)
     assert resume(run) == 0

@@ -130,6 +130,8 @@ class TrainingRun:
             )
         devices = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices), StopRequest() as stop:
+            if self.position.step == 0:
+                self._checkpoint()  # a run killed before its first regular checkpoint can be resumed too
             try:
                 if self._due(train.eval_every) and self.position.evaluated_step < self.position.step:
                     self._evaluate(stop)  # the run was stopped in the middle of this evaluation
