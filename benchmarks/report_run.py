@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 from dataclasses import asdict
 from pathlib import Path
 
@@ -40,13 +39,6 @@ def zero_memory_readout(model: Thinker) -> Thinker:
     return model
 
 
-def processor() -> str:
-    """Return the name of the processor."""
-    info = Path("/proc/cpuinfo")
-    names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
-    return f"{names[0]} ({len(names)} cores)" if names else platform.processor()
-
-
 def report(run: Path, data_dir: Path | None) -> dict[str, object]:
     """Collect the numbers of a run."""
     folder = RunFolder.open(run)
@@ -59,7 +51,7 @@ def report(run: Path, data_dir: Path | None) -> dict[str, object]:
         "command": environment["command"],
         "commit": environment["commit"],
         "libraries": environment["libraries"],
-        "hardware": processor(),
+        "hardware": environment["processor"],
         "threads": environment["threads"],
         "seed": config.seed,
         "training_seconds": json.loads((run / "results.json").read_text())["seconds"],

@@ -22,8 +22,6 @@ made beforehand, convolutions still allocate. Step and floor alternate in one ru
 from __future__ import annotations
 
 import json
-import platform
-import re
 import shlex
 import statistics
 import sys
@@ -303,14 +301,6 @@ def alternate(functions: Sequence[Callable[[], None]], steps: int, device: torch
     return [{"median": statistics.median(t), "minimum": min(t), "maximum": max(t)} for t in seconds]
 
 
-def cpu_model() -> str:
-    """Return the processor's name."""
-    information = Path("/proc/cpuinfo")
-    text = information.read_text(encoding="utf-8") if information.is_file() else ""
-    name = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
-    return name[1] if name else platform.processor()
-
-
 def measure(settings: Settings) -> dict[str, Any]:
     """Measure and return everything that is printed and written."""
     check(settings.steps >= 1, f"--steps is {settings.steps}, 1 or more are wanted")
@@ -335,7 +325,6 @@ def measure(settings: Settings) -> dict[str, Any]:
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         **describe_environment(),
         "command": shlex.join(["python", *sys.argv]),
-        "cpu": cpu_model(),
         "accelerator": torch.cuda.get_device_name() if device.type == "cuda" else None,
         "settings": asdict(given) | {"device": str(device), "out": settings.out and str(settings.out)},
         "step_seconds": seconds,
@@ -355,7 +344,7 @@ def show(result: Mapping[str, Any], console: Console) -> None:
     given, split_, kinds = result["settings"], result["split"], result["products"]
     console.print(
         f"{given['preset']}: {given['neurons']} neurons, {given['ticks']} ticks, batch {given['batch']}, "
-        f"{result['threads']} threads, {given['device']}{', compiled' if given['compile'] else ''}; {result['cpu']}, "
+        f"{result['threads']} threads, {given['device']}{', compiled' if given['compile'] else ''}; {result['processor']}, "
         f"torch {result['libraries']['torch']}, commit {result['commit']}"
     )
     columns = ("median", "minimum", "maximum")

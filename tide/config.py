@@ -240,7 +240,7 @@ class CoreConfig:
     ratio_target: float = 4.0
     """Target r* of the E-I activity ratio."""
     ratio_normalization: RatioNormalization = "sum"
-    """E-I ratio of summed rates, or of mean rates per neuron."""
+    """E-I ratio of summed rates, or of mean rates per neuron (equal rates are then a target of 1)."""
     attention: AttentionConfig = field(default_factory=AttentionConfig)
     lateral: LateralConfig = field(default_factory=LateralConfig)
     neuron_models: NeuronModelConfig = field(default_factory=NeuronModelConfig)
