@@ -344,8 +344,8 @@ def show(result: Mapping[str, Any], console: Console) -> None:
     given, split_, kinds = result["settings"], result["split"], result["products"]
     console.print(
         f"{given['preset']}: {given['neurons']} neurons, {given['ticks']} ticks, batch {given['batch']}, "
-        f"{result['threads']} threads, {given['device']}{', compiled' if given['compile'] else ''}; {result['processor']}, "
-        f"torch {result['libraries']['torch']}, commit {result['commit']}"
+        f"{result['threads']} threads, {given['device']}{', compiled' if given['compile'] else ''}; "
+        f"{result['processor']}, torch {result['libraries']['torch']}, commit {result['commit']}"
     )
     columns = ("median", "minimum", "maximum")
     rows = [(name, *(f"{result[f'{name}_seconds'][c]:.4f}" for c in columns)) for name in ("step", "floor")]
