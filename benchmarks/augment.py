@@ -1,4 +1,4 @@
-"""Images per second through random crop, flip and conversion to float: ``python benchmarks/augment.py --out FILE.json``."""
+"""Images per second through crop, flip and conversion to float: ``python benchmarks/augment.py --out FILE.json``."""
 
 from __future__ import annotations
 
