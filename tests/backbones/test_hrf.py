@@ -104,11 +104,13 @@ def test_tokens_run_row_by_row_and_carry_their_positions():
     torch.nn.init.zeros_(last.weight)
     torch.nn.init.zeros_(last.bias)
     tokens = backbone(torch.rand(1, 1, 16, 16))[0]
+    codes = []
+    for coordinate in range(8):
+        angles = [coordinate / 10_000 ** (k / 2) for k in range(2)]
+        codes.append([math.sin(a) for a in angles] + [math.cos(a) for a in angles])
+    centre = [sum(code[k] for code in codes) / 8 for k in range(4)]
     for row, column in ((0, 0), (2, 5), (7, 1)):
-        expected = []
-        for coordinate in (row, column):
-            angles = [coordinate / 10_000 ** (k / 2) for k in range(2)]
-            expected += [math.sin(a) for a in angles] + [math.cos(a) for a in angles]
+        expected = [value - mean for place in (row, column) for value, mean in zip(codes[place], centre, strict=True)]
         torch.testing.assert_close(tokens[row * 8 + column], torch.tensor(expected), rtol=1e-5, atol=1e-6)
     assert len(sinusoidal_positions(8, 8, 8).flatten(1).t().unique(dim=0)) == 64
 
