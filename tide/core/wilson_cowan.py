@@ -64,6 +64,10 @@ class RecurrentBlocks(NamedTuple):
     ie: Tensor
     ii: Tensor
 
+    def effective(self) -> Tensor:
+        """Return the signed W_eff = [[W_EE, −W_EI], [W_IE, −W_II]] (D, D); row = target neuron, column = source."""
+        return torch.cat((torch.cat((self.ee, -self.ei), 1), torch.cat((self.ie, -self.ii), 1)), 0)
+
 
 class WilsonCowanStep(NamedTuple):
     """One Euler step, each (B, D): new rates, φ(h), h after the norm, and the drive U o + b."""
@@ -114,9 +118,8 @@ class WilsonCowan(Bounded):
         return RecurrentBlocks(self.w_ee, w_ei, self.w_ie, self.w_ii)
 
     def effective_matrix(self) -> Tensor:
-        """Return the signed W_eff (D, D); row = target neuron, column = source."""
-        w = self.blocks()
-        return torch.cat((torch.cat((w.ee, -w.ei), 1), torch.cat((w.ie, -w.ii), 1)), 0)
+        """Return the signed W_eff (D, D) of :meth:`RecurrentBlocks.effective`."""
+        return self.blocks().effective()
 
     def compose(self) -> DynamicsWeights:
         """Compose what every tick uses."""

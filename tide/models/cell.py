@@ -52,11 +52,11 @@ class Cell(nn.Module):
     probes: ClassVar[Mapping[str, str]]
 
     @abstractmethod
-    def begin(self, tokens: Tensor) -> Any:
+    def begin(self, tokens: Tensor) -> CellState:
         """Return the state before the first tick, given tokens (B, N, d_kv)."""
 
     @abstractmethod
-    def step(self, state: Any) -> tuple[Any, Any]:
+    def step(self, state: Any) -> tuple[CellState, Any]:
         """Advance by one tick: (new state, features of this tick)."""
 
     @abstractmethod

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tide.heads import certainty
-from tide.models.cell import Cell
+from tide.models.cell import Cell, CellState
 from tide.types import Prediction
 
 
@@ -22,7 +22,7 @@ class Collector:
         self._kept: dict[str, list[Tensor]] = {name: [] for name in wanted}
         self.last: Any = None
 
-    def observe(self, state: Any, features: Any) -> Any:
+    def observe(self, state: CellState, features: Any) -> CellState:
         """Keep one tick; the state goes on unchanged."""
         for name, function in self._functions.items():
             self._kept[name].append(function(features))
@@ -47,7 +47,7 @@ class Halter:
         self._carry: Any = None
         self._best: tuple[Tensor, Tensor, Tensor] | None = None  # logits, certainty, ticks of the whole batch
 
-    def observe(self, state: Any, features: Any) -> Any:
+    def observe(self, state: CellState, features: Any) -> CellState | None:
         """Read out one tick; return the state of the samples that go on, or None when all are done."""
         tick = {name: self._cell.observables[name](features)[:, None] for name in self._cell.needed}
         reading = self._cell.readout(tick, self._carry)

@@ -111,9 +111,10 @@ class Thinker(
             if tbptt and tick and tick % tbptt == 0:
                 state = state.detach()
             state, features = step(state)
-            state = observer.observe(state, features)
-            if state is None:
+            following = observer.observe(state, features)
+            if following is None:
                 return
+            state = following
 
     def compile_step(self, **options: Any) -> None:
         """Compile one tick with ``torch.compile``; the loop calls it as often as before."""

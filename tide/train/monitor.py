@@ -34,7 +34,7 @@ def spectral_quantities(blocks: RecurrentBlocks, iterations: int) -> dict[str, f
     }
     for name, block in blocks._asdict().items():
         quantities[f"sigma_{name}"] = torch.linalg.matrix_norm(block, ord=2)
-    effective = torch.cat((torch.cat((blocks.ee, -blocks.ei), 1), torch.cat((blocks.ie, -blocks.ii), 1)))
+    effective = blocks.effective()
     quantities["lds_lambda_max"] = torch.linalg.eigvalsh(0.5 * (effective + effective.T))[-1]
     return {name: float(value) for name, value in quantities.items()}
 
