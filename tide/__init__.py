@@ -27,6 +27,8 @@ _HOMES = {
     "preset": "tide.models.presets",
     "PRESETS": "tide.models.presets",
     "Thinker": "tide.models.thinker",
+    "CTM": "tide.models.ctm",
+    "LSTM": "tide.models.lstm",
     "ThoughtOutput": "tide.types",
     "Prediction": "tide.types",
     "Config": "tide.config",
@@ -34,6 +36,8 @@ _HOMES = {
     "InputError": "tide.errors",
 }
 __all__ = [
+    "CTM",
+    "LSTM",
     "PRESETS",
     "Config",
     "InputError",
@@ -50,7 +54,9 @@ __all__ = [
 if TYPE_CHECKING:
     from tide.config import Config, ModelConfig
     from tide.errors import InputError
+    from tide.models.ctm import CTM
     from tide.models.load import create, load
+    from tide.models.lstm import LSTM
     from tide.models.presets import PRESETS, preset
     from tide.models.thinker import Thinker
     from tide.types import Prediction, ThoughtOutput

@@ -39,8 +39,9 @@ def to_dict(config: Any) -> dict[str, Any]:
 def from_dict(cls: type[C], mapping: Mapping[str, Any], *, base: C | None = None, where: str = "") -> C:
     """Build a configuration from nested mappings, starting from ``base`` (default: the class's defaults).
 
-    Raises :class:`ConfigError` naming the nearest key when one is unknown, and the type wanted when a value has
-    another one.
+    Where a section may be one of several kinds, its key ``kind`` chooses; another kind than that of ``base`` starts
+    from its own defaults. Raises :class:`ConfigError` naming the nearest key when one is unknown, and the type wanted
+    when a value has another one.
     """
     if not isinstance(mapping, Mapping):
         raise ConfigError(f"{where or 'configuration'} is {mapping!r}, a mapping of settings is wanted")
@@ -52,12 +53,32 @@ def from_dict(cls: type[C], mapping: Mapping[str, Any], *, base: C | None = None
         if key not in names:
             raise ConfigError(f"unknown setting {path!r}{did_you_mean(str(key), names)}")
         hint = hints[key]
-        if dataclasses.is_dataclass(hint):
+        sections = _sections(hint)
+        if sections:
             section = getattr(base, key) if base is not None else None
-            changes[key] = from_dict(cast(type[Any], hint), value, base=section, where=path)
+            chosen = _choose_section(sections, value, section, path)
+            same = section if isinstance(section, chosen) else None
+            changes[key] = from_dict(chosen, value, base=same, where=path)
         else:
             changes[key] = _convert(value, hint, path)
     return dataclasses.replace(base, **changes) if base is not None else cls(**changes)  # type: ignore[type-var]
+
+
+def _sections(hint: Any) -> list[type[Any]]:
+    """Return the dataclasses that a type hint allows: one, or several told apart by their field ``kind``."""
+    options = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    return [cast(type[Any], option) for option in options if dataclasses.is_dataclass(option)]
+
+
+def _choose_section(sections: list[type[Any]], value: Any, present: Any, path: str) -> type[Any]:
+    """Return the class of a section: that of its ``kind``, else that of the present one, else the first."""
+    if len(sections) == 1 or not isinstance(value, Mapping) or "kind" not in value:
+        return type(present) if present is not None else sections[0]
+    kinds = {section.__dataclass_fields__["kind"].default: section for section in sections}
+    kind = value["kind"]
+    if kind not in kinds:
+        raise ConfigError(f"{path}.kind is {kind!r}{did_you_mean(str(kind), kinds)}")
+    return kinds[kind]
 
 
 def _convert(value: Any, hint: Any, path: str) -> Any:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 
 class OutputHead(nn.Module):
-    """Linear → GLU → LayerNorm → Linear on the latent state and the memory, at one tick or at all of them."""
+    """Linear → GLU → LayerNorm → Linear on the latent state (and the memory), at one tick or at all of them."""
 
     def __init__(self, inputs: int, hidden: int, classes: int, dropout: float) -> None:
         super().__init__()
@@ -22,9 +21,9 @@ class OutputHead(nn.Module):
             nn.Linear(hidden, classes),
         )
 
-    def forward(self, latent: Tensor, memory: Tensor) -> Tensor:
-        """Return logits (B, C, T) from latent states (B, T, d_z) and memories (B, T, d_m)."""
-        logits: Tensor = self.layers(torch.cat((latent, memory), -1))
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return logits (B, C, T) from (B, T, inputs)."""
+        logits: Tensor = self.layers(inputs)
         return logits.transpose(1, 2)
 
 

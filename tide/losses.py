@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -16,15 +17,10 @@ from tide.types import Dynamics, ThoughtOutput
 
 
 class LossTerms(NamedTuple):
-    """Weighted total and the unweighted terms, each a scalar."""
+    """Weighted total, and the unweighted terms that this model has by name, each a scalar."""
 
     total: Tensor
-    task: Tensor
-    ei: Tensor
-    game: Tensor
-    sync: Tensor
-    spectral: Tensor
-    reconstruction: Tensor
+    terms: Mapping[str, Tensor]
 
 
 def cross_entropies(logits: Tensor, targets: Tensor) -> Tensor:
@@ -87,31 +83,19 @@ def spectral_loss(blocks: RecurrentBlocks, targets: tuple[float, float], iterati
 def objective(
     out: ThoughtOutput,
     targets: Tensor,
-    blocks: RecurrentBlocks,
+    blocks: RecurrentBlocks | None,
     config: LossConfig,
     *,
-    ratio_target: float,
     curriculum: float,
 ) -> LossTerms:
     """Combine the terms: L = λ_task L_task + κ (λ_EI L_EI + λ_game L_game + λ_sync L_sync) + λ_spec L_spec (+ recon.).
 
-    A term whose factor is zero is reported but takes no part: zero times an overflow would be NaN.
+    A model without excitatory and inhibitory populations (CTM, LSTM) has the task term alone. A term whose factor is
+    zero is reported but takes no part: zero times an overflow would be NaN.
     """
-    dynamics: Dynamics = out.dynamics
-    if config.game == "mean_field":
-        game = mean_field_game(
-            dynamics.rates, dynamics.drive, blocks, epsilon=config.game_epsilon, clip=config.game_clip
-        )
-    else:
-        game = residual_game(dynamics.rates, dynamics.activation, blocks.ee.shape[0])
-    terms = {
-        "task": task_loss(out.logits, out.certainty, targets),
-        "ei": ei_loss(out.ei_ratio, ratio_target),
-        "game": game,
-        "sync": sync_loss(dynamics.sync_power),
-        "spectral": spectral_loss(blocks, config.spectral_targets, config.perron_iterations),
-        "reconstruction": dynamics.reconstruction.mean(),
-    }
+    terms = {"task": task_loss(out.logits, out.certainty, targets)}
+    if out.dynamics is not None and out.ei_ratio is not None and blocks is not None:
+        terms |= _dynamics_terms(out.dynamics, out.ei_ratio, blocks, config)
     factors = {
         "task": config.task_weight,
         "ei": curriculum * config.ei_weight,
@@ -124,7 +108,28 @@ def objective(
     for name, term in terms.items():
         if factors[name] > 0:
             total = total + factors[name] * term
-    return LossTerms(total=total, **terms)
+    return LossTerms(total, terms)
+
+
+def _dynamics_terms(
+    dynamics: Dynamics, ratio: Tensor, blocks: RecurrentBlocks, config: LossConfig
+) -> dict[str, Tensor]:
+    """Return the terms of a model with two populations, unweighted."""
+    if config.game == "mean_field":
+        game = mean_field_game(
+            dynamics.rates, dynamics.drive, blocks, epsilon=config.game_epsilon, clip=config.game_clip
+        )
+    else:
+        game = residual_game(dynamics.rates, dynamics.activation, blocks.ee.shape[0])
+    terms = {
+        "ei": ei_loss(ratio, dynamics.ratio_target),
+        "game": game,
+        "sync": sync_loss(dynamics.sync_power),
+        "spectral": spectral_loss(blocks, config.spectral_targets, config.perron_iterations),
+    }
+    if dynamics.recall is not None:
+        terms["reconstruction"] = dynamics.recall.reconstruction.mean()
+    return terms
 
 
 class DualLossDiagnostics(NamedTuple):

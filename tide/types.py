@@ -13,20 +13,9 @@ from typing import NamedTuple
 from torch import Tensor
 
 
-class Dynamics(NamedTuple):
-    """What the auxiliary losses, the memory and the stability monitor need of the excitatory-inhibitory dynamics.
+class Recall(NamedTuple):
+    """What the memory did: surprise, gate, reconstruction error (B, T), and its final state (B, d_m)."""
 
-    ``rates``, ``activation`` (φ(h)) and ``drive`` (U o + b) are those of the last tick, before the lateral
-    inhibition, (B, D) each, excitatory neurons first. ``sync_power`` is the mean of s² over pairs, (B, T), like
-    ``surprise``, ``gate``, ``reconstruction`` and ``lateral_iterations``. ``memory`` and ``velocity`` are the final
-    memory state, (B, d_m).
-    """
-
-    rates: Tensor
-    activation: Tensor
-    drive: Tensor
-    sync_power: Tensor
-    lateral_iterations: Tensor
     surprise: Tensor
     gate: Tensor
     reconstruction: Tensor
@@ -34,19 +23,37 @@ class Dynamics(NamedTuple):
     velocity: Tensor
 
 
+class Dynamics(NamedTuple):
+    """What the auxiliary losses, the memory and the stability monitor need of the excitatory-inhibitory dynamics.
+
+    ``rates``, ``activation`` (φ(h)) and ``drive`` (U o + b) are those of the last tick, before the lateral
+    inhibition, (B, D) each, excitatory neurons first. ``sync_power`` is the mean of s² over pairs, (B, T), like
+    ``lateral_iterations``. ``recall`` is None for a model without memory; ``ratio_target`` is
+    the target r* of the E-I ratio.
+    """
+
+    rates: Tensor
+    activation: Tensor
+    drive: Tensor
+    sync_power: Tensor
+    lateral_iterations: Tensor
+    recall: Recall | None
+    ratio_target: float
+
+
 @dataclass(frozen=True)
 class ThoughtOutput:
     """What ``model(images)`` returns, whatever was asked to be recorded.
 
     ``logits`` (B, C, T) and ``certainty`` (B, T) at every tick; ``ei_ratio`` (B, T), the excitatory-inhibitory
-    activity ratio; ``dynamics``, what losses and monitors read; ``trace``, the recorded quantities by name, each
-    (B, T, ...).
+    activity ratio, and ``dynamics``, what losses and monitors read: both None for a model without two populations
+    (CTM, LSTM); ``trace``, the recorded quantities by name, each (B, T, ...).
     """
 
     logits: Tensor
     certainty: Tensor
-    ei_ratio: Tensor
-    dynamics: Dynamics
+    ei_ratio: Tensor | None = None
+    dynamics: Dynamics | None = None
     trace: Mapping[str, Tensor] = field(default_factory=dict)
 
 

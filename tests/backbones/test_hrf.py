@@ -11,7 +11,7 @@ import torch
 from tests import slow
 from tide.backbones.hrf import CENTERS, SURROUNDS, CenterSurround, ShallowHRF
 from tide.backbones.positions import sinusoidal_positions
-from tide.config import BackboneConfig
+from tide.config import HRFConfig
 
 BATCHNORM = 1 / math.sqrt(1 + 1e-5)  # of a fresh layer in eval mode
 
@@ -84,14 +84,14 @@ def test_unit_follows_quarter_turns_under_gaussian_kernels_only(init, equivarian
 @pytest.mark.parametrize("size", [8, 16, 28, 32])
 def test_any_image_of_8_pixels_or_more_gives_64_tokens(channels, size):
     torch.manual_seed(0)
-    backbone = ShallowHRF(channels, BackboneConfig(width=4, branch_width=3, features=8))
+    backbone = ShallowHRF(channels, HRFConfig(width=4, branch_width=3, features=8))
     tokens = backbone(torch.rand(2, channels, size, size))
     assert tokens.shape == (2, 64, 8)
     assert tokens.isfinite().all()
 
 
 def test_branches_have_the_stated_kernels_and_surrounds_are_wider():
-    backbone = ShallowHRF(1, BackboneConfig(width=4, branch_width=3, features=8))
+    backbone = ShallowHRF(1, HRFConfig(width=4, branch_width=3, features=8))
     units = [branch[0] for branch in backbone.branches]
     assert [u.center.kernel_size[0] for u in units] == list(CENTERS) == [3, 3, 5, 5]
     assert [u.surround.kernel_size[0] for u in units] == list(SURROUNDS) == [5, 7, 9, 11]
@@ -99,7 +99,7 @@ def test_branches_have_the_stated_kernels_and_surrounds_are_wider():
 
 def test_tokens_run_row_by_row_and_carry_their_positions():
     torch.manual_seed(0)
-    backbone = ShallowHRF(1, BackboneConfig(width=4, branch_width=3, features=8)).eval()
+    backbone = ShallowHRF(1, HRFConfig(width=4, branch_width=3, features=8)).eval()
     last = backbone.aggregation[-1]
     torch.nn.init.zeros_(last.weight)
     torch.nn.init.zeros_(last.bias)
@@ -121,7 +121,7 @@ def test_answers_in_eval_mode_do_not_depend_on_the_batch(tiny_model):
 
 
 def test_tokens_are_standardised_before_the_positions_are_added():
-    backbone = ShallowHRF(1, BackboneConfig(width=4, branch_width=3, features=8)).train()
+    backbone = ShallowHRF(1, HRFConfig(width=4, branch_width=3, features=8)).train()
     tokens = backbone(torch.rand(16, 1, 16, 16)) - backbone.positions.flatten(1).t()
     torch.testing.assert_close(tokens.mean((0, 1)), torch.zeros(8), atol=1e-5, rtol=0)
     torch.testing.assert_close(tokens.var((0, 1), correction=0), torch.ones(8), atol=2e-3, rtol=0)

@@ -137,7 +137,7 @@ def test_presets_lists_all(capsys: Capture) -> None:
     assert main(["presets"]) == 0
     shown = capsys.readouterr().out
     assert "mnist" in shown
-    assert "205 + 51" in shown
+    assert "205 E + 51 I" in shown
     assert "50,000" in shown
 
 

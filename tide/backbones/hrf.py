@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from tide.backbones.positions import sinusoidal_positions
-from tide.config import BackboneConfig
+from tide.config import HRFConfig
 
 CENTERS = (3, 3, 5, 5)
 SURROUNDS = (5, 7, 9, 11)
@@ -63,7 +63,7 @@ class ShallowHRF(nn.Module):
 
     positions: Tensor
 
-    def __init__(self, channels: int, config: BackboneConfig) -> None:
+    def __init__(self, channels: int, config: HRFConfig) -> None:
         super().__init__()
         width = config.width
         self.stem = nn.Sequential(*_conv_block(channels, width), *_conv_block(width, width), nn.MaxPool2d(2))

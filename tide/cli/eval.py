@@ -72,7 +72,9 @@ def run(arguments: Sequence[str]) -> int:
     print(f"  most certain tick   {100 * result.accuracy:6.2f} %")
     print(f"  last tick           {100 * result.accuracy_last_tick:6.2f} %")
     print(f"  mean certainty      {result.certainty:8.4f}")
-    print(f"  E-I ratio           {result.ei_ratio:8.4f}")
+    print(f"  calibration error   {result.calibration_error:8.4f}")
+    if result.ei_ratio is not None:
+        print(f"  E-I ratio           {result.ei_ratio:8.4f}")
     print(
         f"  certainty never falls / loss never rises over ticks: {100 * result.certainty_never_falls:.1f} % / "
         f"{100 * result.loss_never_rises:.1f} % of images"

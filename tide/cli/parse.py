@@ -18,12 +18,20 @@ def parse(cls: type[A], arguments: Sequence[str], *, prog: str, description: str
     """Parse ``arguments`` into ``cls``; raises :class:`InputError` with one line, exits 0 after ``--help``."""
     import tyro
 
-    _check_options(cls, arguments)
+    _check_options(option_names(cls, default=default), arguments)
     captured = io.StringIO()
     try:
         # A frame of its own on standard error would make the message many lines: it is taken apart below.
         with contextlib.redirect_stderr(captured):
-            parsed: A = tyro.cli(cls, args=list(arguments), prog=prog, description=description, default=default)
+            parsed: A = tyro.cli(
+                cls,
+                args=list(arguments),
+                prog=prog,
+                description=description,
+                default=default,
+                # Of a section that comes in several kinds, the options are those of the kind at hand.
+                config=(tyro.conf.AvoidSubcommands,),
+            )
             return parsed
     except SystemExit as leaving:
         if leaving.code == 0:
@@ -43,9 +51,8 @@ def _one_line(text: str, prog: str) -> str:
     return f"{message}; see {prog} --help"
 
 
-def _check_options(cls: type[Any], arguments: Sequence[str]) -> None:
+def _check_options(known: Sequence[str], arguments: Sequence[str]) -> None:
     """Name the nearest option when one is unknown."""
-    known = option_names(cls)
     for argument in arguments:
         if argument.startswith("--") and argument not in ("--", "--help"):
             name = argument.split("=", 1)[0].replace("_", "-")
@@ -53,8 +60,11 @@ def _check_options(cls: type[Any], arguments: Sequence[str]) -> None:
                 raise InputError(f"unknown option {name!r}{did_you_mean(name, known)}")
 
 
-def option_names(cls: type[Any], prefix: str = "--") -> list[str]:
-    """Return every option that a dataclass gives: dotted for nested ones, two for each switch."""
+def option_names(cls: type[Any], prefix: str = "--", default: Any = None) -> list[str]:
+    """Return every option that a dataclass gives: dotted for nested ones, two for each switch.
+
+    Of a section that comes in several kinds, that of ``default`` counts.
+    """
     hints = get_type_hints(cls, include_extras=True)
     names: list[str] = []
     for field in dataclasses.fields(cls):
@@ -63,8 +73,10 @@ def option_names(cls: type[Any], prefix: str = "--") -> list[str]:
         )
         given = [mark.name for mark in marks if getattr(mark, "name", None) is not None]
         name = (given[0] if given else field.name).replace("_", "-")
+        value = getattr(default, field.name, None)
+        kind = type(value) if dataclasses.is_dataclass(value) else kind
         if dataclasses.is_dataclass(kind):
-            names += option_names(kind, f"{prefix}{name}." if name else prefix)  # type: ignore[arg-type]
+            names += option_names(kind, f"{prefix}{name}." if name else prefix, value)
         else:
             names += [f"{prefix}{name}"] + [f"{prefix}no-{name}"] * (kind is bool)
     return names

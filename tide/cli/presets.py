@@ -21,25 +21,44 @@ def run(arguments: Sequence[str]) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from tide.models.presets import PRESETS
-    from tide.models.thinker import Thinker
+    from tide.analysis.operations import count_operations
+    from tide.config import LSTMConfig
+    from tide.models.load import create
+    from tide.models.presets import PRESETS, preset
 
     table = Table(box=None, pad_edge=False)
-    headings = ("preset", "parameters", "E + I neurons", "ticks", "memory", "steps", "batch", "images")
+    headings = (
+        "preset",
+        "parameters",
+        "neurons",
+        "ticks",
+        "history",
+        "ops/tick",
+        "ops/image",
+        "steps",
+        "batch",
+        "images",
+    )
     for heading in headings:
-        table.add_column(heading, justify="left" if heading in ("preset", "images") else "right")
-    for name, make in PRESETS.items():
-        config = make()
-        core, images = config.core, config.input
+        table.add_column(heading, justify="left" if heading in ("preset", "neurons", "images") else "right")
+    for name in PRESETS:
+        config, model = preset(name), create(name)
+        core, images, operations = config.core, config.input, count_operations(model)
         table.add_row(
             name,
-            f"{sum(p.numel() for p in Thinker(config.model).parameters()):,}",
-            f"{core.n_e} + {core.n_i}",
+            f"{sum(p.numel() for p in model.parameters()):,}",
+            core.population,
             str(core.ticks),
-            str(core.neuron_models.memory_length),
+            "-" if isinstance(core, LSTMConfig) else str(core.history),
+            f"{operations.tick / 1e6:.2f} M",
+            f"{operations.image(core.ticks) / 1e6:.0f} M",
             f"{config.train.steps:,}",
             str(config.train.batch * config.train.accumulation),
             f"{images.channels} x {images.size} x {images.size}, {images.classes} classes",
         )
-    Console(width=110).print(table)
+    Console(width=140).print(table)
+    print(
+        "history: ticks that a neuron's own network sees; ops: matrix products and convolutions, a multiply-add counts"
+    )
+    print("two, per image; ops/image: backbone and all ticks.")
     return 0

@@ -71,7 +71,7 @@ def _thought(given: ShowArguments, chosen: str) -> tuple[Figure, str]:
     from tide.cli.models import load_with_data, read_photo
     from tide.data import to_float
     from tide.models.load import load
-    from tide.plots.thought import RECORD, Thought, draw_thought
+    from tide.plots.thought import Thought, draw_thought, record
 
     device, truth = pick_device(given.device), None
     if chosen.isdigit() and not Path(chosen).exists():
@@ -88,6 +88,6 @@ def _thought(given: ShowArguments, chosen: str) -> tuple[Figure, str]:
         name = Path(chosen).stem
     model.to(device).eval()
     with torch.no_grad():
-        out = model(image.to(device), record=RECORD)
-    thought = Thought.from_output(image[0], out, model.config, model.cell.pairs(), truth=truth)
+        out = model(image.to(device), record=record(model))
+    thought = Thought.from_output(image[0], out, model, truth=truth)
     return draw_thought(thought), f"thought-{name}"

@@ -9,7 +9,7 @@ from tide.cli.device import set_threads
 from tide.cli.parse import parse
 from tide.cli.train_arguments import TrainArguments
 from tide.config import Config
-from tide.config_io import read_yaml, to_yaml
+from tide.config_io import from_dict, read_yaml, to_yaml
 from tide.errors import ConfigError, did_you_mean
 from tide.models.presets import PRESETS, preset
 
@@ -58,6 +58,10 @@ def _base(arguments: Sequence[str]) -> tuple[str | None, Config, list[str]]:
             raise ConfigError(f"no preset given{did_you_mean('', PRESETS)}; or give --config FILE or --resume RUN")
     if file is not None:
         base = read_yaml(Config, file, base=base)
+    for section in ("backbone", "core"):
+        kind = _value(rest, f"--{section}.kind")
+        if kind is not None:
+            base = from_dict(Config, {section: {"kind": kind}}, base=base)
     return name, base, rest
 
 

@@ -78,7 +78,7 @@ def _fit(
         train, position = config.train, training.position
         reporter.message(
             f"{run.path}: {config.data.name}, {sum(p.numel() for p in training.model.parameters()):,} parameters, "
-            f"{config.core.n_e} E + {config.core.n_i} I neurons, {config.core.ticks} ticks, device {device}"
+            f"{config.core.population}, {config.core.ticks} ticks, device {device}"
         )
         reporter.message(
             f"steps {position.step} to {train.steps} of {train.batch * train.accumulation} images; warm-up "

@@ -51,3 +51,54 @@ class CrossAttention(nn.Module):
         if self.skip is not None:
             output = output + self.skip(latent)
         return AttentionRead(self.norm(output), weights.squeeze(2))
+
+
+class ReaderWeights(NamedTuple):
+    """The query's two linear maps as one, scaled by 1/√d_head: weightᵀ (inputs, width) and bias (width,)."""
+
+    query: Tensor
+    query_bias: Tensor
+
+
+class ProjectedAttention(nn.Module):
+    """Attention of the baselines: Linear and LayerNorm on the tokens, Linear on the query, then multi-head attention.
+
+    As in the reference CTM and LSTM (arXiv:2505.05522), whose multi-head attention projects all three once more.
+    ``inner`` and ``inner_bias`` hold these projections of query, key and value, one below the other.
+    """
+
+    def __init__(self, latent: int, features: int, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.tokens = nn.Linear(features, width)
+        self.token_norm = nn.LayerNorm(width)
+        self.query = nn.Linear(latent, width)
+        self.inner = nn.Parameter(torch.empty(3 * width, width))
+        self.inner_bias = nn.Parameter(torch.zeros(3 * width))
+        self.output = nn.Linear(width, width)
+        nn.init.xavier_uniform_(self.inner)
+        nn.init.zeros_(self.output.bias)
+
+    def compose(self) -> ReaderWeights:
+        """Compose what every tick uses."""
+        inner, bias = self.inner.chunk(3)[0], self.inner_bias.chunk(3)[0]
+        scale = math.sqrt(inner.shape[0] // self.heads)
+        return ReaderWeights((inner @ self.query.weight).t() / scale, (inner @ self.query.bias + bias) / scale)
+
+    def prepare(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Return keys (B, heads, d_head, N) and values (B, heads, N, d_head) of tokens (B, N, d_kv)."""
+        shape = (*tokens.shape[:2], self.heads, -1)
+        read = self.token_norm(self.tokens(tokens))
+        _, key, value = self.inner.chunk(3)
+        _, key_bias, value_bias = self.inner_bias.chunk(3)
+        keys = nn.functional.linear(read, key, key_bias).reshape(shape).permute(0, 2, 3, 1)
+        values = nn.functional.linear(read, value, value_bias).reshape(shape).transpose(1, 2)
+        return keys.contiguous(), values.contiguous()
+
+    def forward(self, latent: Tensor, keys: Tensor, values: Tensor, weights: ReaderWeights) -> AttentionRead:
+        """Read the tokens with ``latent`` (B, d_z); in training, attention weights are dropped and not renormalised."""
+        query = torch.addmm(weights.query_bias, latent, weights.query).reshape(latent.shape[0], self.heads, 1, -1)
+        attention = torch.softmax(query @ keys, dim=-1)
+        if self.dropout > 0:
+            attention = nn.functional.dropout(attention, self.dropout, self.training)
+        return AttentionRead(self.output((attention @ values).flatten(1)), attention.squeeze(2))

@@ -25,16 +25,16 @@ class LateralInhibition(Bounded):
     γ‖W_out W_in‖.
     """
 
-    def __init__(self, n_e: int, pool: int, config: LateralConfig) -> None:
+    def __init__(self, n_e: int, pool: int, config: LateralConfig, *, dale: bool = True) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.dale = config, dale
         self.w_in = nn.Parameter(torch.rand(pool, n_e) * (0.2 / n_e))
         self.w_out = nn.Parameter(torch.rand(n_e, pool) * (0.2 / pool))
         self.strength = nn.Parameter(torch.tensor(float(config.strength)))
 
     def bounds(self) -> dict[str, tuple[float, float]]:
-        """All three are non-negative: the pool only ever inhibits."""
-        return {"w_in": NON_NEGATIVE, "w_out": NON_NEGATIVE, "strength": NON_NEGATIVE}
+        """All three are non-negative: the pool only ever inhibits. Without ``dale`` the matrices are free."""
+        return {name: NON_NEGATIVE for name in ("w_in", "w_out") * self.dale} | {"strength": NON_NEGATIVE}
 
     def compose(self) -> LateralWeights:
         """Compose what every iteration uses."""

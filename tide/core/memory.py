@@ -23,6 +23,10 @@ class MemoryState(NamedTuple):
     memory: Tensor
     velocity: Tensor
 
+    def rows(self, index: Tensor) -> MemoryState:
+        """Keep the samples named by ``index``."""
+        return MemoryState(self.memory[index], self.velocity[index])
+
 
 class MemoryRead(NamedTuple):
     """Read-out m (B, T, d_m); surprise, gate and reconstruction error, each (B, T)."""

@@ -29,9 +29,14 @@ def population_norm(h: Tensor, n_e: int, norm: RateNorm) -> Tensor:
     """Normalise pre-activations (B, D) by the root mean square of each population, without gain.
 
     ``"rms"``: h / rms(h). ``"rms_cap"``: h / max(1, rms(h)), the radial projection onto a ball, Lipschitz constant 1.
-    No mean is subtracted: the mean carries the E-I balance.
+    ``"rms_shared"``: one rms over all neurons. ``"none"``: h itself. No mean is subtracted: the mean carries the E-I
+    balance.
     """
+    if norm == "none":
+        return h
     square = h * h
+    if norm == "rms_shared":
+        return h * square.mean(1, keepdim=True).add(RMS_EPSILON).rsqrt()
     rms = torch.stack((square[:, :n_e].mean(1), square[:, n_e:].mean(1)), 1).add(RMS_EPSILON).sqrt()
     if norm == "rms_cap":
         rms = rms.clamp(min=1.0)
@@ -106,11 +111,12 @@ class WilsonCowan(Bounded):
     def bounds(self) -> dict[str, tuple[float, float]]:
         """Matrices, gains and start rates are non-negative; a negative gain would turn excitation into inhibition.
 
-        Under ``"rms_cap"`` a gain is at most one: above it the norm's Lipschitz constant of one would be lost.
+        Without ``dale`` the matrices are free. Under ``"rms_cap"`` a gain is at most one: above it the norm's Lipschitz
+        constant of one would be lost.
         """
-        names = ["w_ee", "w_ie", "w_ii", "start"] + ["w_ei"] * (self.w_ei is not None)
+        matrices = ["w_ee", "w_ie", "w_ii"] + ["w_ei"] * (self.w_ei is not None)
         gain = (0.0, 1.0) if self.config.norm == "rms_cap" else NON_NEGATIVE
-        return {name: NON_NEGATIVE for name in names} | {"gain": gain}
+        return {name: NON_NEGATIVE for name in matrices * self.config.dale} | {"start": NON_NEGATIVE, "gain": gain}
 
     def blocks(self) -> RecurrentBlocks:
         """Return the four recurrent matrices; W_EI is zero without inhibition."""

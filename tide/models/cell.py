@@ -28,12 +28,20 @@ class CellState(Protocol):
         ...
 
 
+class Carry(Protocol):
+    """What a read-out hands to the next one, where ticks are read one by one."""
+
+    def rows(self, index: Tensor) -> Self:
+        """Keep the samples named by ``index`` (kept,)."""
+        ...
+
+
 class Readout(NamedTuple):
     """Logits (B, C, T), named per-tick quantities (B, T, ...), and the state to continue from at later ticks."""
 
     logits: Tensor
     observed: dict[str, Tensor]
-    carry: Any
+    carry: Carry | None
 
 
 class Cell(nn.Module):
@@ -42,14 +50,17 @@ class Cell(nn.Module):
     ``observables`` maps names to functions of one tick's features that return (B, ...); ``needed`` names those that
     the read-out wants stacked over ticks; ``readout_observables`` names what the read-out adds. ``components`` maps
     names that users know (for clipping, parameter counts, gradient norms) to the submodules they cover; ``probes`` maps
-    further names to prefixes of parameters whose gradient norms the stability monitor reports.
+    further names to prefixes of parameters whose gradient norms the stability monitor reports; ``activity`` maps the
+    titles of the pictures of neurons over ticks to observables (B, T, neurons). What has a body below fits a model
+    without excitatory and inhibitory populations.
     """
 
     observables: ClassVar[Mapping[str, Callable[[Any], Tensor]]]
     needed: ClassVar[tuple[str, ...]]
-    readout_observables: ClassVar[tuple[str, ...]]
+    readout_observables: tuple[str, ...] = ()
     components: ClassVar[Mapping[str, tuple[str, ...]]]
-    probes: ClassVar[Mapping[str, str]]
+    activity: ClassVar[Mapping[str, str]]
+    probes: ClassVar[Mapping[str, str]] = {}
 
     @abstractmethod
     def begin(self, tokens: Tensor) -> CellState:
@@ -63,23 +74,21 @@ class Cell(nn.Module):
     def readout(self, observed: Mapping[str, Tensor], carry: Any = None) -> Readout:
         """Return logits from the ``needed`` quantities stacked over ticks, (B, T, ...)."""
 
-    @abstractmethod
-    def dynamics(self, last: Any, observed: Mapping[str, Tensor], carry: Any) -> Dynamics:
+    def dynamics(self, last: Any, observed: Mapping[str, Tensor], carry: Any) -> Dynamics | None:
         """Return what losses and monitors read, from the last tick's features and the stacked quantities."""
+        return None
 
-    @abstractmethod
-    def blocks(self) -> RecurrentBlocks:
-        """Return the four non-negative recurrent matrices."""
+    def blocks(self) -> RecurrentBlocks | None:
+        """Return the four recurrent matrices of the two populations."""
+        return None
 
-    @abstractmethod
-    def pairs(self) -> Tensor:
-        """Return the neuron pairs whose synchrony is read, (2, P)."""
+    def pairs(self) -> Tensor | None:
+        """Return the neuron pairs whose synchrony gives the logits, (2, P); observable ``synchrony`` (B, T, P)."""
+        return None
 
-    @abstractmethod
     def consolidate_(self, batches: Sequence[Dynamics]) -> None:
         """Move what persists over optimiser steps; training calls it once per accepted step."""
 
-    @classmethod
-    def recordable(cls) -> tuple[str, ...]:
+    def recordable(self) -> tuple[str, ...]:
         """Names that ``record=`` takes."""
-        return (*cls.observables, *cls.readout_observables)
+        return (*self.observables, *self.readout_observables)

@@ -32,7 +32,7 @@ def read_model(directory: Path) -> tuple[ModelConfig, dict[str, Tensor]]:
     Weights are read as safetensors only, which holds no code; a pickle in its place is refused unread. Raises
     :class:`CheckpointError` for missing, damaged, foreign or newer files.
     """
-    config = _read_config(directory / CONFIG)
+    config = read_config(directory / CONFIG)
     path = directory / WEIGHTS
     if not path.is_file():
         raise CheckpointError(f"{path} does not exist; give a folder that save_pretrained or `tide train` wrote")
@@ -45,7 +45,8 @@ def read_model(directory: Path) -> tuple[ModelConfig, dict[str, Tensor]]:
         ) from error
 
 
-def _read_config(path: Path) -> ModelConfig:
+def read_config(path: Path) -> ModelConfig:
+    """Read the configuration that :func:`write_model` wrote; raises as :func:`read_model`."""
     if not path.is_file():
         raise CheckpointError(f"{path} does not exist; give a folder that save_pretrained or `tide train` wrote")
     try:

@@ -8,8 +8,11 @@ from typing import Any
 
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
+from tide.config import CTMConfig, LSTMConfig, ModelConfig
 from tide.errors import CheckpointError
-from tide.models.files import run_checkpoint
+from tide.models.ctm import CTM
+from tide.models.files import CONFIG, read_config, run_checkpoint
+from tide.models.lstm import LSTM
 from tide.models.presets import preset
 from tide.models.thinker import Thinker
 
@@ -20,7 +23,19 @@ def create(name: str, **sections: Any) -> Thinker:
     ``create("mnist", core=dict(ticks=25), seed=1)`` overrides settings by section. The same name and settings give
     the same weights whatever the state of the global random generators.
     """
-    return Thinker(preset(name, **sections).model)
+    config = preset(name, **sections).model
+    return model_class(config)(config)
+
+
+def model_class(config: ModelConfig) -> type[Thinker]:
+    """Return the class of a configuration's model: one that also reads reference weights, for a baseline."""
+    if isinstance(config.core, CTMConfig):
+        return CTM
+    return LSTM if isinstance(config.core, LSTMConfig) else Thinker
+
+
+def _from_folder(folder: Path) -> Thinker:
+    return model_class(read_config(folder / CONFIG)).from_folder(folder)
 
 
 def load(path: str | Path, *, checkpoint: str = "best") -> Thinker:
@@ -32,9 +47,9 @@ def load(path: str | Path, *, checkpoint: str = "best") -> Thinker:
     """
     folder = Path(path)
     if (folder / "config.yaml").is_file():
-        return Thinker.from_folder(run_checkpoint(folder, checkpoint))
+        return _from_folder(run_checkpoint(folder, checkpoint))
     if folder.is_dir():
-        return Thinker.from_folder(folder)
+        return _from_folder(folder)
     if folder.exists():
         raise CheckpointError(f"{path} is a file; give the folder of a run or one that save_pretrained wrote")
     if not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", str(path)):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tide.heads import certainty
-from tide.models.cell import Cell, CellState
+from tide.models.cell import Carry, Cell, CellState
 from tide.types import Prediction
 
 
@@ -44,7 +44,7 @@ class Halter:
     def __init__(self, cell: Cell, threshold: float) -> None:
         self._cell, self._threshold = cell, threshold
         self._alive: Tensor | None = None  # positions in the batch of the samples still thinking
-        self._carry: Any = None
+        self._carry: Carry | None = None
         self._best: tuple[Tensor, Tensor, Tensor] | None = None  # logits, certainty, ticks of the whole batch
 
     def observe(self, state: CellState, features: Any) -> CellState | None:
@@ -67,7 +67,7 @@ class Halter:
         self._carry = reading.carry
         if len(keep) < len(sure):
             self._alive = self._alive[keep]
-            self._carry = type(self._carry)(*(part[keep] for part in self._carry))
+            self._carry = self._carry.rows(keep) if self._carry is not None else None
             return state.rows(keep)
         return state
 

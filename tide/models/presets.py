@@ -7,14 +7,20 @@ from dataclasses import replace
 from typing import Any
 
 from tide.config import (
-    BackboneConfig,
+    AttentionConfig,
     Config,
     CoreConfig,
+    CTMConfig,
     DataConfig,
     HeadConfig,
+    HRFConfig,
     InputConfig,
+    LossConfig,
+    LSTMConfig,
+    MemoryConfig,
     NeuronModelConfig,
     ReferenceSchedule,
+    SynchronyConfig,
     TrainConfig,
 )
 from tide.config_io import from_dict
@@ -53,7 +59,7 @@ def cifar10() -> Config:
     return replace(
         base,
         input=INPUTS["cifar10"],
-        core=replace(base.core, neurons=512, head=replace(base.core.head, dropout=0.0)),
+        core=CoreConfig(neurons=512, head=HeadConfig(dropout=0.0)),
         data=DataConfig(name="cifar10", crop_padding=4, flip=True),
         train=replace(
             base.train,
@@ -81,19 +87,18 @@ def cifar100() -> Config:
 
 def digits() -> Config:
     """Scikit-learn's digits, embedded and offline: a small model that trains in about a minute on two cores."""
-    base = mnist()
     steps = 300
     return replace(
-        base,
+        mnist(),
         input=INPUTS["digits"],
-        backbone=BackboneConfig(width=16, branch_width=8, features=64),
+        backbone=HRFConfig(width=16, branch_width=8, features=64),
         core=CoreConfig(
             neurons=128,
             ticks=10,
-            attention=replace(base.core.attention, width=64),
+            attention=AttentionConfig(width=64),
             neuron_models=NeuronModelConfig(memory_length=10),
-            synchrony=replace(base.core.synchrony, width=64),
-            memory=replace(base.core.memory, width=64),
+            synchrony=SynchronyConfig(width=64),
+            memory=MemoryConfig(width=64),
             head=HeadConfig(hidden=128),
         ),
         data=DataConfig(name="digits"),
@@ -107,13 +112,66 @@ def digits() -> Config:
     )
 
 
-PRESETS: Mapping[str, Callable[[], Config]] = {
+def ctm(base: Config) -> Config:
+    """Return a TIDE experiment with the CTM in TIDE's place.
+
+    Neurons, ticks, history, attention, hidden units and dropout are the same; each of its two synchronisations has as
+    many pairs as TIDE's one. The synapse model's depth is the reference's default, 4.
+    """
+    core = base.core
+    assert isinstance(core, CoreConfig)
+    pairs = core.synchrony.pairs_ee + core.synchrony.pairs_ei + core.synchrony.pairs_ii
+    return _without_auxiliary_terms(
+        base,
+        CTMConfig(
+            neurons=core.neurons,
+            ticks=core.ticks,
+            attention_width=core.attention.width,
+            heads=core.attention.heads,
+            memory_length=core.neuron_models.memory_length,
+            hidden=core.neuron_models.hidden,
+            synchrony_out=pairs,
+            synchrony_action=pairs,
+            dropout=core.head.dropout,
+        ),
+    )
+
+
+def lstm(base: Config) -> Config:
+    """Return a TIDE experiment with the LSTM baseline in TIDE's place: same units per layer, ticks and attention."""
+    core = base.core
+    assert isinstance(core, CoreConfig)
+    return _without_auxiliary_terms(
+        base,
+        LSTMConfig(
+            neurons=core.neurons,
+            ticks=core.ticks,
+            attention_width=core.attention.width,
+            heads=core.attention.heads,
+            dropout=core.head.dropout,
+        ),
+    )
+
+
+def _without_auxiliary_terms(base: Config, core: CTMConfig | LSTMConfig) -> Config:
+    loss = LossConfig(ei_weight=0.0, game_weight=0.0, sync_weight=0.0)
+    return replace(base, core=core, loss=loss)
+
+
+MODELS: Mapping[str, Callable[[Config], Config]] = {"tide": lambda base: base, "ctm": ctm, "lstm": lstm}
+"""Each model by name, as the change of a TIDE experiment."""
+
+TASKS: Mapping[str, Callable[[], Config]] = {
     "digits": digits,
     "mnist": mnist,
     "fashion-mnist": fashion_mnist,
     "cifar10": cifar10,
     "cifar100": cifar100,
 }
+"""TIDE's experiment on each named data set."""
+
+PRESETS: tuple[str, ...] = tuple(task if model == "tide" else f"{model}.{task}" for model in MODELS for task in TASKS)
+"""Every preset: a task for TIDE, or MODEL.TASK for a baseline."""
 
 
 def preset(name: str, **sections: Any) -> Config:
@@ -123,4 +181,5 @@ def preset(name: str, **sections: Any) -> Config:
     """
     if name not in PRESETS:
         raise ConfigError(f"unknown preset {name!r}{did_you_mean(name, PRESETS)}")
-    return from_dict(Config, sections, base=PRESETS[name]())
+    model, _, task = name.rpartition(".")
+    return from_dict(Config, sections, base=MODELS[model or "tide"](TASKS[task]()))

@@ -10,13 +10,14 @@ import torch
 from huggingface_hub import PyTorchModelHubMixin, snapshot_download
 from torch import Tensor, nn
 
-from tide.config import ModelConfig
+from tide.config import FeatureMapConfig, ModelConfig
 from tide.core.constraints import project_
 from tide.errors import InputError, did_you_mean
 from tide.heads import certainty, most_certain
 from tide.models.build import build_backbone, build_cell
 from tide.models.cell import Cell
 from tide.models.files import load_weights, read_model, write_model
+from tide.models.inputs import check_inputs
 from tide.models.observers import Collector, Halter
 from tide.types import Prediction, ThoughtOutput
 
@@ -28,10 +29,10 @@ class Thinker(
     paper_url="https://arxiv.org/abs/2605.19403",
     tags=["image-classification", "excitatory-inhibitory", "wilson-cowan"],
 ):
-    """An image classifier that thinks in ticks.
+    """An image classifier that thinks in ticks: TIDE, CTM or LSTM, whichever core its configuration names.
 
     ``config`` determines the model entirely, weights included. The model normalises pixels itself: it takes float
-    images in [0, 1], (B, channels, H, W).
+    images in [0, 1], (B, channels, H, W); without a backbone, a feature map as it is, (B, features, H, W).
     """
 
     mean: Tensor
@@ -45,9 +46,11 @@ class Thinker(
             torch.default_generator.manual_seed(config.seed)  # torch.manual_seed would reseed accelerators too
             self.backbone = build_backbone(config)
             self.cell: Cell = build_cell(config)
-        shape = (1, config.input.channels, 1, 1)
-        self.register_buffer("mean", torch.tensor(config.input.mean).reshape(shape), persistent=False)
-        self.register_buffer("std", torch.tensor(config.input.std).reshape(shape), persistent=False)
+        # A feature map comes as it is.
+        bare = isinstance(config.backbone, FeatureMapConfig)
+        mean, std = ((0.0,), (1.0,)) if bare else (config.input.mean, config.input.std)
+        self.register_buffer("mean", torch.tensor(mean).reshape(1, -1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).reshape(1, -1, 1, 1), persistent=False)
         self.compiled_step: Any = None
 
     def forward(
@@ -71,7 +74,7 @@ class Thinker(
         return ThoughtOutput(
             logits=reading.logits,
             certainty=certainty(reading.logits),
-            ei_ratio=observed["ei_ratio"],
+            ei_ratio=observed.get("ei_ratio"),
             dynamics=self.cell.dynamics(collector.last, observed, reading.carry),
             trace={name: observed[name] for name in record},
         )
@@ -104,7 +107,7 @@ class Thinker(
         ticks = self.config.core.ticks if ticks is None else ticks
         if ticks < 1:
             raise InputError(f"ticks is {ticks}, 1 or more are wanted")
-        self._check_images(images)
+        check_inputs(images, self.config)
         step = self.compiled_step or self.cell.step
         state = self.cell.begin(self.backbone((images.to(self.mean.dtype) - self.mean) / self.std))
         for tick in range(ticks):
@@ -130,8 +133,11 @@ class Thinker(
 
     def components(self) -> dict[str, list[nn.Module]]:
         """Return the model's parts by the names that users know."""
-        parts = {name: [self.cell.get_submodule(m) for m in modules] for name, modules in self.cell.components.items()}
-        return {"backbone": [self.backbone], **parts}
+        parts = {name: [getattr(self.cell, m) for m in modules] for name, modules in self.cell.components.items()}
+        # A part that is switched off is None.
+        return {"backbone": [self.backbone]} | {
+            name: [m for m in part if m is not None] for name, part in parts.items()
+        }
 
     def _save_pretrained(self, save_directory: Path) -> None:
         write_model(save_directory, self.config, self.state_dict())
@@ -158,22 +164,3 @@ class Thinker(
         for name in record:
             if name not in known:
                 raise InputError(f"cannot record {name!r}{did_you_mean(name, known)}")
-
-    def _check_images(self, images: Tensor) -> None:
-        channels = self.config.input.channels
-        if not isinstance(images, Tensor):
-            raise InputError(f"images are a {type(images).__name__}, a torch.Tensor is wanted: torch.as_tensor(images)")
-        if not images.is_floating_point():
-            raise InputError(f"images are {images.dtype}, float in [0, 1] is wanted: images.float() / 255")
-        if images.dim() != 4 or images.shape[1] != channels:
-            raise InputError(
-                f"images have shape {tuple(images.shape)}, (B, {channels}, H, W) is wanted: this model takes "
-                f"{'grey' if channels == 1 else 'RGB'} images"
-            )
-        if min(images.shape[2:]) < 8:
-            raise InputError(f"images are {images.shape[2]}x{images.shape[3]} pixels, 8x8 or more are wanted: enlarge")
-        if images.shape[0] == 0:
-            raise InputError("the batch holds 0 images, 1 or more are wanted")
-        # Reading the answer back would break a compiled graph; there the check is left to the caller.
-        if not torch.compiler.is_compiling() and not bool(images.isfinite().all()):
-            raise InputError("images hold NaN or infinite pixels, finite ones are wanted: clean the data")

@@ -8,7 +8,7 @@ from typing import ClassVar, NamedTuple, Self
 import torch
 from torch import Tensor
 
-from tide.config import ModelConfig
+from tide.config import CoreConfig
 from tide.core.attention import CrossAttention
 from tide.core.lateral import LateralInhibition, LateralWeights
 from tide.core.memory import MemoryState, SurpriseMemory
@@ -17,7 +17,9 @@ from tide.core.synchrony import Synchronisation, SynchronyState
 from tide.core.wilson_cowan import DynamicsWeights, RecurrentBlocks, WilsonCowan, ei_ratio
 from tide.heads import OutputHead
 from tide.models.cell import Cell, Readout
-from tide.types import Dynamics
+from tide.types import Dynamics, Recall
+
+MEMORY_OBSERVABLES = ("memory", "surprise", "gate", "reconstruction")
 
 
 class TickWeights(NamedTuple):
@@ -25,7 +27,7 @@ class TickWeights(NamedTuple):
 
     dynamics: DynamicsWeights
     lateral: LateralWeights
-    neuron_models: NeuronModelWeights
+    neuron_models: NeuronModelWeights | None
     retention: Tensor
 
 
@@ -49,7 +51,7 @@ class TideState(NamedTuple):
         return self._replace(
             rates=self.rates.detach(),
             history=self.history.detach(),
-            synchrony=SynchronyState(*(part.detach() for part in self.synchrony)),
+            synchrony=self.synchrony.detach(),
             latent=self.latent.detach(),
         )
 
@@ -60,7 +62,7 @@ class TideState(NamedTuple):
             values=self.values[index],
             rates=self.rates[index],
             history=self.history[:, index],
-            synchrony=self.synchrony._replace(products=self.synchrony.products[index]),
+            synchrony=self.synchrony.rows(index),
             latent=self.latent[index],
         )
 
@@ -104,7 +106,6 @@ class TideCell(Cell):
         "lateral_iterations": lambda f: f.lateral_iterations,
     }
     needed = ("latent", "ei_ratio", "sync_power", "lateral_iterations")
-    readout_observables = ("memory", "surprise", "gate", "reconstruction")
     components: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "attention": ("attention",),
         "dynamics": ("wilson_cowan", "lateral"),
@@ -112,36 +113,36 @@ class TideCell(Cell):
         "synchrony": ("synchronisation", "memory"),
         "head": ("head",),
     }
+    activity: ClassVar[Mapping[str, str]] = {"excitatory rates": "rates_e", "inhibitory rates": "rates_i"}
     probes: ClassVar[Mapping[str, str]] = {
         "memory_projection": "memory.project.",
         "memory_reconstruction": "memory.reconstruct.",
         "memory_gate": "memory.sharpness",
     }
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, core: CoreConfig, *, features: int, classes: int, seed: int) -> None:
+        """``features`` is the tokens' width d_kv; ``seed`` draws the pairs."""
         super().__init__()
-        self.config = core = config.core
-        latent = 3 * core.synchrony.width
+        self.config = core
+        latent, memory = 3 * core.synchrony.width, core.memory
         self.attention = CrossAttention(
-            latent,
-            config.backbone.features,
-            core.attention.width,
-            core.attention.heads,
-            residual=core.attention.residual,
+            latent, features, core.attention.width, core.attention.heads, residual=core.attention.residual
         )
         self.wilson_cowan = WilsonCowan(core)
-        self.lateral = LateralInhibition(core.n_e, core.n_i, core.lateral)
-        self.neuron_models = NeuronModels(core)
-        self.synchronisation = Synchronisation(core, config.seed)
-        self.memory = SurpriseMemory(latent, core.ratio_target, core.memory)
-        self.head = OutputHead(latent + core.memory.width, core.head.hidden, config.input.classes, core.head.dropout)
+        self.lateral = LateralInhibition(core.n_e, core.n_i, core.lateral, dale=core.dale)
+        self.neuron_models = NeuronModels(core) if core.neuron_models.enabled else None
+        self.synchronisation = Synchronisation(core, seed)
+        self.memory = SurpriseMemory(latent, core.ratio_target, memory) if memory.enabled else None
+        self.readout_observables = MEMORY_OBSERVABLES if memory.enabled else ()
+        read = latent + (memory.width if memory.enabled else 0)
+        self.head = OutputHead(read, core.head.hidden, classes, core.head.dropout)
 
     def begin(self, tokens: Tensor) -> TideState:
         """Learned start rates, an empty history, S⁰ from the start rates; keys and values of the image."""
         weights = TickWeights(
             self.wilson_cowan.compose(),
             self.lateral.compose(),
-            self.neuron_models.compose(),
+            self.neuron_models.compose() if self.neuron_models is not None else None,
             self.synchronisation.retention(),
         )
         keys, values = self.attention.prepare(tokens)
@@ -160,8 +161,10 @@ class TideCell(Cell):
         ratio = ei_ratio(euler.rates, n_e, self.config.ratio_normalization)
         inhibited, iterations = self.lateral(euler.rates[:, :n_e], weights.lateral)
         post = torch.cat((inhibited, euler.rates[:, n_e:]), 1)
-        history = push(state.history, post)
-        corrected = torch.relu(post + self.neuron_models(history, weights.neuron_models))
+        history, corrected = state.history, post
+        if self.neuron_models is not None and weights.neuron_models is not None:
+            history = push(history, post)
+            corrected = torch.relu(post + self.neuron_models(history, weights.neuron_models))
         synchrony_state = self.synchronisation(state.synchrony, corrected, weights.retention)
         synchrony, latent = self.synchronisation.read(synchrony_state)
         following = state._replace(
@@ -189,23 +192,26 @@ class TideCell(Cell):
     def readout(self, observed: Mapping[str, Tensor], carry: MemoryState | None = None) -> Readout:
         """Memory and head over all given ticks at once; ``carry`` is the memory state after earlier ticks."""
         latent = observed["latent"]
+        if self.memory is None:
+            return Readout(self.head(latent), {}, None)
         start = carry if carry is not None else self.memory.begin(latent.shape[0])
         read, final = self.memory(latent, observed["ei_ratio"], start)
-        return Readout(self.head(latent, read.memory), read._asdict(), final)
+        return Readout(self.head(torch.cat((latent, read.memory), -1)), read._asdict(), final)
 
-    def dynamics(self, last: TideFeatures, observed: Mapping[str, Tensor], carry: MemoryState) -> Dynamics:
+    def dynamics(self, last: TideFeatures, observed: Mapping[str, Tensor], carry: MemoryState | None) -> Dynamics:
         """Collect what losses and monitors read."""
+        recall = None
+        if carry is not None:
+            named = {name: observed[name] for name in ("surprise", "gate", "reconstruction")}
+            recall = Recall(**named, memory=carry.memory, velocity=carry.velocity)
         return Dynamics(
             rates=last.rates,
             activation=last.activation,
             drive=last.drive,
             sync_power=observed["sync_power"],
             lateral_iterations=observed["lateral_iterations"],
-            surprise=observed["surprise"],
-            gate=observed["gate"],
-            reconstruction=observed["reconstruction"],
-            memory=carry.memory,
-            velocity=carry.velocity,
+            recall=recall,
+            ratio_target=self.config.ratio_target,
         )
 
     def blocks(self) -> RecurrentBlocks:
@@ -214,10 +220,12 @@ class TideCell(Cell):
 
     def pairs(self) -> Tensor:
         """Return the neuron pairs whose synchrony is read, (2, P): E-E, then E-I, then I-I."""
-        return torch.stack((self.synchronisation.left, self.synchronisation.right))
+        return self.synchronisation.pairs()
 
     def consolidate_(self, batches: Sequence[Dynamics]) -> None:
         """Move the memory's persistent buffers towards the mean final state of the micro-batches."""
-        memory = torch.stack([d.memory.mean(0) for d in batches]).mean(0)
-        velocity = torch.stack([d.velocity.mean(0) for d in batches]).mean(0)
-        self.memory.consolidate_(memory, velocity)
+        recalls = [dynamics.recall for dynamics in batches if dynamics.recall is not None]
+        if self.memory is not None and recalls:
+            memory = torch.stack([recall.memory.mean(0) for recall in recalls]).mean(0)
+            velocity = torch.stack([recall.velocity.mean(0) for recall in recalls]).mean(0)
+            self.memory.consolidate_(memory, velocity)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -9,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from tide.config import ModelConfig
+from tide.models.thinker import Thinker
 from tide.types import ThoughtOutput
 
 if TYPE_CHECKING:
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
 Array = npt.NDArray[Any]
-RECORD = ("rates_e", "rates_i", "attention", "synchrony")
-EXCITATORY, INHIBITORY = "#c0392b", "#2d6ca2"
+COLOURS = ("#c0392b", "#2d6ca2")  # of the excitatory and the inhibitory population, or of the two activities shown
+RATE_MAPS = ("Reds", "Blues")
 ATTENTION_PANELS = 6
 
 
@@ -26,56 +27,58 @@ ATTENTION_PANELS = 6
 class Thought:
     """What the picture shows of one image, as arrays.
 
-    ``image`` (H, W, 1 or 3) in [0, 1]; ``attention`` (T, rows, columns), mean over heads; ``rates_e`` (n_E, T) and
-    ``rates_i`` (n_I, T); ``certainty`` and ``ei_ratio`` (T,); ``probabilities`` (C, T); ``synchrony`` (D, D), the
-    last tick's s of every drawn pair and NaN elsewhere.
+    ``image`` (H, W, 1 or 3) in [0, 1]; ``attention`` (T, rows, columns), mean over heads; ``activity`` by title, each
+    (neurons, T): firing rates per population, or what the model has in their place; ``certainty`` (T,); ``ei_ratio``
+    (T,), None without populations; ``probabilities`` (C, T); ``synchrony`` (D, D), the last tick's s of every drawn
+    pair and NaN elsewhere, None for a model that has none; ``n_e`` the number of excitatory neurons, 0 without.
     """
 
     image: Array
     attention: Array
-    rates_e: Array
-    rates_i: Array
+    activity: dict[str, Array]
     certainty: Array
-    ei_ratio: Array
+    ei_ratio: Array | None
     ratio_target: float
     probabilities: Array
-    synchrony: Array
+    synchrony: Array | None
+    n_e: int
     labels: tuple[str, ...]
     truth: str | None
 
     @classmethod
-    def from_output(
-        cls,
-        image: Tensor,
-        out: ThoughtOutput,
-        config: ModelConfig,
-        pairs: Tensor,
-        *,
-        truth: str | None = None,
-    ) -> Self:
-        """Take the first sample of an output recorded with ``RECORD``; image (channels, H, W), pairs (2, P)."""
+    def from_output(cls, image: Tensor, out: ThoughtOutput, model: Thinker, *, truth: str | None = None) -> Self:
+        """Take the first sample of an output of ``model`` recorded with :func:`record`; image (channels, H, W)."""
 
         def array(tensor: Tensor) -> Array:
             return tensor.detach().cpu().double().numpy()
 
-        trace = {name: array(out.trace[name][0]) for name in RECORD}
-        grid, neurons = config.backbone.grid, config.core.neurons
-        synchrony = np.full((neurons, neurons), np.nan)
-        left, right = pairs.cpu().numpy()
-        synchrony[left, right] = synchrony[right, left] = trace["synchrony"][-1]
+        attention, settings = array(out.trace["attention"][0]).mean(1), model.config.input
+        grid = math.isqrt(attention.shape[1])
+        blocks, pairs, synchrony = model.cell.blocks(), model.cell.pairs(), None
+        if pairs is not None:
+            neurons = model.config.core.neurons
+            synchrony = np.full((neurons, neurons), np.nan)
+            left, right = pairs.cpu().numpy()
+            synchrony[left, right] = synchrony[right, left] = array(out.trace["synchrony"][0, -1])
         return cls(
             image=array(image).transpose(1, 2, 0),
-            attention=trace["attention"].mean(1).reshape(-1, grid, grid),
-            rates_e=trace["rates_e"].T,
-            rates_i=trace["rates_i"].T,
+            attention=attention.reshape(-1, grid, grid),
+            activity={title: array(out.trace[name][0]).T for title, name in model.cell.activity.items()},
             certainty=array(out.certainty[0]),
-            ei_ratio=array(out.ei_ratio[0]),
-            ratio_target=config.core.ratio_target,
+            ei_ratio=array(out.ei_ratio[0]) if out.ei_ratio is not None else None,
+            ratio_target=out.dynamics.ratio_target if out.dynamics is not None else 0.0,
             probabilities=array(out.logits[0].softmax(0)),
             synchrony=synchrony,
-            labels=tuple(config.input.label(c) for c in range(config.input.classes)),
+            n_e=blocks.ee.shape[0] if blocks is not None else 0,
+            labels=tuple(settings.label(c) for c in range(settings.classes)),
             truth=truth,
         )
+
+
+def record(model: Thinker) -> tuple[str, ...]:
+    """Return the names that the picture of a model needs recorded."""
+    pairs = ("synchrony",) if model.cell.pairs() is not None else ()
+    return (*model.cell.activity.values(), "attention", *pairs)
 
 
 def draw_thought(thought: Thought) -> Figure:
@@ -99,13 +102,14 @@ def draw_thought(thought: Thought) -> Figure:
     highest = thought.attention[ticks].max()
     for axes, tick in zip(panels[1:], ticks, strict=True):
         _attention(axes, thought, int(tick), highest)
-    excitatory, inhibitory = middle.subplots(1, 2)
-    _rates(middle, excitatory, thought.rates_e, "excitatory rates", "Reds")
-    _rates(middle, inhibitory, thought.rates_i, "inhibitory rates", "Blues")
-    certainty, balance, synchrony = bottom.subplots(1, 3)
+    columns = middle.subplots(1, len(thought.activity))
+    for axes, (title, rates), colours in zip(columns, thought.activity.items(), RATE_MAPS, strict=True):
+        _rates(middle, axes, rates, title, colours)
+    certainty, balance, *rest = bottom.subplots(1, 2 if thought.synchrony is None else 3)
     _certainty(certainty, thought, best)
     _balance(balance, thought)
-    _synchrony(bottom, synchrony, thought)
+    if thought.synchrony is not None:
+        _synchrony(bottom, rest[0], thought, thought.synchrony)
     return figure
 
 
@@ -135,13 +139,14 @@ def _attention(axes: Axes, thought: Thought, tick: int, highest: float) -> None:
 
 def _rates(figure: SubFigure, axes: Axes, rates: Array, title: str, colours: str) -> None:
     order = np.argsort(-rates.mean(1))  # most active neurons on top
-    highest = max(float(np.quantile(rates, 0.995)), 1e-9)  # single outliers would leave the rest pale
+    highest = max(float(np.quantile(np.abs(rates), 0.995)), 1e-9)  # single outliers would leave the rest pale
+    signed = bool((rates < 0).any())
     ticks, neurons = rates.shape[1], rates.shape[0]
     shown = axes.imshow(
         rates[order],
         aspect="auto",
-        cmap=colours,
-        vmin=0,
+        cmap="RdBu_r" if signed else colours,
+        vmin=-highest if signed else 0,
         vmax=highest,
         interpolation="nearest",
         extent=(0.5, ticks + 0.5, neurons, 0),
@@ -167,11 +172,14 @@ def _certainty(axes: Axes, thought: Thought, best: int) -> None:
 
 def _balance(axes: Axes, thought: Thought) -> None:
     ticks = np.arange(1, len(thought.certainty) + 1)
-    axes.plot(ticks, thought.rates_e.mean(0), color=EXCITATORY, label="mean E rate")
-    axes.plot(ticks, thought.rates_i.mean(0), color=INHIBITORY, label="mean I rate")
+    for (title, rates), colour in zip(thought.activity.items(), COLOURS, strict=True):
+        axes.plot(ticks, np.abs(rates).mean(0), color=colour, label=f"mean size of {title}")
     axes.set_ylim(bottom=0)
     axes.set_xlabel("tick")
-    axes.set_ylabel("rate")
+    if thought.ei_ratio is None:
+        axes.legend(fontsize=8, loc="lower right", framealpha=0.8)
+        axes.set_title("activity", fontsize=10)
+        return
     other = axes.twinx()
     other.plot(ticks, thought.ei_ratio, color="0.3", linestyle="--", label="E-I ratio (right)")
     other.axhline(thought.ratio_target, color="0.75", linewidth=1)
@@ -181,18 +189,20 @@ def _balance(axes: Axes, thought: Thought) -> None:
     axes.set_title(f"balance (target ratio {thought.ratio_target:g})", fontsize=10)
 
 
-def _synchrony(figure: SubFigure, axes: Axes, thought: Thought) -> None:
-    rows, columns = np.nonzero(~np.isnan(thought.synchrony))
-    values = thought.synchrony[rows, columns]
+def _synchrony(figure: SubFigure, axes: Axes, thought: Thought, synchrony: Array) -> None:
+    rows, columns = np.nonzero(~np.isnan(synchrony))
+    values = synchrony[rows, columns]
     order = np.argsort(values)  # strongest drawn last, on top
-    n_e, neurons = len(thought.rates_e), len(thought.synchrony)
-    highest = max(float(np.quantile(values, 0.98)), 1e-9)
-    shown = axes.scatter(columns[order], rows[order], c=values[order], s=4, cmap="viridis", vmin=0, vmax=highest)
-    for line in (axes.axhline, axes.axvline):
-        line(n_e - 0.5, color="0.6", linewidth=0.8)
+    neurons = len(synchrony)
+    highest = max(float(np.quantile(np.abs(values), 0.98)), 1e-9)
+    signed = bool((values < 0).any())
+    colours, lowest = ("RdBu_r", -highest) if signed else ("viridis", 0.0)
+    shown = axes.scatter(columns[order], rows[order], c=values[order], s=4, cmap=colours, vmin=lowest, vmax=highest)
+    for line in (axes.axhline, axes.axvline) if thought.n_e else ():
+        line(thought.n_e - 0.5, color="0.6", linewidth=0.8)
     axes.set_xlim(-1, neurons)
     axes.set_ylim(neurons, -1)
     axes.set_aspect("equal")
     axes.set_title("synchrony of the pairs, last tick", fontsize=10)
-    axes.set_xlabel("neuron (E, then I)")
+    axes.set_xlabel("neuron (E, then I)" if thought.n_e else "neuron")
     figure.colorbar(shown, ax=axes, pad=0.02)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tide.config import CoreConfig
 from tide.train.run import RunFolder
 
 if TYPE_CHECKING:
@@ -25,12 +26,12 @@ def draw_training(run: Path) -> Figure:
     folder = RunFolder.open(run)
     train, monitor, tests = (folder.metrics(kind) for kind in ("train", "monitor", "evaluation"))
     config = folder.config
-    figure = Figure(figsize=(13, 7.5), layout="constrained")
+    figure = Figure(figsize=(13, 7.5 if isinstance(folder.config.core, CoreConfig) else 4), layout="constrained")
     core = config.core
-    figure.suptitle(f"{run.name}: {config.data.name}, {core.n_e} E + {core.n_i} I neurons, {core.ticks} ticks")
-    losses, accuracy, balance, spectra, gradients, memory = figure.subplots(2, 3).flatten()
+    figure.suptitle(f"{run.name}: {config.data.name}, {core.population}, {core.ticks} ticks")
+    losses, accuracy, gradients, *inside = figure.subplots(2 if isinstance(core, CoreConfig) else 1, 3).flatten()
 
-    _curves(losses, train, ("task", "ei", "game", "sync"), smooth=True)
+    _curves(losses, train, _present(train, ("task", "ei", "game", "sync")), smooth=True)
     losses.set_yscale("log")
     losses.set_title("loss terms, unweighted")
 
@@ -39,27 +40,40 @@ def draw_training(run: Path) -> Figure:
     accuracy.set_ylim(top=1.0, bottom=_lowest(tests))
     accuracy.set_title("accuracy")
 
-    _curves(balance, monitor, ("rate_e", "rate_i", "silent_e", "silent_i"))
-    balance.set_title("mean rates, silent shares; right: E-I ratio")
-    ratio = balance.twinx()
-    _curves(ratio, train, ("ei_ratio",), smooth=True, names=("E-I ratio",), colour="black")
-    ratio.axhline(core.ratio_target, color="0.7", linewidth=1)
-    ratio.set_ylim(0, 2 * core.ratio_target)
-
-    _curves(spectra, monitor, ("perron_ee", "perron_ii", "sigma_ee", "sigma_ei", "sigma_ie", "sigma_ii"))
-    spectra.set_title("Perron estimates and greatest singular values")
-
     names = [key for key in (monitor[0] if monitor else {}) if key.startswith("gradient_")]
     _curves(gradients, monitor, names, names=[name.removeprefix("gradient_") for name in names])
     gradients.set_yscale("log")
     gradients.set_title("gradient norms, after clipping")
 
-    _curves(memory, monitor, ("surprise", "gate"))
-    memory.set_title("memory: surprise and retention gate")
+    if isinstance(core, CoreConfig):
+        _populations(inside, train, monitor, core.ratio_target)
     for axes in figure.axes:
         axes.set_xlabel("step")
-        axes.legend(fontsize=7, loc="lower right" if axes is ratio else "best")
+        axes.legend(fontsize=7, loc="lower right" if axes.get_label() == "ratio" else "best")
     return figure
+
+
+def _populations(panels: Sequence[Axes], train: Lines, monitor: Lines, ratio_target: float) -> None:
+    """Draw what only a model with two populations has: balance, spectra, memory."""
+    balance, spectra, memory = panels
+    _curves(balance, monitor, ("rate_e", "rate_i", "silent_e", "silent_i"))
+    balance.set_title("mean rates, silent shares; right: E-I ratio")
+    ratio = balance.twinx()
+    ratio.set_label("ratio")
+    _curves(ratio, train, ("ei_ratio",), smooth=True, names=("E-I ratio",), colour="black")
+    ratio.axhline(ratio_target, color="0.7", linewidth=1)
+    ratio.set_ylim(0, 2 * ratio_target)
+
+    _curves(spectra, monitor, ("perron_ee", "perron_ii", "sigma_ee", "sigma_ei", "sigma_ie", "sigma_ii"))
+    spectra.set_title("Perron estimates and greatest singular values")
+
+    _curves(memory, monitor, _present(monitor, ("surprise", "gate")))
+    memory.set_title("memory: surprise and retention gate")
+
+
+def _present(lines: Lines, keys: Sequence[str]) -> list[str]:
+    """Return the keys that this run has."""
+    return [key for key in keys if lines and key in lines[0]]
 
 
 def _lowest(tests: Lines) -> float:

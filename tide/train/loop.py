@@ -15,7 +15,8 @@ from torch import Tensor
 from tide.config import Config
 from tide.data import ImageSet, Splits, augment, batch_indices, derive_seed, to_float
 from tide.errors import CheckpointError, TrainingError
-from tide.evaluate.accuracy import Evaluation, evaluate
+from tide.evaluate.accuracy import evaluate, summarize
+from tide.evaluate.answers import collect_answers
 from tide.models.files import load_weights, read_model
 from tide.models.thinker import Thinker
 from tide.train.checkpoint import load_training, save_checkpoint
@@ -157,6 +158,8 @@ class TrainingRun:
             self._monitor(result)
         if position.step == 1 or self._due(train.log_every):
             self._log(result, rate)
+        if train.probe_every and position.step % train.probe_every == 0:
+            self._probe()
         if self._due(train.eval_every):
             self._evaluate(stop)
         if self._due(train.checkpoint_every):
@@ -184,8 +187,10 @@ class TrainingRun:
 
     def _log(self, result: StepResult, rate: float) -> None:
         position = self.position
-        terms = {name: float(value) for name, value in result.terms._asdict().items()}
-        ratio, accuracy = float(result.last.out.ei_ratio.detach().mean()), float(result.accuracy)
+        terms = {"total": float(result.terms.total)}
+        terms |= {name: float(value) for name, value in result.terms.terms.items()}
+        ratios, accuracy = result.last.out.ei_ratio, float(result.accuracy)
+        ratio = float(ratios.detach().mean()) if ratios is not None else None
         line: dict[str, Any] = {
             "kind": "train",
             "step": position.step,
@@ -207,10 +212,18 @@ class TrainingRun:
 
     def _monitor(self, result: StepResult) -> None:
         quantities, alarms = self.monitor.read(result.last)
-        self._perron = quantities["perron_ee"], quantities["perron_ii"]
+        self._perron = quantities.get("perron_ee"), quantities.get("perron_ii")
         self.run.append("metrics", {"kind": "monitor", "step": self.position.step, **quantities, "alarms": alarms})
         for alarm in alarms:
             self.reporter.message(f"step {self.position.step}: {alarm}", alarm=True)
+
+    def _probe(self) -> None:
+        """Evaluate on the first test images only: the learning curve, finer than whole evaluations can afford."""
+        count = self.config.train.probe_images
+        few = ImageSet(self.test.images[:count], self.test.labels[:count], self.test.classes)
+        result = evaluate(self.model, few, batch=self.config.train.eval_batch)
+        self.run.append("metrics", {"kind": "probe", "step": self.position.step, **asdict(result)})
+        self.run.append("timing", {"step": self.position.step, "seconds": self.position.seconds})
 
     def _evaluate(self, stop: StopRequest) -> None:
         def progress(done: int, total: int) -> None:
@@ -219,12 +232,14 @@ class TrainingRun:
                 raise _Stopped
 
         position = self.position
-        result: Evaluation = evaluate(self.model, self.test, batch=self.config.train.eval_batch, progress=progress)
+        answers = collect_answers(self.model, self.test, batch=self.config.train.eval_batch, progress=progress)
+        result = summarize(answers)
         best = result.accuracy > position.best_accuracy
         position.evaluated_step, position.last_accuracy = position.step, result.accuracy
         if best:
             position.best_accuracy, position.best_step = result.accuracy, position.step
             save_checkpoint(self.run.best, self.model)
+        self.run.write_answers(answers)
         self.run.append("metrics", {"kind": "evaluation", "step": position.step, **asdict(result)})
         self.reporter.evaluation(position.step, result, best)
 

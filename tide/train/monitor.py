@@ -16,6 +16,7 @@ from tide.losses import dual_loss_diagnostics
 from tide.models.thinker import Thinker
 from tide.train.optim import component_parameters, gradient_norm
 from tide.train.step import MicroBatch
+from tide.types import Dynamics
 
 SILENT_RATE = 1e-6
 WINDOW = 10  # readings of the rolling median
@@ -40,26 +41,29 @@ def spectral_quantities(blocks: RecurrentBlocks, iterations: int) -> dict[str, f
 
 
 @torch.no_grad()
-def activity_quantities(batch: MicroBatch, n_e: int) -> dict[str, float]:
-    """Return rates, silent shares, lateral iterations, memory and dual-loss diagnostics of one training batch."""
-    dynamics, out = batch.out.dynamics, batch.out
+def activity_quantities(dynamics: Dynamics, ratio: Tensor, n_e: int) -> dict[str, float]:
+    """Return rates, silent shares, lateral iterations and memory of one training batch, ``ratio`` (B, T)."""
     rates = dynamics.rates.detach()
     silent = (rates < SILENT_RATE).all(0).float()
-    dual = dual_loss_diagnostics(out.logits.detach(), out.certainty.detach(), batch.labels)
     quantities = {
         "rate_max": rates.max(),
         "rate_e": rates[:, :n_e].mean(),
         "rate_i": rates[:, n_e:].mean(),
         "silent_e": silent[:n_e].mean(),
         "silent_i": silent[n_e:].mean(),
-        "ei_ratio": out.ei_ratio.mean(),
+        "ei_ratio": ratio.mean(),
         "lateral_iterations": dynamics.lateral_iterations.mean(),
-        "surprise": dynamics.surprise.mean(),
-        "gate": dynamics.gate.mean(),
-        "certainty_never_falls": dual.certainty_never_falls,
-        "loss_never_rises": dual.loss_never_rises,
     }
+    if dynamics.recall is not None:
+        quantities |= {"surprise": dynamics.recall.surprise.mean(), "gate": dynamics.recall.gate.mean()}
     return {name: float(value) for name, value in quantities.items()}
+
+
+@torch.no_grad()
+def answer_quantities(batch: MicroBatch) -> dict[str, float]:
+    """Return the dual-loss diagnostics of one training batch."""
+    dual = dual_loss_diagnostics(batch.out.logits.detach(), batch.out.certainty.detach(), batch.labels)
+    return {name: float(value) for name, value in dual._asdict().items()}
 
 
 def gradient_quantities(model: Thinker) -> dict[str, float]:
@@ -76,7 +80,8 @@ class StabilityMonitor:
 
     An alarm is raised when σ_max of an off-diagonal block keeps growing above its rolling median, and when a
     population collapses: then it names the population that falls silent. Each is raised when it begins, and again
-    only after it had ended.
+    only after it had ended. A model without excitatory and inhibitory populations has gradients and dual-loss
+    diagnostics only, and no alarms.
     """
 
     def __init__(self, model: Thinker, iterations: int) -> None:
@@ -86,17 +91,17 @@ class StabilityMonitor:
 
     def read(self, batch: MicroBatch) -> tuple[dict[str, float], list[str]]:
         """Return all quantities and the texts of the alarms that begin, from the last batch and its gradients."""
-        core = self._model.config.core
-        quantities = {
-            **spectral_quantities(self._model.cell.blocks(), self._iterations),
-            **activity_quantities(batch, core.n_e),
-            **gradient_quantities(self._model),
-        }
-        return quantities, self.alarms(quantities)
+        quantities = answer_quantities(batch) | gradient_quantities(self._model)
+        blocks, dynamics, ratio = self._model.cell.blocks(), batch.out.dynamics, batch.out.ei_ratio
+        if blocks is None or dynamics is None or ratio is None:
+            return quantities, []
+        quantities |= spectral_quantities(blocks, self._iterations)
+        quantities |= activity_quantities(dynamics, ratio, blocks.ee.shape[0])
+        return quantities, self.alarms(quantities, dynamics.ratio_target)
 
-    def alarms(self, quantities: Mapping[str, float]) -> list[str]:
+    def alarms(self, quantities: Mapping[str, float], ratio_target: float) -> list[str]:
         """Return the texts of the alarms that begin with a reading."""
-        now = self._growth(quantities) | collapse_alarms(quantities, self._model.config.core.ratio_target)
+        now = self._growth(quantities) | collapse_alarms(quantities, ratio_target)
         begun = [text for name, text in now.items() if name not in self._ringing]
         self._ringing = list(now)
         return begun

@@ -19,7 +19,7 @@ class Reading:
     rate: float
     terms: dict[str, float]
     accuracy: float
-    ei_ratio: float
+    ei_ratio: float | None
     perron_ee: float | None
     perron_ii: float | None
     rejected: int
@@ -30,11 +30,9 @@ class Reading:
         perron = ""
         if self.perron_ee is not None and self.perron_ii is not None:
             perron = f" | ρ̂_EE {self.perron_ee:.2f} ρ̂_II {self.perron_ii:.2f}"
+        ratio = f" | E-I {self.ei_ratio:.2f}" if self.ei_ratio is not None else ""
         rejected = f" | {self.rejected} rejected" if self.rejected else ""
-        return (
-            f"loss {self.terms['total']:.4f} ({terms}) | train {100 * self.accuracy:.1f} % | "
-            f"E-I {self.ei_ratio:.2f}{perron}{rejected}"
-        )
+        return f"loss {self.terms['total']:.4f} ({terms}) | train {100 * self.accuracy:.1f} %{ratio}{perron}{rejected}"
 
 
 def format_seconds(seconds: float) -> str:
@@ -70,10 +68,11 @@ class Reporter(ABC):
 
     def evaluation(self, step: int, result: Evaluation, best: bool) -> None:
         """Show the result of an evaluation."""
+        ratio = f", E-I ratio {result.ei_ratio:.2f}" if result.ei_ratio is not None else ""
         self.message(
             f"step {step}: test accuracy {100 * result.accuracy:.2f} % at the most certain tick, "
-            f"{100 * result.accuracy_last_tick:.2f} % at the last, certainty {result.certainty:.3f}, "
-            f"E-I ratio {result.ei_ratio:.2f}{' (best so far)' if best else ''}"
+            f"{100 * result.accuracy_last_tick:.2f} % at the last, certainty {result.certainty:.3f}"
+            f"{ratio}{' (best so far)' if best else ''}"
         )
 
 

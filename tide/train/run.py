@@ -8,6 +8,7 @@
     RUN/timing.jsonl       seconds and steps per second, which are not
     RUN/last/              weights, and beside them optimiser, monitor and position: what `--resume` continues
     RUN/best/              weights of the best evaluation
+    RUN/answers.safetensors  the last evaluation's answer to each test image
     RUN/results.json       best and last accuracy, kept apart
 """
 
@@ -25,10 +26,14 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
 
 from tide.config import Config
 from tide.config_io import read_yaml, to_yaml
 from tide.errors import CheckpointError
+from tide.evaluate.answers import Answers
 from tide.models.files import run_checkpoint
 
 LIBRARIES = ("torch", "numpy", "safetensors", "huggingface_hub", "scikit-learn", "pillow")
@@ -122,6 +127,36 @@ class RunFolder:
         except (OSError, ValueError) as error:
             raise CheckpointError(f"{self.path / 'metrics.jsonl'} cannot be read ({error}); it is damaged") from error
         return [line for line in parsed if line["kind"] == kind]
+
+    def write_answers(self, answers: Answers) -> None:
+        """Write answers.safetensors: label, answer, its certainty and its probability for each test image."""
+        columns = {
+            "label": answers.labels,
+            "answer": answers.at_most_certain(answers.predicted),
+            "certainty": answers.at_most_certain(answers.certainty),
+            "confidence": answers.at_most_certain(answers.confidence),
+        }
+        path = self.path / "answers.safetensors"
+        try:
+            path.write_bytes(save({name: column.contiguous() for name, column in columns.items()}))
+        except OSError as error:
+            raise CheckpointError(f"cannot write {path}: {error.strerror}; make room and resume the run") from error
+
+    def answers(self) -> dict[str, Tensor]:
+        """Return what the last evaluation answered, by column, (n,) each."""
+        path = self.path / "answers.safetensors"
+        try:
+            return load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise CheckpointError(f"{path} cannot be read ({error}); it is missing or damaged") from error
+
+    def results(self) -> dict[str, Any]:
+        """Return results.json."""
+        path = self.path / "results.json"
+        try:
+            return dict(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise CheckpointError(f"{path} cannot be read ({error}); it is missing or damaged") from error
 
     def write_results(self, results: Mapping[str, Any]) -> None:
         """Write results.json."""

@@ -71,7 +71,10 @@ class Trainer:
         statistics = _batch_statistics(self.model)
         before = [buffer.clone() for buffer in statistics]
         micro = [self._micro_batch(images, labels, kappa) for images, labels in batches]
-        terms = LossTerms(*(torch.stack(values).mean() for values in zip(*(m.terms for m in micro), strict=True)))
+        terms = LossTerms(
+            torch.stack([m.terms.total for m in micro]).mean(),
+            {name: torch.stack([m.terms.terms[name] for m in micro]).mean() for name in micro[0].terms.terms},
+        )
 
         accepted = bool(terms.total.isfinite()) and all_finite(list(self.model.parameters()))
         norm = torch.full((), torch.nan)
@@ -79,7 +82,7 @@ class Trainer:
             norm = clip_gradients_(self.model, train.clip)
             self.optimizer.step()
             self.model.project_()
-            self.model.cell.consolidate_([m.out.dynamics for m in micro])
+            self.model.cell.consolidate_([m.out.dynamics for m in micro if m.out.dynamics is not None])
         else:
             for buffer, old in zip(statistics, before, strict=True):
                 buffer.copy_(old)
@@ -89,18 +92,12 @@ class Trainer:
     def _micro_batch(self, images: Tensor, labels: Tensor, kappa: float) -> MicroBatch:
         config = self.config
         out = self.model(images, tbptt=config.train.tbptt)
-        terms = objective(
-            out,
-            labels,
-            self.model.cell.blocks(),
-            config.loss,
-            ratio_target=config.core.ratio_target,
-            curriculum=kappa,
-        )
+        terms = objective(out, labels, self.model.cell.blocks(), config.loss, curriculum=kappa)
         (terms.total / config.train.accumulation).backward()  # type: ignore[no-untyped-call]
         answers = most_certain(out.logits.detach(), out.certainty.detach()).argmax(1)
         accuracy = (answers == labels).float().mean()
-        return MicroBatch(LossTerms(*(term.detach() for term in terms)), accuracy, out, labels)
+        detached = LossTerms(terms.total.detach(), {name: term.detach() for name, term in terms.terms.items()})
+        return MicroBatch(detached, accuracy, out, labels)
 
 
 def _batch_statistics(model: nn.Module) -> list[Tensor]:

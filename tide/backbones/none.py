@@ -1,0 +1,13 @@
+"""No backbone: the input is a feature map."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+
+class FeatureMap(nn.Module):
+    """A feature map (B, d_kv, H, W) → tokens (B, H·W, d_kv), row by row."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return every place as a token."""
+        return features.flatten(2).transpose(1, 2)

@@ -1,0 +1,62 @@
+"""Settings: frozen, keyword-only dataclasses that validate themselves.
+
+Each component owns its section. Defaults are the MNIST column of the paper's Table A.1, completed by the choices
+marked [C] in ``docs/fidelity.md``. Where there is a choice of sections (backbone, core) their field ``kind`` says which
+one it is. Reading, writing and comparing configurations is in :mod:`tide.config_io`.
+"""
+
+from tide.config.backbones import (
+    BackboneConfig,
+    CenterSurroundInit,
+    FeatureMapConfig,
+    HRFConfig,
+    ResNetConfig,
+)
+from tide.config.baselines import CTMConfig, LSTMConfig, PairSelection
+from tide.config.core import (
+    Activation,
+    AttentionConfig,
+    CoreConfig,
+    HeadConfig,
+    LateralConfig,
+    MemoryConfig,
+    MemoryScope,
+    NeuronModelConfig,
+    RateNorm,
+    RatioNormalization,
+    SynchronyConfig,
+)
+from tide.config.experiment import Config, ModelConfig
+from tide.config.inputs import DataConfig, InputConfig
+from tide.config.training import ClipConfig, GameLoss, LossConfig, ReferenceSchedule, TrainConfig
+
+__all__ = [
+    "Activation",
+    "AttentionConfig",
+    "BackboneConfig",
+    "CTMConfig",
+    "CenterSurroundInit",
+    "ClipConfig",
+    "Config",
+    "CoreConfig",
+    "DataConfig",
+    "FeatureMapConfig",
+    "GameLoss",
+    "HRFConfig",
+    "HeadConfig",
+    "InputConfig",
+    "LSTMConfig",
+    "LateralConfig",
+    "LossConfig",
+    "MemoryConfig",
+    "MemoryScope",
+    "ModelConfig",
+    "NeuronModelConfig",
+    "PairSelection",
+    "RateNorm",
+    "RatioNormalization",
+    "ReferenceSchedule",
+    "ResNetConfig",
+    "SynchronyConfig",
+    "TrainConfig",
+]

@@ -1,0 +1,158 @@
+"""The objective and the training procedure (equations §4, §5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from tide.config.checks import not_negative, one_of, positive
+
+GameLoss = Literal["mean_field", "residual"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossConfig:
+    """Weights of the five terms of the objective and their constants (equations §4)."""
+
+    task_weight: float = 1.0
+    """Weight of the dual cross-entropy."""
+    ei_weight: float = 0.1
+    """Weight of the E-I balance."""
+    game_weight: float = 0.01
+    """Weight of the game loss."""
+    game: GameLoss = "mean_field"
+    """`mean_field`: mean-field Nash residual (small sets); `residual`: distance of rates from φ(h) (ImageNet)."""
+    game_epsilon: float = 0.1
+    """Keeps the mean-field residual finite at the boundary of concavity."""
+    game_clip: float = 10.0
+    """Most that one sample adds to the mean-field residual."""
+    sync_weight: float = 0.01
+    """Weight of the synchronisation penalty."""
+    spectral_weight: float = 0.0
+    """Weight of the spectral stabiliser."""
+    spectral_targets: tuple[float, float] = (15.0, 7.0)
+    """Perron targets for W_EE and W_II."""
+    perron_iterations: int = 20
+    """Power iterations J of the Perron estimate."""
+    reconstruction_weight: float = 0.0
+    """Weight of a term that trains the memory's reconstruction; 0 is the paper's five-term objective."""
+
+    def __post_init__(self) -> None:
+        not_negative(
+            "loss",
+            task_weight=self.task_weight,
+            ei_weight=self.ei_weight,
+            game_weight=self.game_weight,
+            sync_weight=self.sync_weight,
+            spectral_weight=self.spectral_weight,
+            reconstruction_weight=self.reconstruction_weight,
+        )
+        positive(
+            "loss", game_epsilon=self.game_epsilon, game_clip=self.game_clip, perron_iterations=self.perron_iterations
+        )
+        one_of("loss", "game", self.game, ("mean_field", "residual"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipConfig:
+    """Gradient clipping: by global norm, and by the norm of each named component."""
+
+    total: float | None = 1.0
+    """Greatest global norm; none turns it off."""
+    backbone: float | None = None
+    attention: float | None = None
+    dynamics: float | None = None
+    """Wilson-Cowan weights together with the lateral inhibition."""
+    neuron_models: float | None = None
+    synchrony: float | None = None
+    """Synchronisation together with the memory."""
+    head: float | None = None
+
+    def __post_init__(self) -> None:
+        positive("train.clip", **vars(self))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReferenceSchedule:
+    """The schedule of the full-length run; shortened runs scale it in proportion."""
+
+    steps: int = 50_000
+    warmup: int = 1_000
+    curriculum_start: int = 1_000
+    curriculum_length: int = 5_000
+
+    def __post_init__(self) -> None:
+        positive("train.reference", steps=self.steps)
+        not_negative(
+            "train.reference",
+            warmup=self.warmup,
+            curriculum_start=self.curriculum_start,
+            curriculum_length=self.curriculum_length,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """The training procedure for one device (equations §5)."""
+
+    steps: int = 50_000
+    """Optimiser steps."""
+    batch: int = 64
+    """Images per micro-batch."""
+    accumulation: int = 1
+    """Micro-batches per optimiser step."""
+    learning_rate: float = 1e-3
+    """Peak learning rate of AdamW."""
+    weight_decay: float = 1e-4
+    """Decoupled weight decay; never on biases, gains, decays and start rates."""
+    reference: ReferenceSchedule = field(default_factory=ReferenceSchedule)
+    warmup: int | None = None
+    """Steps of linear warm-up; scaled from the reference when not given."""
+    curriculum_start: int | None = None
+    """Step at which the auxiliary losses begin to count; scaled from the reference when not given."""
+    curriculum_length: int | None = None
+    """Length of the curriculum's cosine ramp in steps; scaled from the reference when not given."""
+    tbptt: int = 0
+    """Backpropagate through at most this many ticks; 0 is all of them."""
+    clip: ClipConfig = field(default_factory=ClipConfig)
+    max_rejections: int = 20
+    """Rejected steps in a row that end the run."""
+    log_every: int = 10
+    """Steps between lines of metrics."""
+    monitor_every: int = 100
+    """Steps between runs of the stability monitor."""
+    eval_every: int = 1_000
+    """Steps between evaluations on the whole test split; the last step is always evaluated."""
+    probe_every: int = 0
+    """Steps between evaluations on the first test images only, for the learning curve; 0 leaves them out."""
+    probe_images: int = 1_000
+    """Test images of such an evaluation."""
+    checkpoint_every: int = 500
+    """Steps between checkpoints; the last step is always saved."""
+    eval_batch: int = 500
+    """Images per batch in evaluation."""
+
+    def __post_init__(self) -> None:
+        positive(
+            "train",
+            steps=self.steps,
+            batch=self.batch,
+            accumulation=self.accumulation,
+            learning_rate=self.learning_rate,
+            max_rejections=self.max_rejections,
+            log_every=self.log_every,
+            monitor_every=self.monitor_every,
+            eval_every=self.eval_every,
+            checkpoint_every=self.checkpoint_every,
+            eval_batch=self.eval_batch,
+            probe_images=self.probe_images,
+        )
+        not_negative(
+            "train",
+            weight_decay=self.weight_decay,
+            warmup=self.warmup,
+            curriculum_start=self.curriculum_start,
+            curriculum_length=self.curriculum_length,
+            tbptt=self.tbptt,
+            probe_every=self.probe_every,
+        )

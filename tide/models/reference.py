@@ -1,0 +1,126 @@
+"""Weights of the baselines' reference implementation (SakanaAI/continuous-thought-machines) by their names there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from tide.config import FeatureMapConfig, InputConfig, ModelConfig
+from tide.errors import CheckpointError, ConfigError, did_you_mean
+from tide.models.thinker import Thinker
+
+ATTENTION = {
+    "attention.tokens.weight": "kv_proj.0.weight",
+    "attention.tokens.bias": "kv_proj.0.bias",
+    "attention.token_norm.weight": "kv_proj.1.weight",
+    "attention.token_norm.bias": "kv_proj.1.bias",
+    "attention.query.weight": "q_proj.weight",
+    "attention.query.bias": "q_proj.bias",
+    "attention.inner": "attention.in_proj_weight",
+    "attention.inner_bias": "attention.in_proj_bias",
+    "attention.output.weight": "attention.out_proj.weight",
+    "attention.output.bias": "attention.out_proj.bias",
+    "head.weight": "output_projector.0.weight",
+    "head.bias": "output_projector.0.bias",
+}
+"""Our parameter → the reference's, of what both baselines share."""
+
+
+class ReferenceModel(Thinker):
+    """A baseline that exchanges weights with the reference implementation."""
+
+    def reference_names(self) -> dict[str, str]:
+        """Return the reference's name of each of the cell's parameters, by our name; shapes are the same."""
+        raise NotImplementedError
+
+    def _load_reference_buffers_(self, given: dict[str, Tensor]) -> None:
+        """Take the reference's buffers out of ``given`` and load them."""
+
+    def load_reference_state_dict(self, mapping: Mapping[str, Any]) -> Self:
+        """Load the reference's parameters and buffers (tensors or arrays) by its names; returns the model.
+
+        Without a backbone the width of the feature map comes with the weights: the reference's configuration does not
+        name it. Decays are brought into [0, 15], as the reference does in its forward pass. Raises
+        :class:`CheckpointError` where names are missing or left over, or shapes differ; the model is then as it was.
+        """
+        given = {name: torch.as_tensor(value) for name, value in mapping.items()}
+        self._check_reference(given)
+        self._fit_features_(given["kv_proj.0.weight"].shape[1])
+        parameters = dict(self.cell.named_parameters())
+        with torch.no_grad():
+            for ours, theirs in self.reference_names().items():
+                parameters[ours].copy_(given.pop(theirs))
+        self._load_reference_buffers_(given)
+        self.project_()
+        return self
+
+    def reference_gradients(self) -> dict[str, Tensor]:
+        """Return the gradient of every parameter that has one, by the reference's name."""
+        parameters = dict(self.cell.named_parameters())
+        names = self.reference_names().items()
+        return {theirs: grad for ours, theirs in names if (grad := parameters[ours].grad) is not None}
+
+    def reference_buffer_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shape of each buffer of the reference."""
+        return {}
+
+    def _check_reference(self, given: Mapping[str, Tensor]) -> None:
+        parameters = dict(self.cell.named_parameters())
+        shapes = {theirs: tuple(parameters[ours].shape) for ours, theirs in self.reference_names().items()}
+        shapes |= self.reference_buffer_shapes()
+        missing, extra = sorted(shapes.keys() - given.keys()), sorted(given.keys() - shapes.keys())
+        if missing or extra:
+            what = f"{missing[0]!r} is missing" if missing else f"{extra[0]!r} is unknown"
+            raise CheckpointError(
+                f"these weights are not this configuration's: {what} ({len(missing)} missing, {len(extra)} unknown); "
+                "build the model with from_reference_config from the configuration they were trained with"
+            )
+        free = {"kv_proj.0.weight"} if isinstance(self.config.backbone, FeatureMapConfig) else set()
+        for name, shape in shapes.items():
+            found = tuple(given[name].shape)
+            if name in free and len(found) == 2:
+                found, shape = found[:1], shape[:1]
+            if found != shape:
+                raise CheckpointError(f"{name} has shape {found}, {shape} is wanted: the configuration differs")
+
+    def _fit_features_(self, width: int) -> None:
+        """Make room for feature maps of another width."""
+        linear = self.cell.get_submodule("attention.tokens")
+        assert isinstance(linear, nn.Linear)
+        if linear.in_features != width:
+            other = nn.Linear(width, linear.out_features).to(linear.weight)
+            self.cell.get_submodule("attention").tokens = other
+            self.config = replace(self.config, backbone=replace(self.config.backbone, features=width))
+
+
+def bare_config(core: Any, arguments: Mapping[str, Any]) -> ModelConfig:
+    """Return a model without a backbone, its input a feature map; ``d_input`` wide until weights say otherwise."""
+    return ModelConfig(
+        input=InputConfig(classes=arguments["out_dims"]),
+        backbone=FeatureMapConfig(features=arguments["d_input"]),
+        core=core,
+    )
+
+
+def check_arguments(
+    arguments: Mapping[str, Any], required: Iterable[str], optional: Iterable[str], left_out: Mapping[str, Any]
+) -> None:
+    """Raise :class:`ConfigError` for arguments of the reference's constructor that are unknown, missing or not built.
+
+    ``left_out`` gives the value of each argument that leaves a part out which is not built here.
+    """
+    names = [*required, *optional, *left_out]
+    for name, value in arguments.items():
+        if name not in names:
+            raise ConfigError(f"unknown argument {name!r} of the reference{did_you_mean(name, names)}")
+        if name in left_out and value != left_out[name]:
+            raise ConfigError(
+                f"{name} is {value!r}, {left_out[name]!r} is wanted: that part of the reference is not built here"
+            )
+    for name in required:
+        if name not in arguments:
+            raise ConfigError(f"argument {name!r} of the reference is missing")

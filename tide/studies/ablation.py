@@ -1,0 +1,129 @@
+"""The ablations as data: a study is a set of named changes of one experiment (the paper's Table 2, A.4 to A.8).
+
+To add one, put an entry into :data:`STUDIES`::
+
+    "width": Study("neurons", {"128": {"core": {"neurons": 128}}, "256": {}, "512": {"core": {"neurons": 512}}}),
+
+A variant with no changes, or whose changes give the baseline's settings, is the baseline's run: it is made once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tide.config import Config
+from tide.config_io import differences, from_dict
+from tide.errors import ConfigError, did_you_mean
+from tide.studies.comparison import budget, task_config
+from tide.studies.trials import Trial
+
+Changes = Mapping[str, Any]
+BASELINE = "baseline"
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is varied, and the changes of settings by the name of each variant; ``task`` where it is a fixed one.
+
+    Every change is of TIDE's experiment, with the settings that the ablation as a whole was given.
+    """
+
+    title: str
+    variants: Mapping[str, Changes]
+    task: str | None = None
+
+
+def _core(**settings: Any) -> Changes:
+    return {"core": settings}
+
+
+STUDIES: Mapping[str, Study] = {
+    "excitatory-fraction": Study(
+        "excitatory fraction", {f"{share:g}": _core(excitatory_fraction=share) for share in (0.6, 0.7, 0.8, 0.9)}
+    ),
+    "tau-e": Study("excitatory time constant in ms", {f"{tau:g}": _core(tau_e=tau) for tau in (3.0, 5.0, 7.0, 10.0)}),
+    "tau-i": Study(
+        "inhibitory time constant in ms", {f"{tau:g}": _core(tau_i=tau) for tau in (10.0, 15.0, 20.0, 25.0, 30.0)}
+    ),
+    "game-weight": Study(
+        "weight of the game loss", {f"{w:g}": {"loss": {"game_weight": w}} for w in (0.001, 0.01, 0.1, 1.0)}
+    ),
+    "ticks": Study("internal ticks", {str(ticks): _core(ticks=ticks) for ticks in (10, 25, 50, 75, 100)}),
+    "lateral-iterations": Study(
+        "lateral iterations", {str(k): _core(lateral={"iterations": k}) for k in (1, 3, 5, 10)}
+    ),
+    "switches": Study(
+        "one part left out",
+        {
+            "no lateral inhibition": _core(lateral={"iterations": 0}),
+            "no memory": _core(memory={"enabled": False}),
+            "no neuron-level models": _core(neuron_models={"enabled": False}),
+            "no game loss": {"loss": {"game_weight": 0.0}},
+            "no E-I loss": {"loss": {"ei_weight": 0.0}},
+            "no Dale projection": _core(dale=False),
+            "no feedback of corrections": _core(neuron_models={"feedback": False}),
+            "one norm for both populations": _core(norm="rms_shared"),
+            "no norm": _core(norm="none"),
+            "one stream of synchrony": _core(synchrony={"typed": False}),
+            "no inhibition of E": _core(inhibition=False),
+        },
+    ),
+    "hundred-ticks": Study(
+        "remedies for 100 ticks",
+        {
+            "100 ticks": _core(ticks=100),
+            "TBPTT 25": {"core": {"ticks": 100}, "train": {"tbptt": 25}},
+            "history 60": _core(ticks=100, neuron_models={"memory_length": 60}),
+        },
+    ),
+    "memory": Study(
+        "the surprise-gated memory",
+        {
+            "trained reconstruction": {"loss": {"reconstruction_weight": 0.1}},
+            "one memory per batch": _core(memory={"scope": "batch"}),
+        },
+    ),
+    "step": Study("Euler step in ms", {"1": _core(dt=1.0), "2": _core(dt=2.0)}),
+    "backbone": Study("backbone, on CIFAR-10", {"hrf": {}, "resnet18": {"backbone": {"kind": "resnet18"}}}, "cifar10"),
+}
+"""Every study by its name."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One cell of a table: its study, its name there, and the trial that gives its numbers."""
+
+    study: str
+    name: str
+    trial: Trial
+
+
+def ablation_variants(
+    task: str, names: Sequence[str], changes: Changes, *, steps: int, seed: int, spread_seeds: Sequence[int]
+) -> tuple[list[Trial], list[Variant]]:
+    """Return the baseline's trials (one per seed of ``spread_seeds`` and ``seed``) and every variant of the studies.
+
+    ``changes`` apply to every run. Variants with the same settings share a trial. Raises :class:`ConfigError` for an
+    unknown study, naming the nearest.
+    """
+    for name in names:
+        if name not in STUDIES:
+            raise ConfigError(f"unknown study {name!r}{did_you_mean(name, STUDIES)}")
+    base = budget(task_config(task, changes), steps)
+    seeds = dict.fromkeys((seed, *spread_seeds))
+    baselines = [Trial(f"{BASELINE}-{s}", replace(base, seed=s)) for s in seeds]
+    made: list[Trial] = [baselines[0]]
+    variants = []
+    for name in names:
+        study = STUDIES[name]
+        start = base if study.task in (None, task) else budget(task_config(study.task, changes), steps)
+        for label, change in study.variants.items():
+            config = budget(from_dict(Config, {**change, "seed": seed}, base=start), steps)
+            same = next((trial for trial in made if not differences(trial.config, config)), None)
+            trial = same or Trial(f"{name}-{label}".replace(" ", "-"), config)
+            if same is None:
+                made.append(trial)
+            variants.append(Variant(name, label, trial))
+    return baselines, variants

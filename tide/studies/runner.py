@@ -1,0 +1,167 @@
+"""Run trials side by side, each in a process of its own; skip what is done, continue what was begun.
+
+A process each because it is what ``tide train`` already makes safe: it stops on a signal with everything saved and
+resumes bit for bit. Two single-threaded runs side by side use two cores better than one run with two threads.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tide.config_io import to_yaml
+from tide.errors import CheckpointError, InputError
+from tide.studies.trials import State, Trial
+from tide.train.report import format_seconds
+from tide.train.signals import StopRequest
+
+POLL = 0.5  # seconds between looks at the processes
+REPORT = 30.0  # seconds between lines of progress
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the trials ended: names of those complete, and one line on each that failed; ``stopped`` by a signal."""
+
+    done: tuple[str, ...]
+    failed: dict[str, str]
+    stopped: bool
+
+
+@dataclass
+class Running:
+    """A trial in progress."""
+
+    trial: Trial
+    process: subprocess.Popen[bytes]
+    log: Path
+
+
+@dataclass
+class TrialRunner:
+    """Runs the trials of a study whose folder is ``out``, ``jobs`` at a time with ``threads`` threads each."""
+
+    out: Path
+    jobs: int
+    threads: int
+    device: str = "auto"
+    data_dir: Path | None = None
+    report: Callable[[str], None] = lambda text: print(text, file=sys.stderr, flush=True)
+    _running: list[Running] = field(default_factory=list)
+
+    def run(self, trials: Sequence[Trial]) -> Outcome:
+        """Bring every trial to its end, or as far as a signal or its own failure lets it.
+
+        A trial whose folder is damaged or was made with other settings is named, and the rest goes on.
+        """
+        if self.jobs < 1:
+            raise InputError(f"--jobs is {self.jobs}, 1 or more are wanted")
+        try:
+            (self.out / "logs").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"cannot write {self.out}: {error.strerror}; give another --out") from error
+        waiting, done, failed = list(trials), list[str](), dict[str, str]()
+        shown = time.monotonic()
+        with StopRequest() as stop:
+            try:
+                while waiting or self._running:
+                    while waiting and len(self._running) < self.jobs and stop.received is None:
+                        self._start(waiting.pop(0), done, failed)
+                    for ended in [r for r in self._running if r.process.poll() is not None]:
+                        self._running.remove(ended)
+                        self._end(ended, done, failed, stopped=stop.received is not None)
+                    if stop.received is not None:
+                        waiting.clear()
+                        self._signal(stop.received)
+                    if time.monotonic() - shown > REPORT and self._running:
+                        shown = time.monotonic()
+                        self.report(self._progress(len(done) + len(failed), len(trials)))
+                    if self._running:
+                        time.sleep(POLL)
+            finally:
+                for left in self._running:
+                    left.process.terminate()
+        return Outcome(tuple(done), failed, stop.received is not None)
+
+    def _start(self, trial: Trial, done: list[str], failed: dict[str, str]) -> None:
+        folder = trial.folder(self.out)
+        try:
+            state = trial.state(self.out)
+        except CheckpointError as error:
+            failed[trial.name] = str(error)
+            self.report(f"{trial.name}: {error}")
+            return
+        if state is State.DONE:
+            done.append(trial.name)
+            return
+        command = [sys.executable, "-m", "tide", "train", "--device", self.device, "--threads", str(self.threads)]
+        if state is State.NEW:
+            settings = self.out / "logs" / f"{trial.name}.yaml"
+            settings.write_text(to_yaml(trial.config), encoding="utf-8")
+            command += ["--config", str(settings), "--out", str(folder)]
+        else:
+            command += ["--resume", str(folder)]
+        if self.data_dir is not None:
+            command += ["--data-dir", str(self.data_dir)]
+        log = self.out / "logs" / f"{trial.name}.log"
+        environment = os.environ | {"OMP_NUM_THREADS": str(self.threads), "OPENBLAS_NUM_THREADS": "1"}
+        with log.open("ab") as file:
+            # A session of its own: the terminal's Ctrl-C reaches this process alone, which passes it on once.
+            process = subprocess.Popen(
+                command, stdout=file, stderr=file, stdin=subprocess.DEVNULL, env=environment, start_new_session=True
+            )
+        self._running.append(Running(trial, process, log))
+
+    def _end(self, ended: Running, done: list[str], failed: dict[str, str], *, stopped: bool) -> None:
+        if ended.process.returncode == 0:
+            done.append(ended.trial.name)
+            lines = _lines(ended.log)
+            self.report(f"done: {lines[-1] if lines else ended.trial.name}")
+        elif not stopped:
+            lines = [line for line in _lines(ended.log) if line.strip()]
+            why = lines[-1] if lines else f"exit code {ended.process.returncode}"
+            failed[ended.trial.name] = why.removeprefix("tide: error: ")
+            self.report(f"{ended.trial.name} failed: {failed[ended.trial.name]} (log: {ended.log})")
+
+    def _signal(self, number: int) -> None:
+        for running in self._running:
+            running.process.send_signal(number)
+        for running in self._running:
+            running.process.wait()
+
+    def _progress(self, ended: int, total: int) -> str:
+        texts = []
+        for running in self._running:
+            step, rate = last_timing(running.trial.folder(self.out))
+            steps = running.trial.config.train.steps
+            left = f", {format_seconds((steps - step) / rate)} left" if rate else ""
+            texts.append(f"{running.trial.name} {step}/{steps} at {rate:.2f} steps/s{left}")
+        return f"{ended} of {total} runs ended | " + " | ".join(texts)
+
+
+def last_timing(folder: Path) -> tuple[int, float]:
+    """Return the last step and the mean rate (steps per second) of a run in progress; zeros before its first reading."""
+    path = folder / "timing.jsonl"
+    lines = _lines(path) if path.is_file() else []
+    for line in reversed(lines):
+        try:
+            reading = json.loads(line)
+            return int(reading["step"]), reading["step"] / reading["seconds"]
+        except (ValueError, KeyError, ZeroDivisionError):
+            continue
+    return 0, 0.0
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8", errors="replace").splitlines()
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,64 @@
+"""One training run of a study, and where it stands on disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
+
+from tide.config import Config
+from tide.config_io import differences
+from tide.errors import CheckpointError, InputError
+from tide.train.run import RunFolder
+
+
+class State(Enum):
+    """Where a trial stands."""
+
+    NEW = "new"
+    STARTED = "started"
+    DONE = "done"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A run to be made: its name (that of its folder) and its whole, resolved configuration."""
+
+    name: str
+    config: Config
+
+    def folder(self, out: Path) -> Path:
+        """Return the trial's run folder inside that of the study."""
+        return out / self.name
+
+    def state(self, out: Path) -> State:
+        """Return where the trial stands.
+
+        Raises :class:`CheckpointError` where its folder is damaged, or holds a run with other settings.
+        """
+        path = self.folder(out)
+        if not path.exists() or not any(path.iterdir()):
+            return State.NEW
+        run = RunFolder.open(path)
+        # Class names and pixel statistics of a photo folder come from the data.
+        there = run.config
+        changed = differences(replace(self.config, input=there.input), there)
+        if changed:
+            raise CheckpointError(
+                f"{path} was trained with other settings ({'; '.join(changed[:3])}{'; …' * (len(changed) > 3)}): give "
+                "another --out, or the settings it was started with"
+            )
+        if not (path / "results.json").exists():
+            return State.STARTED
+        return State.DONE if run.results().get("complete") else State.STARTED
+
+
+def check_seeds(seeds: tuple[int, ...]) -> None:
+    """Raise :class:`InputError` for no seed and for repeated ones."""
+    if not seeds:
+        raise InputError("no seed given; name one or more with --seeds 42 43 44")
+    repeated = sorted({seed for seed in seeds if seeds.count(seed) > 1})
+    if repeated:
+        raise InputError(
+            f"seed {repeated[0]} is given {seeds.count(repeated[0])} times, once is wanted: a repeated run"
+        )
