@@ -146,7 +146,7 @@ class TrialRunner:
 
 
 def last_timing(folder: Path) -> tuple[int, float]:
-    """Return the last step and the mean rate (steps per second) of a run in progress; zeros before its first reading."""
+    """Return the last step and the mean rate in steps per second of a run in progress; zeros before a reading."""
     path = folder / "timing.jsonl"
     lines = _lines(path) if path.is_file() else []
     for line in reversed(lines):
