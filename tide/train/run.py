@@ -119,14 +119,20 @@ class RunFolder:
             os.truncate(path, size)
 
     def metrics(self, kind: str) -> list[dict[str, Any]]:
-        """Return the lines of one kind (``train``, ``monitor``, ``evaluation``) from metrics.jsonl."""
+        """Return the lines of one kind (``train``, ``monitor``, ``probe``, ``evaluation``) from metrics.jsonl."""
+        return [line for line in self._lines("metrics") if line.get("kind") == kind]
+
+    def timing(self) -> list[dict[str, Any]]:
+        """Return the lines of timing.jsonl."""
+        return self._lines("timing")
+
+    def _lines(self, name: str) -> list[dict[str, Any]]:
+        path = self.path / f"{name}.jsonl"
         try:
-            text = (self.path / "metrics.jsonl").read_text(encoding="utf-8")
             # What follows the last newline is a line that a kill cut short; resuming drops it.
-            parsed = [json.loads(line) for line in text.split("\n")[:-1]]
-        except (OSError, ValueError) as error:
-            raise CheckpointError(f"{self.path / 'metrics.jsonl'} cannot be read ({error}); it is damaged") from error
-        return [line for line in parsed if line["kind"] == kind]
+            return [dict(json.loads(line)) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
+        except (OSError, ValueError, TypeError) as error:
+            raise CheckpointError(f"{path} cannot be read ({error}); it is damaged") from error
 
     def write_answers(self, answers: Answers) -> None:
         """Write answers.safetensors: label, answer, its certainty and its probability for each test image."""

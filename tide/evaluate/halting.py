@@ -1,0 +1,141 @@
+"""Adaptive compute: what stopping early costs in accuracy and gains in measured time (paper, §4.4)."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from tide.data import ImageSet, to_float
+from tide.evaluate.answers import collect_answers, evaluating
+from tide.models.thinker import Thinker
+
+THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99, 1.0)
+EXAMPLES = 8  # easiest and hardest images that are named
+
+
+@dataclass(frozen=True)
+class HaltedRun:
+    """A whole split at one threshold, None without halting.
+
+    ``accuracy`` in [0, 1]; ``mean_ticks``; ``images_per_second`` measured over whole batches, backbone included;
+    ``speed_up`` over no halting, the median over batches of the ratio of times of the same batch.
+    """
+
+    threshold: float | None
+    accuracy: float
+    mean_ticks: float
+    images_per_second: float
+    speed_up: float
+
+
+@dataclass(frozen=True)
+class HaltingSweep:
+    """All thresholds, and of the one shown in detail: the ticks that every image took, (n,), and its labels."""
+
+    runs: tuple[HaltedRun, ...]
+    shown: float
+    ticks: Tensor
+    labels: Tensor
+    right: Tensor
+
+    def easiest(self, count: int = EXAMPLES) -> list[int]:
+        """Return the images (by number) that stopped first; the right ones, in the order of the split."""
+        order = torch.argsort(self.ticks + 1000 * ~self.right, stable=True)
+        return [int(index) for index in order[:count]]
+
+    def hardest(self, count: int = EXAMPLES) -> list[int]:
+        """Return the images (by number) that took most ticks, wrong ones first."""
+        order = torch.argsort(2 * self.ticks + (~self.right).long(), descending=True, stable=True)
+        return [int(index) for index in order[:count]]
+
+
+def sweep_thresholds(
+    model: Thinker,
+    split: ImageSet,
+    *,
+    thresholds: Sequence[float] = THRESHOLDS,
+    shown: float = 0.9,
+    batch: int = 100,
+    ticks: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> HaltingSweep:
+    """Classify every image of ``split`` at every threshold and without halting, timing each.
+
+    Batch by batch all settings take their turn, in an order that rotates, so that a busy moment of the machine
+    touches all alike. ``shown`` is the threshold whose ticks are kept.
+    """
+    device = model.mean.device
+    settings: list[float | None] = [None, *dict.fromkeys((*thresholds, shown))]
+    seconds: dict[float | None, list[float]] = {setting: [] for setting in settings}
+    answers: dict[float | None, list[tuple[Tensor, Tensor]]] = {setting: [] for setting in settings}
+    starts = range(0, len(split), batch)
+    with evaluating(model):
+        model.predict(to_float(split.images[:batch].to(device)))  # the first call of all pays for memory
+        for number, start in enumerate(starts):
+            images = to_float(split.images[start : start + batch].to(device))
+            turn = number % len(settings)
+            for setting in (*settings[turn:], *settings[:turn]):
+                _wait(device)
+                began = time.perf_counter()
+                prediction = model.predict(images, halt=setting, ticks=ticks)
+                _wait(device)
+                seconds[setting].append(time.perf_counter() - began)
+                answers[setting].append((prediction.label.cpu(), prediction.ticks.cpu()))
+            if progress is not None:
+                progress(min(start + batch, len(split)), len(split))
+    labels = split.labels.cpu()
+    runs = []
+    for setting in settings:
+        label, used = (torch.cat(column) for column in zip(*answers[setting], strict=True))
+        ratios = [whole / halted for whole, halted in zip(seconds[None], seconds[setting], strict=True)]
+        runs.append(
+            HaltedRun(
+                threshold=setting,
+                accuracy=float((label == labels).double().mean()),
+                mean_ticks=float(used.double().mean()),
+                images_per_second=len(split) / sum(seconds[setting]),
+                speed_up=statistics.median(ratios),
+            )
+        )
+        if setting == shown:
+            kept = used, label == labels
+    return HaltingSweep(tuple(runs), shown, kept[0], labels, kept[1])
+
+
+def _wait(device: torch.device) -> None:
+    """Wait for work that a device does on its own time."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+@dataclass(frozen=True)
+class LongerThought:
+    """Accuracies in [0, 1] when the model thinks on, tick by tick: fixed tick, and most certain tick so far."""
+
+    trained_ticks: int
+    fixed_tick: list[float]
+    most_certain_so_far: list[float]
+
+
+def think_longer(
+    model: Thinker,
+    split: ImageSet,
+    *,
+    factor: int = 4,
+    batch: int = 500,
+    progress: Callable[[int, int], None] | None = None,
+) -> LongerThought:
+    """Return the accuracy at every tick up to ``factor`` times as many as the model was trained with."""
+    trained = model.config.core.ticks
+    answers = collect_answers(model, split, batch=batch, ticks=factor * trained, progress=progress)
+    best = answers.certainty.cummax(1).indices
+    return LongerThought(
+        trained,
+        [float(value) for value in answers.correct.double().mean(0)],
+        [float(value) for value in answers.correct.gather(1, best).double().mean(0)],
+    )
