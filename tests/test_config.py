@@ -10,7 +10,7 @@ import yaml
 from tide.config import Config, CoreConfig
 from tide.config_io import differences, from_dict, read_yaml, to_dict, to_yaml
 from tide.errors import ConfigError, InputError
-from tide.models.presets import PRESETS, preset
+from tide.models.presets import PRESETS, TASKS, preset
 
 OUT_OF_RANGE = [
     ("seed", -1),
@@ -138,7 +138,7 @@ def test_construction_validates_as_reading_does():
         ({"core": {"tick": 3}}, r"'core\.tick'; did you mean 'ticks'\?"),
         ({"core": {"attention": {"head": 3}}}, r"'core\.attention\.head'; did you mean 'heads'\?"),
         ({"core": {"activation": "relus"}}, r"core\.activation is 'relus'; did you mean 'relu'\?"),
-        ({"core": {"zzz": 3}}, r"'core\.zzz'; known: neurons, "),
+        ({"core": {"zzz": 3}}, r"'core\.zzz'; known: kind, neurons, "),
     ],
 )
 def test_unknown_names_are_answered_by_the_nearest(mapping, told):
@@ -153,7 +153,8 @@ def test_an_unknown_preset_is_answered_by_the_nearest():
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_yaml_round_trip_is_exact(name, tmp_path):
-    config = preset(name, core={"dt": 0.1, "lateral": {"tolerance": 1e-7}}, train={"clip": {"total": None}})
+    core = {"dt": 0.1, "lateral": {"tolerance": 1e-7}} if name in TASKS else {"dropout": 0.1}
+    config = preset(name, core=core, train={"clip": {"total": None}, "learning_rate": 1e-7})
     path = tmp_path / "config.yaml"
     path.write_text(to_yaml(config), encoding="utf-8")
     assert read_yaml(Config, path) == config
@@ -164,7 +165,7 @@ def test_yaml_round_trip_is_exact(name, tmp_path):
 def test_settings_left_out_come_from_the_base(tmp_path):
     path = tmp_path / "part.yaml"
     path.write_text("core:\n  ticks: 7\n", encoding="utf-8")
-    base = PRESETS["cifar100"]()
+    base = preset("cifar100")
     expected = dataclasses.replace(base, core=dataclasses.replace(base.core, ticks=7))
     assert read_yaml(Config, path, base=base) == expected
     path.write_text("", encoding="utf-8")
@@ -193,14 +194,14 @@ def test_a_missing_file_is_refused_by_name(tmp_path):
 
 
 def test_differences_name_each_setting_that_differs_with_both_values():
-    ours = PRESETS["mnist"]()
+    ours = preset("mnist")
     theirs = preset("mnist", seed=7, core={"lateral": {"iterations": 3}}, input={"mean": [0.5]})
     assert set(differences(ours, theirs)) == {
         "seed is 7 there, 42 here",
         "core.lateral.iterations is 3 there, 5 here",
         "input.mean is [0.5] there, [0.1307] here",
     }
-    assert differences(ours, PRESETS["mnist"]()) == []
+    assert differences(ours, preset("mnist")) == []
 
 
 def test_plain_form_holds_nothing_but_what_yaml_knows():
@@ -212,5 +213,5 @@ def test_plain_form_holds_nothing_but_what_yaml_knows():
     [("mnist", 205, 51), ("fashion-mnist", 205, 51), ("cifar10", 410, 102), ("cifar100", 574, 144)],
 )
 def test_presets_split_their_neurons_as_the_paper_does(name, n_e, n_i):
-    core = PRESETS[name]().core
+    core = preset(name).core
     assert (core.n_e, core.n_i) == (n_e, n_i)

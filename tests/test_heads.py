@@ -16,7 +16,7 @@ def test_head_equals_the_slow_form(tiny_model):
     head = tiny_model().cell.head
     generator = torch.Generator().manual_seed(0)
     latent, memory = (torch.randn(2, 3, width, generator=generator, dtype=torch.float64) for width in (12, 5))
-    found = head(latent, memory).detach().numpy()
+    found = head(torch.cat((latent, memory), -1)).detach().numpy()
     p = {name: value.numpy() for name, value in head.state_dict().items()}
     for b, t in np.ndindex(2, 3):
         expected = slow.head(latent[b, t].numpy(), memory[b, t].numpy(), p)
@@ -27,9 +27,9 @@ def test_dropout_acts_on_the_inputs_of_the_head_in_training_only():
     head = OutputHead(40, 8, 3, dropout=0.5)
     seen = []
     head.layers[1].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    ones = torch.ones(4, 2, 30), torch.ones(4, 2, 10)
-    head.train()(*ones)
-    head.eval()(*ones)
+    ones = torch.ones(4, 2, 40)
+    head.train()(ones)
+    head.eval()(ones)
     assert set(seen[0].unique().tolist()) == {0.0, 2.0}
     assert (seen[1] == 1).all()
 

@@ -22,6 +22,7 @@ ROOMS = [
     "evaluate",
     "train",
     "analysis",
+    "studies",
     "plots",
     "cli",
 ]

@@ -54,7 +54,7 @@ def test_growth_of_an_off_diagonal_block_raises_an_alarm_after_resume_too(tiny: 
     def growth(monitor: StabilityMonitor, factor: float) -> list[str]:
         with torch.no_grad():
             model.cell.get_parameter("wilson_cowan.w_ei").mul_(factor)
-        return monitor.alarms(spectral_quantities(model.cell.blocks(), 20) | quantities(4.0))
+        return monitor.alarms(spectral_quantities(model.cell.blocks(), 20) | quantities(4.0), 4.0)
 
     assert [growth(monitor, 1.0) for _ in range(5)] == [[]] * 5
     assert growth(monitor, 1.3) == []

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from tide.config import LossConfig, TrainConfig
-from tide.models.presets import PRESETS
+from tide.models.presets import TASKS
 from tide.train.schedule import curriculum, idle_terms, learning_rate_factor, resolve
 
 START, LENGTH, STEPS = 1000, 5000, 50_000
@@ -59,9 +59,9 @@ def test_a_shortened_run_scales_with_a_floor() -> None:
     assert (given.warmup, given.curriculum_start, given.curriculum_length) == (7, 0, 100)
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", TASKS)
 def test_auxiliary_losses_count_in_every_preset_at_any_length(name: str) -> None:
-    train = PRESETS[name]().train
+    train = TASKS[name]().train
     for steps in (40, 1000, train.steps):
         assert idle_terms(resolve(replace(train, steps=steps)), LossConfig()) == []
 

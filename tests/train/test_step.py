@@ -49,7 +49,9 @@ def assert_same(a: Any, b: Any) -> None:
         assert a == b
 
 
-def test_bounds_hold_over_200_steps_with_a_rejected_one(tiny: Config, digits: Splits) -> None:
+def test_bounds_hold_over_200_steps_with_a_rejected_one(
+    tiny: Config, digits: Splits, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """At a high learning rate every bound is pressed against; a NaN image in the middle moves nothing."""
     config = replace(tiny, train=replace(tiny.train, steps=200, learning_rate=0.02))
     trainer = make(config)
@@ -58,9 +60,9 @@ def test_bounds_hold_over_200_steps_with_a_rejected_one(tiny: Config, digits: Sp
         images, labels = batch(digits, 7 * step % 1400)
         if step == 100:
             before = everything(trainer)
-            trainer.model._check_images = lambda images: None  # type: ignore[method-assign]
-            result = trainer.step(step, [(torch.full_like(images, torch.nan), labels)])
-            del trainer.model._check_images
+            with monkeypatch.context() as unchecked:
+                unchecked.setattr("tide.models.thinker.check_inputs", lambda images, config: None)
+                result = trainer.step(step, [(torch.full_like(images, torch.nan), labels)])
             assert not result.accepted
             for group in before["optimizer"]["param_groups"]:
                 group["lr"] = result.learning_rate  # the schedule goes on
@@ -89,7 +91,7 @@ def test_memory_moves_once_per_accepted_step(tiny: Config, digits: Splits) -> No
     config = replace(tiny, train=replace(tiny.train, accumulation=2))
     trainer = make(config)
     finals: list[Tensor] = []
-    trainer.model.register_forward_hook(lambda module, inputs, out: finals.append(out.dynamics.memory.mean(0)))
+    trainer.model.register_forward_hook(lambda module, inputs, out: finals.append(out.dynamics.recall.memory.mean(0)))
     trainer.step(0, [batch(digits, 0), batch(digits, 16)])
     buffer = trainer.model.state_dict()["cell.memory.memory"]
     expected = config.core.memory.buffer_rate * (finals[0] + finals[1]) / 2
@@ -105,10 +107,7 @@ def test_accumulated_gradients_are_the_mean_over_micro_batches(tiny: Config, dig
     trainer = make(config)
     model = copy.deepcopy(trainer.model).train()
     micro = [batch(digits, 0), batch(digits, 16)]
-    losses = [
-        objective(model(x), y, model.cell.blocks(), config.loss, ratio_target=4.0, curriculum=0.0).total
-        for x, y in micro
-    ]
+    losses = [objective(model(x), y, model.cell.blocks(), config.loss, curriculum=0.0).total for x, y in micro]
     (sum(losses) / 2).backward()
     trainer.step(0, micro)
     for (name, ours), theirs in zip(trainer.model.named_parameters(), model.parameters(), strict=True):
