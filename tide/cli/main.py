@@ -14,6 +14,8 @@ COMMANDS = {
     "eval": "accuracy of a run on a whole test split, at every tick",
     "predict": "classify images: label, certainty, ticks used",
     "show": "one picture of how a model thinks about an image, or of how its training went",
+    "compare": "train several models under equal conditions and put them side by side",
+    "ablate": "run named studies of one setting or part at a time",
     "data": "list the data sets found, or fetch one",
     "presets": "list the presets with their parameters, ticks and steps",
 }

@@ -103,18 +103,17 @@ class Variant:
 def ablation_variants(
     task: str, names: Sequence[str], changes: Changes, *, steps: int, seed: int, spread_seeds: Sequence[int]
 ) -> tuple[list[Trial], list[Variant]]:
-    """Return the baseline's trials (one per seed of ``spread_seeds`` and ``seed``) and every variant of the studies.
+    """Return every trial, the baseline's first (one per seed of ``seed`` and ``spread_seeds``), and every variant.
 
-    ``changes`` apply to every run. Variants with the same settings share a trial. Raises :class:`ConfigError` for an
-    unknown study, naming the nearest.
+    ``changes`` apply to every run, ``seed`` to every variant. Variants with the same settings share a trial. Raises
+    :class:`ConfigError` for an unknown study, naming the nearest.
     """
     for name in names:
         if name not in STUDIES:
             raise ConfigError(f"unknown study {name!r}{did_you_mean(name, STUDIES)}")
     base = budget(task_config(task, changes), steps)
     seeds = dict.fromkeys((seed, *spread_seeds))
-    baselines = [Trial(f"{BASELINE}-{s}", replace(base, seed=s)) for s in seeds]
-    made: list[Trial] = [baselines[0]]
+    made = [Trial(f"{BASELINE}-{s}", replace(base, seed=s)) for s in seeds]
     variants = []
     for name in names:
         study = STUDIES[name]
@@ -126,4 +125,4 @@ def ablation_variants(
             if same is None:
                 made.append(trial)
             variants.append(Variant(name, label, trial))
-    return baselines, variants
+    return made, variants

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import combinations
 from typing import Any
 
@@ -120,7 +121,7 @@ def _provenance(run: RunFacts) -> dict[str, Any]:
 def markdown(result: Mapping[str, Any]) -> str:
     """Return the comparison as Markdown: the table, sample efficiency, joint outcomes."""
     models = result["models"]
-    rows = [
+    rows: list[tuple[str, Callable[[Mapping[str, Any]], str]]] = [
         ("best accuracy, %", lambda m: _percent(m["best_accuracy"])),
         ("last accuracy, %", lambda m: _percent(m["last_accuracy"])),
         ("last accuracy at the last tick, %", lambda m: _percent(m["last_tick_accuracy"])),
@@ -132,7 +133,7 @@ def markdown(result: Mapping[str, Any]) -> str:
     ]
     reached = [entry["accuracy"] for entry in next(iter(models.values()))["reach"]]
     for index, accuracy in enumerate(reached):
-        rows.append((f"steps (seconds) to {100 * accuracy:g} %", lambda m, i=index: _reached(m, i)))
+        rows.append((f"steps (seconds) to {100 * accuracy:g} %", partial(_reached, index)))
     lines = [
         f"# {result['data']}: {', '.join(models)}",
         "",
@@ -146,8 +147,8 @@ def markdown(result: Mapping[str, Any]) -> str:
     lines += [f"| {title} | " + " | ".join(show(m) for m in models.values()) + " |" for title, show in rows]
     lines += [
         "",
-        f"Accuracies are those at the most certain tick. Steps and training seconds to an accuracy: the median over seeds "
-        f"of the first point of the learning curve there, on the first {result['curve_images']} test images.",
+        "Accuracies are those at the most certain tick. Steps and training seconds to an accuracy: the median over "
+        f"seeds of the first point of the learning curve there, on the first {result['curve_images']} test images.",
     ]
     if result["pairs"]:
         lines += [
@@ -173,7 +174,7 @@ def _with_spread(mean: float, std: float | None, digits: int) -> str:
     return f"{mean:.{digits}f}" + (f" ± {std:.{digits}f}" if std is not None else "")
 
 
-def _reached(model: Mapping[str, Any], index: int) -> str:
+def _reached(index: int, model: Mapping[str, Any]) -> str:
     entry = model["reach"][index]
     if entry["steps"] is None:
         return "not reached"

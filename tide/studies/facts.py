@@ -22,7 +22,8 @@ class RunFacts:
 
     ``curve`` holds (step, accuracy) on the first test images; ``seconds`` the training seconds up to each step that was
     read; ``data_crc`` a running checksum of the batches' image indices at each step that was read; ``monitor`` the last
-    reading of the stability monitor; ``answers`` label, answer, certainty and confidence of each test image.
+    reading of the stability monitor; ``rejected`` the number of steps not taken; ``answers`` label, answer, certainty
+    and confidence of each test image.
     """
 
     path: Path
@@ -33,6 +34,7 @@ class RunFacts:
     steps_per_second: float
     data_crc: dict[int, int]
     monitor: dict[str, Any]
+    rejected: int
     answers: dict[str, Tensor]
     environment: dict[str, Any]
 
@@ -40,7 +42,8 @@ class RunFacts:
     def read(cls, path: Path) -> RunFacts:
         """Read a run folder; raises :class:`CheckpointError` where it is damaged or not complete."""
         run = RunFolder.open(path)
-        if not run.results().get("complete"):
+        results = run.results()
+        if not results.get("complete"):
             raise CheckpointError(f"{path} is not complete; continue it with `tide train --resume {path}`")
         evaluations = run.metrics("evaluation")
         timing = run.timing()
@@ -57,6 +60,7 @@ class RunFacts:
             steps_per_second=statistics.median(rates),
             data_crc={line["step"]: line["data_crc"] for line in run.metrics("train")},
             monitor=monitor[-1] if monitor else {},
+            rejected=int(results["rejected"]),
             answers=run.answers(),
             environment=run.environment,
         )

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tide.config_io import to_yaml
-from tide.errors import CheckpointError, InputError
+from tide.errors import InputError
 from tide.studies.trials import State, Trial
 from tide.train.report import format_seconds
 from tide.train.signals import StopRequest
@@ -93,7 +93,7 @@ class TrialRunner:
         folder = trial.folder(self.out)
         try:
             state = trial.state(self.out)
-        except CheckpointError as error:
+        except InputError as error:
             failed[trial.name] = str(error)
             self.report(f"{trial.name}: {error}")
             return

@@ -1,0 +1,85 @@
+"""``tide ablate``: named studies of one setting or part at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from tide.cli.device import DeviceName
+from tide.cli.parse import parse
+from tide.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class AblateArguments:
+    """Options of an ablation. What is not given comes from TIDE's preset for the task."""
+
+    task: Annotated[str | None, tyro.conf.Positional] = None
+    """digits, mnist, fashion-mnist, cifar10 or cifar100; without it the studies are listed."""
+    studies: tuple[str, ...] = ("all",)
+    """Names of studies, or all."""
+    steps: int = 250
+    """Optimiser steps of each run."""
+    seed: int = 42
+    """Seed of every variant."""
+    spread_seeds: tuple[int, ...] = (42, 43, 44, 45, 46)
+    """Seeds of the baseline: their spread says which differences mean something."""
+    ticks: int | None = None
+    """Internal ticks T."""
+    memory_length: int | None = None
+    """History M of the neuron-level models."""
+    batch: int | None = None
+    """Images per step."""
+    file: Annotated[Path | None, tyro.conf.arg(name="config")] = None
+    """YAML file of other changes of TIDE's settings, for every run."""
+    out: Path | None = None
+    """Folder of the ablation: its runs, JSON, Markdown and picture (default: runs/ablate-TASK)."""
+    data_dir: Path | None = None
+    """Folder of the data sets (default: $TIDE_DATA, else a cache folder of the user's)."""
+    jobs: int | None = None
+    """Runs side by side (default: one per core on the CPU, else one)."""
+    device: DeviceName = "auto"
+    """Device to train on."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command."""
+    given = parse(
+        AblateArguments,
+        arguments,
+        prog="tide ablate",
+        description="Run named studies of one setting or part at a time; without a task, list them.",
+    )
+    from tide.studies.ablation import STUDIES, ablation_variants
+
+    if given.task is None:
+        for name, study in STUDIES.items():
+            print(f"{name:<20} {study.title}: {', '.join(study.variants)}")
+        return 0
+    from tide.cli.studying import changes_of, finish, make_runner, read_facts, save_study
+    from tide.plots.ablation import draw_ablation
+    from tide.studies.ablation_report import ablation_result, markdown
+    from tide.studies.trials import check_seeds
+
+    check_seeds(given.spread_seeds)
+    if given.steps < 1:
+        raise InputError(f"--steps is {given.steps}, 1 or more are wanted")
+    names = tuple(STUDIES) if given.studies == ("all",) else given.studies
+    changes = changes_of(given.ticks, given.memory_length, given.batch, given.file)
+    trials, variants = ablation_variants(
+        given.task, names, changes, steps=given.steps, seed=given.seed, spread_seeds=given.spread_seeds
+    )
+    out = given.out or Path("runs") / f"ablate-{given.task}"
+    outcome = make_runner(out, given.jobs, given.device, given.data_dir).run(trials)
+    facts = read_facts(trials, outcome, out)
+    if trials[0].name in facts and not outcome.stopped:
+        result = ablation_result(facts, variants, given.seed)
+        text = markdown(result)
+        save_study(out, "ablation", result, text, {"ablation.png": draw_ablation(result)})
+        print(text, end="")
+        print(f"\n{out}: ablation.json, ablation.md, ablation.png")
+    return finish(outcome, out, "tide ablate")

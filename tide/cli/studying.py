@@ -1,0 +1,87 @@
+"""What ``tide compare`` and ``tide ablate`` share: settings for all runs, the runner, results on disk, exit codes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from tide.cli.device import DeviceName, pick_device
+from tide.errors import ConfigError, InputError
+from tide.studies.facts import RunFacts
+from tide.studies.runner import Outcome, TrialRunner, available_cores
+from tide.studies.trials import Trial
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def changes_of(ticks: int | None, memory_length: int | None, batch: int | None, file: Path | None) -> dict[str, Any]:
+    """Return the changes of TIDE's settings that apply to every run: a file's, and on top of them the options'."""
+    changes: dict[str, Any] = {}
+    if file is not None:
+        try:
+            read = yaml.safe_load(file.read_text(encoding="utf-8"))
+        except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+            raise ConfigError(f"cannot read {file} ({' '.join(str(error).split())}); give a YAML file") from error
+        if not isinstance(read, dict):
+            raise ConfigError(f"{file} holds {read!r}, a mapping of settings is wanted")
+        changes = read
+    core, train = dict(changes.get("core", {})), dict(changes.get("train", {}))
+    if ticks is not None:
+        core["ticks"] = ticks
+    if memory_length is not None:
+        core["neuron_models"] = {**core.get("neuron_models", {}), "memory_length": memory_length}
+    if batch is not None:
+        train["batch"] = batch
+    return {**changes, "core": core, "train": train}
+
+
+def make_runner(out: Path, jobs: int | None, device: DeviceName, data_dir: Path | None) -> TrialRunner:
+    """Return a runner: on the CPU a run per core with one thread each, on an accelerator one run."""
+    on_cpu = pick_device(device).type == "cpu"
+    cores = available_cores()
+    jobs = (cores if on_cpu else 1) if jobs is None else jobs
+    directory = data_dir.resolve() if data_dir is not None else None
+    return TrialRunner(out, jobs, max(1, cores // max(1, jobs)), device, directory)
+
+
+def read_facts(trials: Sequence[Trial], outcome: Outcome, out: Path) -> dict[str, RunFacts]:
+    """Read every finished run by its name; one that was damaged since is counted among the failed."""
+    facts: dict[str, RunFacts] = {}
+    for trial in trials:
+        if trial.name in outcome.done:
+            try:
+                facts[trial.name] = RunFacts.read(trial.folder(out))
+            except InputError as error:
+                outcome.failed[trial.name] = str(error)
+    return facts
+
+
+def save_study(out: Path, name: str, result: Mapping[str, Any], text: str, figures: Mapping[str, Figure]) -> None:
+    """Write NAME.json, NAME.md and the pictures into the study's folder."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        (out / f"{name}.md").write_text(text, encoding="utf-8")
+        for file, figure in figures.items():
+            figure.savefig(out / file, dpi=130)
+    except OSError as error:
+        raise InputError(f"cannot write {out}: {error.strerror}; give another --out") from error
+
+
+def finish(outcome: Outcome, out: Path, command: str) -> int:
+    """Say how a study ended; return the exit code: 0, 2 where runs failed, 130 where a signal stopped it."""
+    if outcome.stopped:
+        print(f"stopped; everything is saved: continue with the same {command} command", file=sys.stderr)
+        return 130
+    for name, why in outcome.failed.items():
+        print(f"tide: error: {name}: {why}", file=sys.stderr)
+    if outcome.failed:
+        print(f"tide: error: {len(outcome.failed)} runs in {out} failed, the others are done", file=sys.stderr)
+        return 2
+    return 0

@@ -1,0 +1,61 @@
+"""All variants of an ablation in one picture: accuracy, E-I ratio and time, study by study."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+BEST, LAST, BASELINE = "#999999", "#c0392b", "#2d6ca2"
+
+
+def draw_ablation(result: Mapping[str, Any]) -> Figure:
+    """Draw what :func:`tide.studies.ablation_report.ablation_result` returned; studies on other data are left out."""
+    from matplotlib.figure import Figure
+
+    studies = [study for study in result["studies"].values() if study["data"] == result["data"]]
+    positions: list[tuple[float, dict[str, Any]]] = []
+    titles: list[tuple[float, str]] = []
+    height = 0.0
+    for study in studies:
+        titles.append((height, study["title"]))
+        for row in study["rows"]:
+            height += 1
+            positions.append((height, row))
+        height += 1.6
+    figure = Figure(figsize=(13, 1.6 + 0.22 * height), layout="constrained")
+    figure.suptitle(f"ablations on {result['data']}: {result['steps']} steps of {result['batch']} images")
+    accuracy, ratio, factor = figure.subplots(1, 3, sharey=True, width_ratios=(2.2, 1, 1))
+    baseline = result["baseline"]
+    mean, spread = 100 * baseline["last_accuracy"], 100 * (baseline["spread"] or 0.0)
+    accuracy.axvspan(mean - 2 * spread, mean + 2 * spread, color=BASELINE, alpha=0.15, label="baseline ± 2 std")
+    accuracy.axvline(mean, color=BASELINE, linewidth=1)
+    places = [place for place, _ in positions]
+    accuracy.scatter([100 * row["best_accuracy"] for _, row in positions], places, c=BEST, s=26, label="best")
+    accuracy.scatter([100 * row["last_accuracy"] for _, row in positions], places, c=LAST, s=14, label="last")
+    accuracy.set_xlabel("accuracy, %")
+    accuracy.legend(fontsize=8, loc="lower left")
+    ratio.scatter([row["ei_ratio"] for _, row in positions], places, c=LAST, s=16)
+    ratio.set_xscale("log")
+    ratio.axvline(4.0, color=BASELINE, linewidth=1)
+    ratio.set_xlabel("E-I ratio")
+    factor.scatter([row["time_factor"] for _, row in positions], places, c=LAST, s=16)
+    factor.axvline(1.0, color=BASELINE, linewidth=1)
+    factor.set_xlim(left=0)
+    factor.set_xlabel("time of a training step / baseline's")
+    accuracy.set_yticks(places, [_label(row) for _, row in positions], fontsize=8)
+    for place, title in titles:
+        accuracy.text(
+            0.0, place, title, transform=accuracy.get_yaxis_transform(), fontsize=9, weight="bold", va="center"
+        )
+    accuracy.set_ylim(height - 0.6, -0.9)
+    for axes in (accuracy, ratio, factor):
+        axes.grid(axis="x", alpha=0.3)
+    return figure
+
+
+def _label(row: Mapping[str, Any]) -> str:
+    marks = " †" * row["drift"] + " ‡" * (row["silent"] is not None)
+    return f"{row['variant']}{' (baseline)' if row['is_baseline'] else ''}{marks}"

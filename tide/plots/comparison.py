@@ -1,0 +1,137 @@
+"""Several models side by side: learning curves, accuracy over ticks, joint outcomes, attention on the same images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Array = npt.NDArray[Any]
+COLOURS = ("#c0392b", "#2d6ca2", "#4c9a5b", "#8e5aa8", "#b8860b", "#555555")
+OUTCOMES = {"both": "#4c9a5b", "only_first": "#c0392b", "only_second": "#2d6ca2", "none": "#999999"}
+ATTENTION_PANELS = 6
+
+
+def draw_comparison(result: Mapping[str, Any]) -> Figure:
+    """Draw what :func:`tide.studies.comparison_report.compare` returned."""
+    from matplotlib.figure import Figure
+
+    models, pairs = result["models"], result["pairs"]
+    figure = Figure(figsize=(13, 8 if pairs else 4.2), layout="constrained")
+    figure.suptitle(f"{result['data']}: {result['steps']} steps of {result['batch']} images, {result['ticks']} ticks")
+    panels = figure.subplots(2 if pairs else 1, 2, squeeze=False)
+    curve, ticks = panels[0]
+    for (name, model), colour in zip(models.items(), _colours(len(models)), strict=True):
+        points = model["curve"]
+        _band(curve, [p["step"] for p in points], points, name, colour)
+        values = model["accuracy_per_tick"]
+        _band(ticks, list(range(1, len(values) + 1)), values, name, colour)
+    curve.set_title(f"accuracy on the first {result['curve_images']} test images; band: ± std over seeds", fontsize=10)
+    curve.set_xlabel("step")
+    ticks.set_title("accuracy at every fixed tick after the last step; band: ± std over seeds", fontsize=10)
+    ticks.set_xlabel("tick")
+    for axes in (curve, ticks):
+        axes.set_ylabel("accuracy, %")
+        axes.grid(alpha=0.3)
+        axes.legend(loc="lower right")
+    if pairs:
+        _outcomes(panels[1, 0], pairs)
+        _certainty(panels[1, 1], models)
+    return figure
+
+
+def _colours(count: int) -> list[str]:
+    return [COLOURS[index % len(COLOURS)] for index in range(count)]
+
+
+def _band(axes: Axes, x: Sequence[int], values: Sequence[Mapping[str, float | None]], name: str, colour: str) -> None:
+    mean = 100 * np.array([value["mean"] for value in values], dtype=float)
+    std = 100 * np.array([value["std"] or 0.0 for value in values], dtype=float)
+    axes.plot(x, mean, color=colour, label=name)
+    axes.fill_between(x, mean - std, mean + std, color=colour, alpha=0.2, linewidth=0)
+
+
+def _outcomes(axes: Axes, pairs: Mapping[str, Mapping[str, float]]) -> None:
+    """Stacked bars: the shares of images that both, one or none of two models gets right."""
+    for row, pair in enumerate(pairs.values()):
+        left = 0.0
+        for outcome, colour in OUTCOMES.items():
+            share = 100 * pair[outcome]
+            label = outcome.replace("_", " ") if row == 0 else None
+            axes.barh(row, share, left=left, color=colour, label=label)
+            if share >= 6:
+                axes.text(left + share / 2, row, f"{share:.1f}", ha="center", va="center", color="white", fontsize=9)
+            left += share
+        axes.text(101, row, f"κ {pair['kappa']:.2f}", va="center", fontsize=9)
+    axes.set_yticks(range(len(pairs)), list(pairs))
+    axes.set_xlim(0, 112)
+    axes.set_xlabel("share of test images, %")
+    axes.set_title("who is right (first and second as named)", fontsize=10)
+    axes.legend(fontsize=8, ncols=4, loc="lower center", bbox_to_anchor=(0.5, -0.32))
+
+
+def _certainty(axes: Axes, models: Mapping[str, Mapping[str, Any]]) -> None:
+    """Bars: mean certainty, and the expected calibration error."""
+    names, width = list(models), 0.38
+    for offset, key, colour in ((-width / 2, "certainty", "#555555"), (width / 2, "calibration_error", "#b8860b")):
+        mean = [models[name][key]["mean"] for name in names]
+        std = [models[name][key]["std"] or 0.0 for name in names]
+        bars = axes.bar(
+            np.arange(len(names)) + offset, mean, width, yerr=std, color=colour, label=key.replace("_", " ")
+        )
+        axes.bar_label(bars, fmt="%.3f", fontsize=8, padding=2)
+    axes.set_xticks(range(len(names)), names)
+    axes.set_ylim(0, 1.12)
+    axes.set_title("mean certainty and calibration error of the answers", fontsize=10)
+    axes.legend(fontsize=8, loc="upper right")
+
+
+@dataclass(frozen=True)
+class Gaze:
+    """One model's attention to one image: ``attention`` (T, rows, columns), mean over heads; its answer in words."""
+
+    model: str
+    attention: Array
+    answer: str
+
+
+def draw_attention(images: Sequence[Array], labels: Sequence[str], gazes: Sequence[Sequence[Gaze]]) -> Figure:
+    """Draw each image (H, W, 1 or 3) in [0, 1] with every model's attention to it over ticks (paper, Figure A.1)."""
+    from matplotlib.figure import Figure
+
+    rows = sum(len(group) for group in gazes)
+    figure = Figure(figsize=(1.75 * (ATTENTION_PANELS + 1), 1.9 * rows), layout="constrained")
+    panels = figure.subplots(rows, ATTENTION_PANELS + 1, squeeze=False)
+    row = 0
+    for image, label, group in zip(images, labels, gazes, strict=True):
+        for gaze in group:
+            ticks = np.linspace(0, len(gaze.attention) - 1, ATTENTION_PANELS).round().astype(int)
+            grey = image.shape[2] == 1
+            pixels, colours = (image[:, :, 0], "gray") if grey else (image, None)
+            panels[row, 0].imshow(pixels, cmap=colours, vmin=0, vmax=1)
+            panels[row, 0].set_title(f"{gaze.model}: {gaze.answer}\nlabelled {label}", fontsize=8)
+            extent = (-0.5, image.shape[1] - 0.5, image.shape[0] - 0.5, -0.5)
+            highest = gaze.attention[ticks].max()
+            for axes, tick in zip(panels[row, 1:], ticks, strict=True):
+                axes.imshow(pixels, cmap=colours, vmin=0, vmax=1, extent=extent)
+                axes.imshow(
+                    gaze.attention[tick],
+                    cmap="magma",
+                    vmin=0,
+                    vmax=highest,
+                    alpha=0.65,
+                    interpolation="bilinear",
+                    extent=extent,
+                )
+                axes.set_title(f"tick {tick + 1}", fontsize=8)
+            row += 1
+    for axes in panels.flatten():
+        axes.set_axis_off()
+    return figure
