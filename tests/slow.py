@@ -51,19 +51,27 @@ def mlp(x: Vector, p: Parameters, name: str) -> Vector:
 # §2.1
 
 
-def attention(latent: Vector, tokens: np.ndarray, p: Parameters, heads: int) -> tuple[Vector, np.ndarray]:
-    """Output (d_attn) and weights (heads, N); ``tokens`` is (N, d_kv). With skip weights, the residual form."""
-    query = linear(latent, p["query.weight"], p["query.bias"])
-    keys = [linear(token, p["key.weight"], p["key.bias"]) for token in tokens]
-    values = [linear(token, p["value.weight"], p["value.bias"]) for token in tokens]
+def multi_head(
+    query: Vector, keys: Sequence[Vector], values: Sequence[Vector], heads: int
+) -> tuple[Vector, np.ndarray]:
+    """What all heads read, one after the other, and their weights (heads, N)."""
     size = len(query) // heads
-    weights, read = np.zeros((heads, len(tokens))), np.zeros(len(query))
+    weights, read = np.zeros((heads, len(keys))), np.zeros(len(query))
     for head in range(heads):
         part = range(head * size, (head + 1) * size)
         scores = [sum(query[k] * key[k] for k in part) / math.sqrt(size) for key in keys]
         weights[head] = softmax(np.array(scores))
         for k in part:
             read[k] = sum(weight * value[k] for weight, value in zip(weights[head], values, strict=True))
+    return read, weights
+
+
+def attention(latent: Vector, tokens: np.ndarray, p: Parameters, heads: int) -> tuple[Vector, np.ndarray]:
+    """Output (d_attn) and weights (heads, N); ``tokens`` is (N, d_kv). With skip weights, the residual form."""
+    query = linear(latent, p["query.weight"], p["query.bias"])
+    keys = [linear(token, p["key.weight"], p["key.bias"]) for token in tokens]
+    values = [linear(token, p["value.weight"], p["value.bias"]) for token in tokens]
+    read, weights = multi_head(query, keys, values, heads)
     output = linear(read, p["output.weight"], p["output.bias"])
     if "skip.weight" in p:
         output = output + linear(latent, p["skip.weight"], p["skip.bias"])
@@ -77,11 +85,17 @@ def activation(h: float, kind: str) -> float:
     return max(h, 0.0) if kind == "relu" else math.log1p(math.exp(-abs(h))) + max(h, 0.0)
 
 
-def normalised(h: Vector, gain: Vector, norm: str) -> Vector:
-    """One population: g h / rms(h), or g h / max(1, rms(h))."""
-    rms = math.sqrt(sum(v * v for v in h) / len(h))
-    divisor = rms if norm == "rms" else max(1.0, rms)
-    return np.array([g * v / divisor for g, v in zip(gain, h, strict=True)])
+def rms(h: Vector) -> float:
+    return math.sqrt(sum(v * v for v in h) / len(h))
+
+
+def divisors(h_e: Vector, h_i: Vector, norm: str) -> tuple[float, float]:
+    """What the norm divides each population by: its rms, max(1, rms), the rms of all neurons, or nothing."""
+    if norm == "none":
+        return 1.0, 1.0
+    if norm == "rms_shared":
+        return (rms(np.concatenate((h_e, h_i))),) * 2
+    return (rms(h_e), rms(h_i)) if norm == "rms" else (max(1.0, rms(h_e)), max(1.0, rms(h_i)))
 
 
 def wilson_cowan(
@@ -97,7 +111,9 @@ def wilson_cowan(
     for i in range(n_i):
         h_i[i] = drive[n_e + i] + sum(p["w_ie"][i, j] * r_e[j] for j in range(n_e))
         h_i[i] -= sum(p["w_ii"][i, j] * r_i[j] for j in range(n_i))
-    h_e, h_i = normalised(h_e, p["gain"][:n_e], norm), normalised(h_i, p["gain"][n_e:], norm)
+    by_e, by_i = divisors(h_e, h_i, norm)
+    h_e = np.array([g * v / by_e for g, v in zip(p["gain"][:n_e], h_e, strict=True)])
+    h_i = np.array([g * v / by_i for g, v in zip(p["gain"][n_e:], h_i, strict=True)])
     phi_e, phi_i = (np.array([activation(v, kind) for v in h]) for h in (h_e, h_i))
     return {
         "rates_e": (1 - alpha[0]) * r_e + alpha[0] * phi_e,
@@ -269,7 +285,8 @@ def under(p: Parameters, prefix: str) -> Parameters:
 def forward(tokens: np.ndarray, p: Parameters, core, ticks: int, *, shared: bool) -> dict[str, np.ndarray]:
     """Tokens (B, N, d_kv) → everything recorded, stacked as (B, T, ...), and logits (B, C, T).
 
-    ``p`` are the cell's parameters and buffers by name, ``core`` its configuration.
+    ``p`` are the cell's parameters and buffers by name, ``core`` its configuration. Parts that are switched off have
+    no parameters.
     """
     attend, dynamics, inhibit, models, sync = (
         under(p, name) for name in ("attention", "wilson_cowan", "lateral", "neuron_models", "synchronisation")
@@ -277,7 +294,9 @@ def forward(tokens: np.ndarray, p: Parameters, core, ticks: int, *, shared: bool
     n_e, length = core.n_e, core.neuron_models.memory_length
     alpha = (core.dt / core.tau_e, core.dt / core.tau_i)
     weighting = [kernel(length, core.tau_e if n < n_e else core.tau_i, core.dt) for n in range(core.neurons)]
-    sizes = (core.synchrony.pairs_ee, core.synchrony.pairs_ei, core.synchrony.pairs_ii)
+    sizes = [core.synchrony.pairs_ee, core.synchrony.pairs_ei, core.synchrony.pairs_ii]
+    if not core.synchrony.typed:
+        sizes = [sum(sizes)]
     pairs = list(zip(sync["left"].astype(int), sync["right"].astype(int), sync["decay"], strict=True))
     batch_records: list[dict[str, np.ndarray]] = []
     for sample in tokens:
@@ -292,8 +311,8 @@ def forward(tokens: np.ndarray, p: Parameters, core, ticks: int, *, shared: bool
             gamma = float(inhibit["strength"])
             e = lateral(euler["rates_e"], inhibit["w_in"], inhibit["w_out"], gamma, core.lateral.iterations)[-1]
             pushed.append(np.concatenate((e, euler["rates_i"])))
-            corrected = np.zeros(core.neurons)
-            for n in range(core.neurons):
+            corrected = pushed[-1].copy()
+            for n in range(core.neurons * core.neuron_models.enabled):
                 history = fifo([entry[n] for entry in pushed], length)
                 first, second = models["first"][n], models["second"][n]
                 biases = models["first_bias"][n, 0], models["second_bias"][n, 0]
@@ -312,13 +331,14 @@ def forward(tokens: np.ndarray, p: Parameters, core, ticks: int, *, shared: bool
             )
         batch_records.append({name: np.stack([r[name] for r in records]) for name in records[0]})
     out = {name: np.stack([r[name] for r in batch_records]) for name in batch_records[0]}
-    memory, settings = under(p, "memory"), core.memory
-    out |= memory_run(
-        out["latent"], out["ei_ratio"], memory, core.ratio_target, settings.momentum, settings.rate, shared
-    )
+    memories, settings = np.zeros((*out["ei_ratio"].shape, 0)), core.memory
+    if settings.enabled:
+        ratios, target = out["ei_ratio"], core.ratio_target
+        out |= memory_run(out["latent"], ratios, under(p, "memory"), target, settings.momentum, settings.rate, shared)
+        memories = out["memory"]
     answers = [
         [head(z, m, under(p, "head")) for z, m in zip(*rows, strict=True)]
-        for rows in zip(out["latent"], out["memory"], strict=True)
+        for rows in zip(out["latent"], memories, strict=True)
     ]
     out["logits"] = np.array(answers).transpose(0, 2, 1)
     out["certainty"] = np.array([[certainty(tick) for tick in sample] for sample in answers])

@@ -80,6 +80,26 @@ def test_every_bounded_parameter_of_the_model_is_projected_and_no_other(tiny_mod
         assert torch.equal(parameter, before[name]) == (name not in BOUNDED)
 
 
+MATRICES = {name for name in BOUNDED if ".w_" in name}
+
+
+def test_without_dale_the_six_matrices_are_free_and_keep_their_signs(tiny_model):
+    cell = tiny_model(dale=False).cell
+    assert len(MATRICES) == 6
+    assert {name for name, _, _ in bounded_parameters(cell)} == BOUNDED - MATRICES
+    with torch.no_grad():
+        for parameter in cell.parameters():
+            parameter.copy_(torch.randn_like(parameter) - 1)
+    before = {name: cell.get_parameter(name).clone() for name in MATRICES}
+    project_(cell)
+    assert violations(cell) == []
+    for name, values in before.items():
+        assert torch.equal(cell.get_parameter(name), values)
+        assert (values < 0).any()
+    assert (cell.wilson_cowan.start >= 0).all()
+    assert cell.lateral.strength >= 0
+
+
 def test_a_bounded_parameter_that_is_not_a_number_is_a_violation(tiny_model):
     cell = tiny_model().cell
     cell.wilson_cowan.w_ii.data[0, 0] = float("nan")

@@ -25,7 +25,7 @@ def populations(tiny_model, **core) -> WilsonCowan:
 
 
 @pytest.mark.parametrize("activation", ["relu", "softplus"])
-@pytest.mark.parametrize("norm", ["rms", "rms_cap"])
+@pytest.mark.parametrize("norm", ["rms", "rms_cap", "rms_shared", "none"])
 @pytest.mark.parametrize("inhibition", [True, False])
 def test_step_equals_the_slow_form(tiny_model, activation, norm, inhibition):
     module = populations(tiny_model, activation=activation, norm=norm, inhibition=inhibition)
@@ -128,6 +128,16 @@ def test_scale_gauge_holds_for_rms_only(tiny_model, population, factor, norm, si
     assert change < 1e-9 if norm == "rms" else change > 1e-2
 
 
+@pytest.mark.parametrize(("norm", "gauge"), [("rms", True), ("rms_shared", True), ("none", False)])
+def test_a_norm_over_both_populations_is_blind_to_their_common_scale_but_not_to_one_of_them(norm, gauge):
+    h = normal(0, BATCH, N_E + N_I)
+    one = torch.cat((h[:, :N_E] * 15, h[:, N_E:]), 1)
+    whole, scaled, single = (population_norm(x, N_E, norm) for x in (h, 15 * h, one))
+    assert torch.allclose(scaled, whole, rtol=1e-10, atol=0) == gauge
+    # Per population the first keeps its size whatever its scale; over both it takes from the other.
+    assert torch.allclose(single[:, N_E:], whole[:, N_E:], rtol=1e-10, atol=0) == (norm != "rms_shared")
+
+
 @settings(max_examples=100, deadline=None)
 @given(seed=st.integers(0, 10**6), scale=st.floats(0.01, 30), distance=st.floats(1e-3, 30))
 def test_rms_cap_is_one_lipschitz_on_each_population(seed, scale, distance):
@@ -162,7 +172,7 @@ def test_initial_weights_fill_the_stated_intervals(tiny_config):
     assert 0.75 < module.start.max() <= 0.8
 
 
-@pytest.mark.parametrize("norm", ["rms", "rms_cap"])
+@pytest.mark.parametrize("norm", ["rms", "rms_cap", "rms_shared", "none"])
 def test_gradcheck(tiny_model, norm):
     module = populations(tiny_model, activation="softplus", norm=norm)
     inputs = normal(0, 2, N_E + N_I).abs().requires_grad_(), normal(1, 2, 6).requires_grad_()
