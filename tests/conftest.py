@@ -11,7 +11,23 @@ import torch
 from tide.config import ModelConfig
 from tide.config_io import from_dict
 from tide.core.constraints import project_
+from tide.models.load import model_class
 from tide.models.thinker import Thinker
+
+BASELINES: dict[str, dict[str, Any]] = {
+    "ctm": {
+        "neurons": 20,
+        "ticks": 4,
+        "attention_width": 6,
+        "heads": 2,
+        "synapse_depth": 2,
+        "memory_length": 3,
+        "hidden": 2,
+        "synchrony_out": 7,
+        "synchrony_action": 5,
+    },
+    "lstm": {"neurons": 6, "ticks": 4, "attention_width": 6, "heads": 2, "layers": 2},
+}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -25,7 +41,10 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def tiny_config() -> Callable[..., ModelConfig]:
-    """Return a maker of tiny configurations: 16 + 4 neurons, 4 ticks; keywords change settings of the core."""
+    """Return a maker of tiny configurations: 16 + 4 neurons, 4 ticks; keywords change settings of the core.
+
+    With ``kind="ctm"`` or ``"lstm"`` they change those of :data:`BASELINES`.
+    """
     base = from_dict(
         ModelConfig,
         {
@@ -46,6 +65,7 @@ def tiny_config() -> Callable[..., ModelConfig]:
     )
 
     def make(**core: Any) -> ModelConfig:
+        core = BASELINES.get(core.get("kind", "tide"), {}) | core
         return from_dict(ModelConfig, {"core": core}, base=base)
 
     return make
@@ -56,7 +76,8 @@ def tiny_model(tiny_config: Callable[..., ModelConfig]) -> Callable[..., Thinker
     """Return a maker of tiny models whose parameters all matter: none is left at a start value of zero or one."""
 
     def make(dtype: torch.dtype = torch.float64, seed: int = 0, **core: Any) -> Thinker:
-        model = Thinker(tiny_config(**core)).to(dtype)
+        config = tiny_config(**core)
+        model = model_class(config)(config).to(dtype)
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
             for parameter in model.parameters():

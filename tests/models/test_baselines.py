@@ -1,0 +1,232 @@
+"""CTM and LSTM: against their slow forwards, their gradients, and what their answers may and may not depend on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import tide
+from tests import slow_baselines
+from tide.models.ctm_cell import choose_pairs
+from tide.models.observers import Collector
+from tide.models.thinker import Thinker
+
+KINDS = ("ctm", "lstm")
+VARIANTS = {
+    "linear": {"kind": "ctm", "synapse_depth": 1},
+    "unet_2": {"kind": "ctm"},
+    "unet_3": {"kind": "ctm", "synapse_depth": 3},
+    "shallow": {"kind": "ctm", "deep": False},
+    "normed": {"kind": "ctm", "neuron_norm": True},
+    "shallow_normed": {"kind": "ctm", "deep": False, "neuron_norm": True},
+    "self_pairs": {"kind": "ctm", "self_pairs": 3},
+    "random": {"kind": "ctm", "selection": "random", "synchrony_out": 4, "synchrony_action": 3},
+    "first_last": {"kind": "ctm", "selection": "first-last", "synchrony_out": 4, "synchrony_action": 3},
+    "one_layer": {"kind": "lstm", "layers": 1},
+    "three_layers": {"kind": "lstm", "layers": 3},
+}
+
+
+def images(batch: int = 3) -> torch.Tensor:
+    return torch.rand(batch, 1, 9, 9, generator=torch.Generator().manual_seed(11), dtype=torch.float64)
+
+
+def tokens(batch: int = 2, positions: int = 5) -> torch.Tensor:
+    return torch.randn(batch, positions, 8, generator=torch.Generator().manual_seed(12), dtype=torch.float64)
+
+
+def think(cell, state, ticks: int, cut=None):
+    """The loop over ticks, without the model around it; ``cut`` replaces the state before every tick but the first."""
+    collector = Collector(cell, cell.recordable())
+    for tick in range(ticks):
+        state, features = cell.step(cut(state) if cut is not None and tick else state)
+        collector.observe(state, features)
+    observed = collector.stacked()
+    reading = cell.readout(observed)
+    return {**observed, **reading.observed, "logits": reading.logits}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_everything_recorded_and_the_logits_equal_the_slow_forward(tiny_model, variant):
+    cell = tiny_model(**VARIANTS[variant]).cell.train()
+    with torch.no_grad():
+        found = think(cell, cell.begin(tokens()), 4)
+    p = {name: value.numpy() for name, value in cell.state_dict().items()}
+    expected = getattr(slow_baselines, VARIANTS[variant]["kind"])(tokens().numpy(), p, cell.config, 4)
+    assert set(found) == set(expected) - {"certainty"} == {*cell.recordable(), "logits"}
+    for name, value in found.items():
+        np.testing.assert_allclose(value.numpy(), expected[name], rtol=1e-10, atol=1e-11, err_msg=name)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_model_adds_normalisation_backbone_and_certainty_to_the_cell(tiny_model, kind):
+    model, x = tiny_model(kind=kind).eval(), images()
+    with torch.no_grad():
+        out = model(x, record=model.cell.recordable())
+        given = model.backbone((x - 0.5) / 0.25)
+    p = {name: value.numpy() for name, value in model.cell.state_dict().items()}
+    expected = getattr(slow_baselines, kind)(given.numpy(), p, model.config.core, 4)
+    np.testing.assert_allclose(out.logits.numpy(), expected["logits"], rtol=1e-10, atol=1e-11)
+    np.testing.assert_allclose(out.certainty.numpy(), expected["certainty"], rtol=1e-9, atol=1e-11)
+    for name, value in out.trace.items():
+        np.testing.assert_allclose(value.numpy(), expected[name], rtol=1e-10, atol=1e-11, err_msg=name)
+
+
+# Whose synchrony is read
+
+
+def test_random_pairs_are_as_many_as_asked_and_the_first_are_of_a_neuron_with_itself(tiny_config):
+    core = tiny_config(kind="ctm", synchrony_out=40, synchrony_action=30, self_pairs=10).core
+    for (left, right), count in zip(choose_pairs(core, torch.Generator().manual_seed(0)), (30, 40), strict=True):
+        assert len(left) == len(right) == count
+        assert torch.equal(left[:10], right[:10])
+        assert not torch.equal(left[10:], right[10:])
+        assert 0 <= min(left.min(), right.min()) <= max(left.max(), right.max()) < 20
+
+
+@pytest.mark.parametrize("selection", ["random", "first-last"])
+def test_all_pairs_between_the_selected_neurons_are_read_row_by_row_with_self_pairs(tiny_config, selection):
+    core = tiny_config(kind="ctm", selection=selection, synchrony_out=4, synchrony_action=3).core
+    action, out = (pairs.tolist() for pairs in choose_pairs(core, torch.Generator().manual_seed(0)))
+    for (left, right), n, first in ((action, 3, 17), (out, 4, 0)):
+        # Row i of the triangle starts at pair (i, i): the left neurons are those of the starts, the right of row 0.
+        starts = [sum(n - k for k in range(i)) for i in range(n)]
+        chosen = [left[start] for start in starts], right[:n]
+        assert [left, right] == [
+            [chosen[0][i] for i in range(n) for _ in range(i, n)],
+            [chosen[1][j] for i in range(n) for j in range(i, n)],
+        ]
+        if selection == "first-last":
+            assert chosen == ([*range(first, first + n)],) * 2
+
+
+def test_seed_and_configuration_determine_weights_and_pairs(tiny_config):
+    torch.manual_seed(1)
+    first = Thinker(tiny_config(kind="ctm")).state_dict()
+    torch.manual_seed(2)
+    again = Thinker(tiny_config(kind="ctm")).state_dict()
+    other = Thinker(replace(tiny_config(kind="ctm"), seed=4)).state_dict()
+    assert all(torch.equal(value, again[name]) for name, value in first.items())
+    for name in ("cell.start", "cell.synchrony_out.left", "cell.synchrony_action.right"):
+        assert not torch.equal(first[name], other[name]), name
+
+
+# Gradients
+
+
+@pytest.mark.parametrize("variant", ["unet_2", "linear", "shallow_normed", "three_layers"])
+def test_gradcheck_over_ticks(tiny_model, variant):
+    cell = tiny_model(**VARIANTS[variant]).cell
+    for name, parameter in cell.named_parameters():
+        if name.endswith("decay"):
+            parameter.data += 0.1
+    arguments = (tokens().requires_grad_(), *cell.parameters())
+
+    def logits(given, *_):
+        return think(cell, cell.begin(given), 3)["logits"]
+
+    assert torch.autograd.gradcheck(logits, arguments, fast_mode=True, rtol=1e-3)
+
+
+def numbers(values: torch.Tensor) -> torch.Tensor:
+    return torch.from_numpy(values.detach().numpy().copy())
+
+
+def cut(state):
+    """Keep numbers only, beside the weights, keys and values of the image."""
+    kept = ("weights", "keys", "values")
+    loose = {name: value for name, value in state._asdict().items() if name not in kept}
+    return state._replace(
+        **{n: numbers(v) if isinstance(v, torch.Tensor) else type(v)(*map(numbers, v)) for n, v in loose.items()}
+    )
+
+
+def gradients(value: torch.Tensor, inputs: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+    return torch.autograd.grad(value, inputs, retain_graph=True, materialize_grads=True)
+
+
+@pytest.mark.parametrize(("kind", "begins"), [("ctm", "start_history"), ("lstm", "start_memory")])
+def test_truncated_gradients_equal_ticks_joined_by_hand_and_do_not_reach_the_start(tiny_model, kind, begins):
+    model, x = tiny_model(kind=kind).eval(), images()
+    cell, start = model.cell, [model.cell.get_parameter(begins)]
+    by_hand = think(cell, cell.begin(model.backbone((x - 0.5) / 0.25)), 4, cut)["logits"]
+    truncated, whole = (model(x, tbptt=window, record=("post_activations",)) for window in (1, 0))
+    torch.testing.assert_close(truncated.logits, by_hand, rtol=1e-12, atol=1e-12)
+    found, expected = (gradients(z.square().sum(), list(model.parameters())) for z in (truncated.logits, by_hand))
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-11)
+    # Only the first tick reads the start; to the last one it is four ticks away.
+    for tick, out, reaches in ((0, truncated, True), (3, truncated, False), (3, whole, True)):
+        (gradient,) = gradients(out.trace["post_activations"][:, tick].square().sum(), start)
+        assert bool((gradient != 0).any()) == reaches
+
+
+# What an answer depends on
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_answers_in_eval_mode_depend_on_the_image_alone(tiny_model, kind):
+    model, x, order = tiny_model(kind=kind).eval(), images(5), [3, 0, 4, 1, 2]
+    with torch.no_grad():
+        together = model(x).logits
+        assert torch.equal(model(x).logits, together)
+        torch.testing.assert_close(model(x[order]).logits, together[order], rtol=1e-11, atol=1e-12)
+        alone = torch.cat([model(image[None]).logits for image in x])
+    torch.testing.assert_close(alone, together, rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_halting_above_one_changes_nothing_and_below_lets_every_image_go_at_its_own_tick(tiny_model, kind):
+    model = tiny_model(kind=kind, ticks=6).eval()
+    # Sharp attention, answers and neuron models, images of different contrast: answers ripen at different ticks.
+    for name, parameter in model.cell.named_parameters():
+        parameter.data *= 10 if name in ("head.weight", "attention.inner") else 1
+        parameter.data *= 0.2 if name.endswith("temperature") else 1
+    x = images(6) * torch.linspace(0, 1, 6, dtype=torch.float64)[:, None, None, None]
+    plain, unreachable = model.predict(x), model.predict(x, halt=1.01)
+    for name in ("label", "certainty", "ticks", "probabilities"):
+        torch.testing.assert_close(getattr(unreachable, name), getattr(plain, name), rtol=1e-10, atol=1e-12)
+    with torch.no_grad():
+        out = model(x)
+    threshold = out.certainty.quantile(0.7).item()
+    stopped = model.predict(x, halt=threshold)
+    for b, certainties in enumerate(out.certainty):
+        reached = (certainties >= threshold).nonzero().flatten()
+        tick = int(reached[0]) if len(reached) else int(certainties.argmax())
+        assert stopped.ticks[b] == (tick + 1 if len(reached) else 6)
+        torch.testing.assert_close(stopped.probabilities[b], out.logits[b, :, tick].softmax(0), rtol=1e-9, atol=1e-12)
+    assert len(set(stopped.ticks.tolist())) > 2
+    assert (out.certainty.amax(1) < threshold).any()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_dropout_acts_in_training_only(tiny_model, kind):
+    plain, dropping = tiny_model(kind=kind), tiny_model(kind=kind, dropout=0.5)
+    assert plain.state_dict().keys() == dropping.state_dict().keys()
+    dropping.load_state_dict(plain.state_dict())
+    x = images()
+    assert torch.equal(dropping.eval()(x).logits, plain.eval()(x).logits)
+    torch.manual_seed(0)
+    first, second = dropping.train()(x).logits, dropping(x).logits
+    assert not torch.allclose(first, second)
+    assert torch.equal(plain.train()(x).logits, plain(x).logits)
+
+
+def test_neuron_dropout_is_the_dropout_unless_given(tiny_model):
+    def rates(**core) -> list[float]:
+        return [layer.dropout for layer in tiny_model(kind="ctm", **core).cell.trace_models.layers]
+
+    assert rates(dropout=0.5) == [0.5, 0.5]
+    assert rates(dropout=0.5, neuron_dropout=0.0) == [0.0, 0.0]
+
+
+@pytest.mark.parametrize(("kind", "named"), [("ctm", tide.CTM), ("lstm", tide.LSTM)])
+def test_saving_and_loading_is_exact_and_keeps_the_class(tiny_model, tmp_path, kind, named):
+    model, x = tiny_model(kind=kind, dtype=torch.float32).eval(), images().float()
+    model.save_pretrained(tmp_path)
+    loaded = tide.load(tmp_path)
+    assert type(loaded) is type(model) is named
+    assert loaded.config == model.config
+    assert torch.equal(loaded(x).logits, model(x).logits)

@@ -1,0 +1,173 @@
+"""The baselines against their reference implementation: golden traces (tests/golden/README.md), names, bad input."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tide.errors import CheckpointError, ConfigError
+from tide.losses import task_loss
+from tide.models import ctm, lstm
+from tide.models.reference import ReferenceModel
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+NAMES = ("ctm_unet", "ctm_linear", "lstm")
+TRACES = {"pre_activations", "post_activations", "synch_out", "synch_action", "attention"}
+HOMES = {"ctm": ctm, "lstm": lstm}
+
+
+def read(name: str) -> dict[str, Any]:
+    """Return the arrays of a file, its configuration parsed."""
+    with np.load(GOLDEN / f"{name}.npz") as file:
+        return {key: json.loads(str(file[key])) if key == "config" else file[key] for key in file.files}
+
+
+def part(golden: dict[str, Any], *kinds: str) -> dict[str, Any]:
+    """Return what is filed under the given kinds, by the rest of its name."""
+    split = ((key.partition("/"), value) for key, value in golden.items())
+    return {rest: value for (kind, _, rest), value in split if kind in kinds}
+
+
+def build(config: dict[str, Any]) -> ReferenceModel:
+    return HOMES[config["kind"]].from_reference_config(config)
+
+
+def loaded(golden: dict[str, Any]) -> ReferenceModel:
+    return build(golden["config"]).load_reference_state_dict(part(golden, "param", "buffer"))
+
+
+def distance(found: torch.Tensor, expected: np.ndarray) -> float:
+    """Relative, by norm; absolute where nothing is expected."""
+    assert found.shape == expected.shape
+    return float(np.linalg.norm(found.detach().numpy() - expected) / (np.linalg.norm(expected) or 1.0))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_traces_answers_loss_and_gradients_are_those_of_the_reference(name):
+    golden = read(name)
+    expected, gradients, model = part(golden, "out"), part(golden, "grad"), loaded(golden).train()
+    wanted = TRACES & set(expected)
+    out = model(torch.from_numpy(golden["input"]), record=tuple(wanted))
+    for trace in wanted:
+        values = np.moveaxis(expected[trace], 0, 1)
+        # The reference keeps the axis of its single query.
+        values = values[:, :, :, 0] if trace == "attention" else values
+        assert distance(out.trace[trace], values) < 1e-5, trace
+    assert distance(out.logits, expected["predictions"]) < 1e-5
+    assert distance(out.certainty, expected["certainties"][:, 1]) < 1e-5
+    loss = task_loss(out.logits, out.certainty, torch.from_numpy(golden["targets"]))
+    assert loss.item() == pytest.approx(float(expected["loss"]), rel=1e-5)
+    loss.backward()
+    found = model.reference_gradients()
+    assert set(found) == set(gradients)
+    assert len(wanted) == (5 if name.startswith("ctm") else 3)
+    for parameter, values in gradients.items():
+        assert distance(found[parameter], values) < 1e-4, parameter
+
+
+CHANGES = {
+    "ctm_unet": ({}, {"synapse_depth": 1}, {"synapse_depth": 4}, {"deep_nlms": False}, {"do_layernorm_nlm": True}),
+    "lstm": ({}, {"num_layers": 1}, {"num_layers": 3}),
+}
+
+
+@pytest.mark.parametrize(("name", "change"), [(name, change) for name in CHANGES for change in CHANGES[name]])
+def test_reference_names_are_a_bijection_onto_all_parameters_of_the_cell(name, change):
+    model = build(read(name)["config"] | change)
+    names = model.reference_names()
+    assert set(names) == {name for name, _ in model.cell.named_parameters()}
+    assert len(set(names.values())) == len(names)
+    assert not set(names.values()) & set(model.reference_buffer_shapes())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_weights_come_out_as_they_went_in(name):
+    golden = read(name)
+    model, given = loaded(golden), part(golden, "param")
+    assert set(model.reference_names().values()) == set(given)
+    for ours, theirs in model.reference_names().items():
+        value = model.cell.get_parameter(ours).detach().numpy()
+        wanted = given[theirs].clip(0, 15) if "decay" in theirs else given[theirs]
+        np.testing.assert_array_equal(value, wanted, err_msg=theirs)
+
+
+@pytest.mark.parametrize("selection", ["random", "first-last"])
+def test_neuron_indices_of_the_reference_become_all_pairs_between_them(selection):
+    sizes = {"neuron_select_type": selection, "n_synch_out": 3, "n_synch_action": 2, "n_random_pairing_self": 0}
+    config = read("ctm_unet")["config"] | sizes
+    model, other = build(config), build(config)
+    given: dict[str, Any] = {theirs: model.cell.get_parameter(ours) for ours, theirs in model.reference_names().items()}
+    given |= {"out_neuron_indices_left": [4, 1, 7], "out_neuron_indices_right": [2, 1, 0]}
+    other.load_reference_state_dict(
+        given | {"action_neuron_indices_left": [5, 6], "action_neuron_indices_right": [5, 3]}
+    )
+    assert other.cell.synchrony_out.pairs().tolist() == [[4, 4, 4, 1, 1, 7], [2, 1, 0, 1, 0, 0]]
+    assert other.cell.synchrony_action.pairs().tolist() == [[5, 5, 6], [5, 3, 3]]
+
+
+# Bad input
+
+
+def damaged(given: dict[str, Any], how: str) -> dict[str, Any]:
+    key = "output_projector.0.bias"
+    if how == "missing":
+        return {name: value for name, value in given.items() if name != key}
+    if how == "unknown":
+        return given | {"output_projector.1.bias": given[key]}
+    return given | {"kv_proj.0.bias" if how == "attention" else key: given[key][:-1]}
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ("missing", r"'output_projector\.0\.bias' is missing \(1 missing, 0 unknown\)"),
+        ("unknown", r"'output_projector\.1\.bias' is unknown \(0 missing, 1 unknown\)"),
+        ("shape", r"output_projector\.0\.bias has shape \(\d+,\), \(\d+,\) is wanted"),
+        ("attention", r"kv_proj\.0\.bias has shape"),
+    ],
+)
+@pytest.mark.parametrize("name", ["ctm_unet", "lstm"])
+def test_weights_that_do_not_fit_are_refused_in_one_line_and_leave_the_model_as_it_was(name, how, told):
+    golden = read(name)
+    model = build(golden["config"])
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    config = model.config
+    with pytest.raises(CheckpointError, match=told) as caught:
+        model.load_reference_state_dict(damaged(part(golden, "param", "buffer"), how))
+    assert "\n" not in str(caught.value)
+    assert model.config == config
+    after = model.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(value, after[key]) for key, value in before.items())
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "told"),
+    [
+        ("ctm_unet", {"d_modle": 3}, r"unknown argument 'd_modle' of the reference; did you mean 'd_model'\?"),
+        ("lstm", {"num_layer": 3}, r"'num_layer' of the reference; did you mean 'num_layers'\?"),
+        ("lstm", {"synapse_depth": 3}, "unknown argument 'synapse_depth'"),
+        ("ctm_unet", {"backbone_type": "resnet18-4"}, "backbone_type is 'resnet18-4', 'none' is wanted"),
+        ("lstm", {"backbone_type": "resnet18-4"}, "backbone_type is 'resnet18-4', 'none' is wanted"),
+        ("ctm_unet", {"positional_embedding_type": "learnable-fourier"}, "positional_embedding_type is"),
+        ("ctm_unet", {"neuron_select_type": "all"}, "core.selection is 'all'"),
+        ("ctm_unet", {"dropout": 1.0}, "core.dropout is 1.0"),
+    ],
+)
+def test_arguments_of_the_reference_that_are_unknown_or_not_built_are_refused_in_one_line(name, change, told):
+    with pytest.raises(ConfigError, match=told) as caught:
+        build(read(name)["config"] | change)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["ctm_unet", "lstm"])
+def test_a_missing_argument_of_the_reference_is_named(name):
+    config = read(name)["config"]
+    del config["iterations"]
+    with pytest.raises(ConfigError, match="argument 'iterations' of the reference is missing"):
+        build(config)
