@@ -30,6 +30,11 @@ class EvalArguments:
     """Ticks to think (default: as trained)."""
     batch: int = 500
     """Images per batch."""
+    halt_sweep: bool = False
+    """Accuracy, ticks and measured speed at thresholds of certainty, and thought up to four times as long as trained:
+    a table, and JSON and a picture in the current folder or at --out."""
+    images: int | None = None
+    """With --halt-sweep: use only the first so many test images."""
     out: Path | None = None
     """Write the numbers as JSON to this file."""
     device: DeviceName = "auto"
@@ -46,6 +51,8 @@ def run(arguments: Sequence[str]) -> int:
         prog="tide eval",
         description="Accuracy of a run on a whole test split, at every tick.",
     )
+    if given.images is not None and not given.halt_sweep:
+        raise InputError("--images is for --halt-sweep: an evaluation is on the whole test split")
     if given.batch < 1:
         raise InputError(f"--batch is {given.batch}, 1 or more are wanted")
     set_threads(given.threads)
@@ -59,6 +66,18 @@ def run(arguments: Sequence[str]) -> int:
 
     device = pick_device(given.device)
     model, splits = load_with_data(given.run, given.checkpoint, given.data, given.data_dir)
+    if given.halt_sweep:
+        from tide.cli.halting import run as sweep
+
+        return sweep(
+            model.to(device),
+            splits,
+            given.run.name,
+            batch=given.batch,
+            ticks=given.ticks,
+            images=given.images,
+            out=given.out,
+        )
     console = Console(stderr=True)
     with console.status("evaluating") as status:
         result = evaluate(

@@ -60,7 +60,7 @@ def sweep_thresholds(
     *,
     thresholds: Sequence[float] = THRESHOLDS,
     shown: float = 0.9,
-    batch: int = 100,
+    batch: int = 500,
     ticks: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> HaltingSweep:

@@ -71,6 +71,7 @@ def _outcomes(axes: Axes, pairs: Mapping[str, Mapping[str, float]]) -> None:
             left += share
         axes.text(101, row, f"κ {pair['kappa']:.2f}", va="center", fontsize=9)
     axes.set_yticks(range(len(pairs)), list(pairs))
+    axes.invert_yaxis()
     axes.set_xlim(0, 112)
     axes.set_xlabel("share of test images, %")
     axes.set_title("who is right (first and second as named)", fontsize=10)

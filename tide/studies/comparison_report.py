@@ -49,7 +49,7 @@ def compare(runs: Runs, reach: Sequence[float]) -> dict[str, Any]:
         "steps": first.config.train.steps,
         "batch": first.config.train.batch * first.config.train.accumulation,
         "ticks": first.config.core.ticks,
-        "curve_images": first.config.train.probe_images,
+        "curve_images": min(first.config.train.probe_images, len(first.answers["label"])),
         "same_batches": same_batches(runs),
         "models": {name: _model(group, reach) for name, group in runs.items()},
         "pairs": {f"{a} and {b}": _pair(runs[a], runs[b]) for a, b in combinations(runs, 2)},

@@ -1,0 +1,104 @@
+"""Time a training step of TIDE against those of CTM and LSTM: same D, ticks, history, attention and backbone.
+
+``python benchmarks/compare_step.py --task mnist --ticks 25 --memory-length 15 --out FILE.json`` runs one step of each
+model in turn, round after round, on the same random images, past the curriculum, so that every loss term counts and a
+busy moment of the machine touches all alike. Medians, and the median over rounds of the ratio to TIDE's step.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import time
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+import tyro
+
+sys.path.insert(0, str(Path(__file__).parent))
+from step import make_step
+
+from tide.analysis.operations import count_operations
+from tide.cli.device import DeviceName, pick_device, set_threads
+from tide.cli.studying import changes_of
+from tide.models.presets import MODELS
+from tide.studies.comparison import task_config
+from tide.train.prepare import resolved
+from tide.train.run import describe_environment
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Compare training steps. What is not given comes from TIDE's preset for the task; threads, from torch."""
+
+    task: str = "mnist"
+    models: tuple[str, ...] = ("tide", "ctm", "lstm")
+    ticks: int | None = None
+    memory_length: int | None = None
+    batch: int | None = None
+    threads: int | None = None
+    rounds: int = 15
+    """Timed rounds, after three others."""
+    device: DeviceName = "cpu"
+    out: Path | None = None
+    """JSON file to write."""
+
+
+def measure(settings: Settings) -> dict[str, object]:
+    """Return seconds per step of each model and its ratio to the first."""
+    set_threads(settings.threads)
+    device = pick_device(settings.device)
+    base = task_config(settings.task, changes_of(settings.ticks, settings.memory_length, settings.batch, None))
+    made = {name: make_step(resolved(MODELS[name](base)), device) for name in settings.models}
+    seconds: dict[str, list[float]] = {name: [] for name in made}
+    for number in range(-3, settings.rounds):
+        for name, (_, step) in made.items():
+            began = time.perf_counter()
+            step()
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            if number >= 0:
+                seconds[name].append(time.perf_counter() - began)
+    first = seconds[settings.models[0]]
+    models = {}
+    for name, (trainer, _) in made.items():
+        ratios = [mine / theirs for mine, theirs in zip(seconds[name], first, strict=True)]
+        operations = count_operations(trainer.model)
+        models[name] = {
+            "seconds_median": statistics.median(seconds[name]),
+            "seconds_least": min(seconds[name]),
+            "seconds_most": max(seconds[name]),
+            f"ratio_to_{settings.models[0]}": statistics.median(ratios),
+            "parameters": sum(p.numel() for p in trainer.model.parameters()),
+            "operations_per_tick": operations.tick,
+            "operations_per_image": operations.image(base.core.ticks),
+        }
+    return {
+        "settings": {
+            name: str(value) if isinstance(value, Path) else value for name, value in asdict(settings).items()
+        },
+        "neurons": base.core.neurons,
+        "ticks": base.core.ticks,
+        "batch": base.train.batch,
+        "threads": torch.get_num_threads(),
+        "models": models,
+        "date": datetime.now(UTC).date().isoformat(),
+        "environment": describe_environment(),
+    }
+
+
+def main() -> None:
+    """Measure, print, write."""
+    settings = tyro.cli(Settings, description=__doc__)
+    result = measure(settings)
+    text = json.dumps(result, indent=2)
+    print(text)
+    if settings.out is not None:
+        settings.out.write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

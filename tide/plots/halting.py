@@ -1,0 +1,113 @@
+"""Adaptive compute in one picture: speed against accuracy, who stops when, longer thought, easy and hard images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tide.data import ImageSet
+from tide.evaluate.halting import HaltingSweep, LongerThought
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Array = npt.NDArray[Any]
+
+
+def draw_halting(sweep: HaltingSweep, longer: LongerThought, split: ImageSet, title: str) -> Figure:
+    """Draw a sweep over thresholds and a longer thought on the images of ``split``."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(13, 9), layout="constrained")
+    figure.suptitle(title)
+    parts: Array = np.asarray(figure.subfigures(2, 1, height_ratios=(1.0, 1.25)))
+    upper, lower = parts
+    speed, ticks = upper.subplots(1, 2)
+    _speed(speed, sweep)
+    _longer(ticks, longer)
+    classes, images = np.asarray(lower.subfigures(1, 2))
+    _stopping(classes.subplots(), sweep, split.classes, classes)
+    _strips(images, sweep, split)
+    return figure
+
+
+def _speed(axes: Axes, sweep: HaltingSweep) -> None:
+    halted = [run for run in sweep.runs if run.threshold is not None]
+    whole = next(run for run in sweep.runs if run.threshold is None)
+    axes.plot([run.speed_up for run in halted], [100 * run.accuracy for run in halted], "o-", color="#c0392b")
+    for run in halted:
+        axes.annotate(
+            f"{run.threshold:g}",
+            (run.speed_up, 100 * run.accuracy),
+            textcoords="offset points",
+            xytext=(4, 5),
+            fontsize=8,
+        )
+    axes.axhline(100 * whole.accuracy, color="#2d6ca2", linewidth=1, label=f"no halting: {100 * whole.accuracy:.2f} %")
+    axes.axvline(1.0, color="0.8", linewidth=1)
+    axes.set_xlabel("measured speed-up over no halting")
+    axes.set_ylabel("accuracy, %")
+    axes.set_title("accuracy and speed at each threshold of certainty", fontsize=10)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8, loc="lower left")
+
+
+def _longer(axes: Axes, longer: LongerThought) -> None:
+    ticks = np.arange(1, len(longer.fixed_tick) + 1)
+    axes.plot(ticks, 100 * np.array(longer.fixed_tick), color="#2d6ca2", label="at that tick")
+    axes.plot(ticks, 100 * np.array(longer.most_certain_so_far), color="#c0392b", label="at the most certain so far")
+    axes.axvline(longer.trained_ticks, color="0.5", linestyle="--", label=f"trained with {longer.trained_ticks} ticks")
+    axes.set_xlabel("tick")
+    axes.set_ylabel("accuracy, %")
+    axes.set_title("thinking longer than trained", fontsize=10)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8, loc="lower right")
+
+
+def stopping_shares(sweep: HaltingSweep, classes: int) -> Array:
+    """Return the share of each class's images that stops at each tick, (classes, most ticks)."""
+    most = int(sweep.ticks.max())
+    shares: Array = np.zeros((classes, most))
+    np.add.at(shares, (sweep.labels.numpy(), sweep.ticks.numpy() - 1), 1.0)
+    normalised: Array = shares / np.maximum(shares.sum(1, keepdims=True), 1.0)
+    return normalised
+
+
+def _stopping(axes: Axes, sweep: HaltingSweep, classes: Sequence[str], figure: Any) -> None:
+    shares = stopping_shares(sweep, len(classes))
+    shown = axes.imshow(
+        100 * shares,
+        aspect="auto",
+        cmap="viridis",
+        interpolation="nearest",
+        extent=(0.5, shares.shape[1] + 0.5, len(classes) - 0.5, -0.5),
+    )
+    for index in range(len(classes)):
+        mean = sweep.ticks[sweep.labels == index].double().mean()
+        axes.plot(mean, index, "o", color="#e74c3c", markersize=5)
+    if len(classes) <= 20:
+        axes.set_yticks(range(len(classes)), classes, fontsize=8)
+    axes.set_xlabel("tick")
+    axes.set_title(f"where the images of each class stop, threshold {sweep.shown:g} (red: mean)", fontsize=10)
+    figure.colorbar(shown, ax=axes, label="% of the class", pad=0.01)
+
+
+def _strips(figure: Any, sweep: HaltingSweep, split: ImageSet) -> None:
+    easy, hard = sweep.easiest(), sweep.hardest()
+    columns = max(len(easy), len(hard)) // 2 or 1
+    panels = figure.subplots(4, columns, squeeze=False)
+    figure.suptitle("easiest (upper two rows) and hardest images: ticks, label", fontsize=10)
+    for axes in panels.flatten():
+        axes.set_axis_off()
+    for rows, chosen in ((panels[:2], easy), (panels[2:], hard)):
+        for axes, index in zip(rows.flatten(), chosen, strict=False):
+            image = split.images[index].cpu().permute(1, 2, 0).numpy()
+            grey = image.shape[2] == 1
+            axes.imshow(image[:, :, 0] if grey else image, cmap="gray" if grey else None)
+            wrong = "" if bool(sweep.right[index]) else ", wrong"
+            name = split.classes[int(sweep.labels[index])]
+            axes.set_title(f"{int(sweep.ticks[index])}, {name}{wrong}", fontsize=7)
