@@ -230,3 +230,16 @@ def test_saving_and_loading_is_exact_and_keeps_the_class(tiny_model, tmp_path, k
     assert type(loaded) is type(model) is named
     assert loaded.config == model.config
     assert torch.equal(loaded(x).logits, model(x).logits)
+
+
+@pytest.mark.parametrize("core", [{"kind": "ctm", "synapse_depth": 1, "deep": False}, {"kind": "lstm"}])
+def test_compiled_step_agrees_with_eager(tiny_model, core):
+    model, x = tiny_model(**core, ticks=2), images()
+    eager = model(x).logits
+    expected = gradients(eager.square().sum(), list(model.parameters()))
+    torch._dynamo.reset()
+    model.compile_step(backend="aot_eager")
+    compiled = model(x).logits
+    torch.testing.assert_close(compiled, eager, rtol=1e-10, atol=1e-12)
+    found = gradients(compiled.square().sum(), list(model.parameters()))
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)

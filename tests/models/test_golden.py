@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+import tide
 from tide.errors import CheckpointError, ConfigError
 from tide.losses import task_loss
 from tide.models import ctm, lstm
@@ -108,6 +109,21 @@ def test_neuron_indices_of_the_reference_become_all_pairs_between_them(selection
     )
     assert other.cell.synchrony_out.pairs().tolist() == [[4, 4, 4, 1, 1, 7], [2, 1, 0, 1, 0, 0]]
     assert other.cell.synchrony_action.pairs().tolist() == [[5, 5, 6], [5, 3, 3]]
+
+
+@pytest.mark.parametrize("name", ["ctm_linear", "lstm"])
+def test_the_width_of_the_feature_map_comes_with_the_weights_and_is_saved(name, tmp_path):
+    golden = read(name)
+    given = part(golden, "param", "buffer")
+    # The same function of a feature map whose first 16 channels are the old ones: the others meet a weight of zero.
+    given["kv_proj.0.weight"] = np.pad(given["kv_proj.0.weight"], ((0, 0), (0, 4)))
+    wide = np.pad(golden["input"], ((0, 0), (0, 4), (0, 0), (0, 0)), constant_values=3.0)
+    model = build(golden["config"]).load_reference_state_dict(given).eval()
+    assert model.config.backbone.features == 20
+    expected = loaded(golden).eval()(torch.from_numpy(golden["input"])).logits
+    torch.testing.assert_close(model(torch.from_numpy(wide)).logits, expected)
+    model.save_pretrained(tmp_path)
+    assert torch.equal(tide.load(tmp_path)(torch.from_numpy(wide)).logits, model(torch.from_numpy(wide)).logits)
 
 
 # Bad input

@@ -1,0 +1,100 @@
+"""Answers to a whole split, and their means."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from itertools import pairwise
+
+import pytest
+import torch
+
+from tests import slow
+from tests.evaluate.test_measures import slow_calibration_error
+from tide.data import ImageSet, to_float
+from tide.evaluate.accuracy import evaluate
+from tide.evaluate.answers import Answers, collect_answers
+
+KINDS = ("tide", "ctm", "lstm")
+
+
+@pytest.fixture(scope="module")
+def split() -> ImageSet:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(256, (7, 1, 9, 9), generator=generator, dtype=torch.uint8)
+    return ImageSet(images, torch.randint(4, (7,), generator=generator), tuple("abcd"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_evaluation_is_the_mean_over_images_asked_one_by_one(tiny_model, split, kind):
+    model = tiny_model(kind=kind).train()
+    seen: list[tuple[int, int]] = []
+    found = evaluate(model, split, batch=3, progress=lambda done, total: seen.append((done, total)))
+    assert model.training
+    assert seen == [(3, 7), (6, 7), (7, 7)]
+    model.eval()
+    n, right, chosen, certainties, losses, confidences, ratios = 7, [], [], [], [], [], []
+    rising = falling = 0
+    for image, label in zip(split.images, split.labels.tolist(), strict=True):
+        with torch.no_grad():
+            out = model(to_float(image[None]))
+        ticks = [slow.softmax(out.logits[0, :, t].numpy()) for t in range(4)]
+        sure = [slow.certainty(out.logits[0, :, t].numpy()) for t in range(4)]
+        costs = [-torch.tensor(p[label]).log().item() for p in ticks]
+        best = sure.index(max(sure))
+        right.append([int(p.argmax()) == label for p in ticks])
+        chosen.append(right[-1][best])
+        certainties.append(sure[best])
+        confidences.append(float(ticks[best].max()))
+        losses.append(0.5 * (min(costs) + costs[best]))
+        rising += all(a <= b for a, b in pairwise(sure))
+        falling += all(a >= b for a, b in pairwise(costs))
+        if out.ei_ratio is not None:
+            ratios += out.ei_ratio[0].tolist()
+    assert found.images == n
+    assert found.accuracy == pytest.approx(sum(chosen) / n)
+    assert found.accuracy_per_tick == pytest.approx([sum(r[t] for r in right) / n for t in range(4)])
+    assert found.accuracy_last_tick == found.accuracy_per_tick[-1]
+    assert found.loss == pytest.approx(sum(losses) / n)
+    assert found.certainty == pytest.approx(sum(certainties) / n)
+    assert found.calibration_error == pytest.approx(slow_calibration_error(confidences, chosen, 15))
+    assert found.ei_ratio == (pytest.approx(sum(ratios) / len(ratios)) if kind == "tide" else None)
+    assert (found.certainty_never_falls, found.loss_never_rises) == pytest.approx((rising / n, falling / n))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_joined_answers_of_batches_are_those_of_all_images_in_order(tiny_model, split, kind):
+    model = tiny_model(kind=kind).eval()
+    with torch.no_grad():
+        whole = Answers.of(model(to_float(split.images)), split.labels)
+        parts = [
+            Answers.of(model(to_float(split.images[part])), split.labels[part])
+            for part in (slice(0, 2), slice(2, 3), slice(3, 7))
+        ]
+    collected = collect_answers(model, split, batch=3)
+    for joined in (Answers.join(parts), collected):
+        for field in fields(Answers):
+            expected, found = getattr(whole, field.name), getattr(joined, field.name)
+            assert (found is None) == (expected is None) == (field.name == "ratio" and kind != "tide")
+            if expected is not None:
+                torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
+    assert torch.equal(collected.labels, split.labels)
+
+
+def test_answers_take_each_image_s_most_certain_tick_and_the_likeliest_class_of_every_tick():
+    answers = Answers(
+        labels=torch.tensor([2, 0]),
+        predicted=torch.tensor([[0, 2, 1], [0, 1, 0]]),
+        certainty=torch.tensor([[0.1, 0.8, 0.8], [0.5, 0.2, 0.4]]),
+        confidence=torch.tensor([[0.4, 0.9, 0.9], [0.7, 0.6, 0.6]]),
+        losses=torch.zeros(2, 3),
+        ratio=None,
+    )
+    assert answers.correct.tolist() == [[False, True, False], [True, False, True]]
+    assert answers.at_most_certain(answers.predicted).tolist() == [2, 0]  # the first of equals
+
+
+def test_fewer_ticks_are_answered_as_if_there_were_no_more(tiny_model, split):
+    model = tiny_model(kind="ctm").eval()
+    short, long = collect_answers(model, split, ticks=2), collect_answers(model, split)
+    assert short.predicted.shape == (7, 2)
+    torch.testing.assert_close(short.losses, long.losses[:, :2], rtol=1e-12, atol=1e-13)
