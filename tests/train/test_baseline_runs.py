@@ -1,0 +1,167 @@
+"""Runs of every model in one loop: the same batches, resumed bit for bit, probes and answers beside the weights."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.train.conftest import TINY
+from tests.train.test_runs import assert_same_run
+from tide.config import Config
+from tide.data import Splits, batch_indices, derive_seed
+from tide.models.load import load
+from tide.models.presets import preset
+from tide.train.loop import DATA_STREAM, TrainingRun
+from tide.train.prepare import fit_to_data, resolved
+from tide.train.report import PlainReporter, Reading
+from tide.train.run import RunFolder
+
+KINDS = ("tide", "ctm", "lstm")
+CORES: dict[str, dict[str, Any]] = {
+    "tide": TINY["core"],
+    "ctm": {
+        "neurons": 24,
+        "ticks": 3,
+        "attention_width": 16,
+        "heads": 2,
+        "synapse_depth": 2,
+        "memory_length": 4,
+        "synchrony_out": 12,
+        "synchrony_action": 9,
+        "dropout": 0.1,
+    },
+    "lstm": {"neurons": 24, "ticks": 3, "attention_width": 16, "heads": 2, "dropout": 0.1},
+}
+STEPS, PROBED = 12, 100
+TRAIN = {"steps": STEPS, "eval_every": 6, "checkpoint_every": 4, "probe_every": 3, "probe_images": PROBED}
+
+
+class Crash(Exception):
+    """Ends a run as a kill would: nothing is saved on the way out."""
+
+
+class CrashingReporter(PlainReporter):
+    """Shows nothing; ends the run at a step."""
+
+    def __init__(self, steps: int, crash: int | None) -> None:
+        super().__init__(steps)
+        self.crash = crash
+
+    def reading(self, reading: Reading) -> None:
+        if reading.step == self.crash:
+            raise Crash
+
+    def message(self, text: str, *, alarm: bool = False) -> None:
+        assert not alarm, text
+
+
+def configuration(kind: str, digits: Splits) -> Config:
+    name = "digits" if kind == "tide" else f"{kind}.digits"
+    sections = {"backbone": TINY["backbone"], "core": CORES[kind], "train": TINY["train"] | TRAIN}
+    return fit_to_data(resolved(preset(name, **sections)), digits)
+
+
+def training(folder: RunFolder, digits: Splits, crash: int | None = None) -> TrainingRun:
+    return TrainingRun(folder.config, digits, folder, CrashingReporter(STEPS, crash))
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory, digits: Splits) -> dict[str, RunFolder]:
+    """A run of twelve steps of every model."""
+    found = {}
+    for kind in KINDS:
+        found[kind] = RunFolder.create(tmp_path_factory.mktemp("runs") / kind, configuration(kind, digits))
+        assert training(found[kind], digits).fit() is None
+    return found
+
+
+def test_every_model_sees_the_same_batches_in_the_same_order(runs: dict[str, RunFolder]) -> None:
+    seen = {kind: [(line["step"], line["data_crc"]) for line in run.metrics("train")] for kind, run in runs.items()}
+    assert [step for step, _ in seen["tide"]] == list(range(1, STEPS + 1))
+    assert len({crc for _, crc in seen["tide"]}) == STEPS
+    assert seen["ctm"] == seen["lstm"] == seen["tide"]
+
+
+def test_the_batches_are_named_by_the_checksum_of_their_indices(digits: Splits, runs: dict[str, RunFolder]) -> None:
+    crc, config = 0, runs["ctm"].config
+    for line in runs["ctm"].metrics("train"):
+        index = batch_indices(len(digits.train), 16, line["step"] - 1, derive_seed(config.seed, DATA_STREAM))
+        crc = zlib.crc32(index.numpy().tobytes(), crc)
+        assert line["data_crc"] == crc
+
+
+@pytest.mark.parametrize("kind", ["ctm", "lstm"])
+def test_a_crash_and_the_rest_equal_a_whole_run(
+    runs: dict[str, RunFolder], digits: Splits, tmp_path: Path, kind: str
+) -> None:
+    """The crash at step 7 comes after the evaluation of step 6 and the checkpoint of step 4: both steps are redone."""
+    folder = RunFolder.create(tmp_path / kind, runs[kind].config)
+    with pytest.raises(Crash):
+        training(folder, digits, crash=7).fit()
+    again = training(folder, digits)
+    again.resume()
+    assert again.position.step == 4
+    assert again.fit() is None
+    assert_same_run(runs[kind].path, folder.path)
+    name = "answers.safetensors"
+    assert (runs[kind].path / name).read_bytes() == (folder.path / name).read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["ctm", "lstm"])
+def test_training_moves_every_weight_of_a_baseline_and_keeps_its_bounds(
+    runs: dict[str, RunFolder], digits: Splits, kind: str
+) -> None:
+    fresh = TrainingRun(runs[kind].config, digits, runs[kind], CrashingReporter(STEPS, None)).model
+    trained = load(runs[kind].path, checkpoint="last")
+    before = dict(fresh.named_parameters())
+    still = {name for name, value in trained.named_parameters() if torch.equal(value, before[name])}
+    assert still == set()
+    for name, value in trained.named_parameters():
+        if name.endswith("decay"):
+            assert 0 <= value.min() <= value.max() <= 15
+    assert all(line["rejected"] == 0 for line in runs[kind].metrics("train"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_probes_come_when_due_on_the_first_test_images_and_answers_agree_with_the_evaluation(
+    runs: dict[str, RunFolder], digits: Splits, kind: str
+) -> None:
+    run = runs[kind]
+    probes, evaluations, answers = run.metrics("probe"), run.metrics("evaluation"), run.answers()
+    assert [line["step"] for line in probes] == [3, 6, 9, 12]
+    assert {line["images"] for line in probes} == {PROBED}
+    assert [line["step"] for line in evaluations] == [6, 12]
+    last = evaluations[-1]
+    assert last["images"] == len(answers["label"]) == len(digits.test)
+    assert torch.equal(answers["label"], digits.test.labels)
+    right = answers["answer"] == answers["label"]
+    assert float(right.double().mean()) == last["accuracy"] == run.results()["last_accuracy"]
+    assert float(answers["certainty"].double().mean()) == pytest.approx(last["certainty"], rel=1e-12)
+    # The probe of the last step asks the same weights about the first images.
+    assert probes[-1]["accuracy"] == float(right[:PROBED].double().mean())
+    assert probes[-1]["certainty"] == pytest.approx(float(answers["certainty"][:PROBED].double().mean()), rel=1e-6)
+    assert (last["ei_ratio"] is None) == (kind != "tide")
+
+
+def test_probes_change_nothing_of_the_training(runs: dict[str, RunFolder], digits: Splits, tmp_path: Path) -> None:
+    config = runs["ctm"].config
+    quiet = RunFolder.create(tmp_path / "quiet", replace(config, train=replace(config.train, probe_every=0)))
+    training(quiet, digits).fit()
+    assert quiet.metrics("probe") == []
+    assert quiet.metrics("train") == runs["ctm"].metrics("train")
+    assert quiet.metrics("evaluation") == runs["ctm"].metrics("evaluation")
+
+
+def test_readings_of_a_model_without_populations_name_the_task_alone(runs: dict[str, RunFolder]) -> None:
+    for kind in ("ctm", "lstm"):
+        for line in runs[kind].metrics("train"):
+            assert line["ei_ratio"] is None
+            assert line["total"] == line["task"]
+            assert not {"ei", "game", "sync", "spectral"} & set(line)
+        assert {line["step"] for line in runs[kind].metrics("monitor")} == {1, 5, 10, 12}
+        assert all(line["alarms"] == [] for line in runs[kind].metrics("monitor"))
