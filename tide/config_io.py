@@ -76,7 +76,7 @@ def _choose_section(sections: list[type[Any]], value: Any, present: Any, path: s
         return type(present) if present is not None else sections[0]
     kinds = {section.__dataclass_fields__["kind"].default: section for section in sections}
     kind = value["kind"]
-    if kind not in kinds:
+    if kind not in list(kinds):  # a value that cannot be hashed is no kind either
         raise ConfigError(f"{path}.kind is {kind!r}{did_you_mean(str(kind), kinds)}")
     return kinds[kind]
 
