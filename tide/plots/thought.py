@@ -151,7 +151,8 @@ def _rates(figure: SubFigure, axes: Axes, rates: Array, title: str, colours: str
         interpolation="nearest",
         extent=(0.5, ticks + 0.5, neurons, 0),
     )
-    axes.set_title(f"{title} ({neurons} neurons, most active on top)", fontsize=10)
+    top = "highest mean on top" if signed else "most active on top"
+    axes.set_title(f"{title} ({neurons} neurons, {top})", fontsize=10)
     axes.set_xlabel("tick")
     axes.set_ylabel("neuron")
     figure.colorbar(shown, ax=axes, pad=0.01)

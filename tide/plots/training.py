@@ -24,7 +24,7 @@ def draw_training(run: Path) -> Figure:
     from matplotlib.figure import Figure
 
     folder = RunFolder.open(run)
-    train, monitor, tests = (folder.metrics(kind) for kind in ("train", "monitor", "evaluation"))
+    train, monitor, probes, tests = (folder.metrics(kind) for kind in ("train", "monitor", "probe", "evaluation"))
     config = folder.config
     figure = Figure(figsize=(13, 7.5 if isinstance(folder.config.core, CoreConfig) else 4), layout="constrained")
     core = config.core
@@ -36,6 +36,8 @@ def draw_training(run: Path) -> Figure:
     losses.set_title("loss terms, unweighted")
 
     _curves(accuracy, train, ("accuracy",), smooth=True, names=("training batches",))
+    if probes:
+        _curves(accuracy, probes, ("accuracy",), names=(f"first {probes[0]['images']} test images",))
     _curves(accuracy, tests, ("accuracy", "accuracy_last_tick"), marker="o", names=("test", "test, last tick"))
     accuracy.set_ylim(top=1.0, bottom=_lowest(tests))
     accuracy.set_title("accuracy")
