@@ -14,6 +14,8 @@ from tests.train.conftest import TINY
 from tests.train.test_runs import assert_same_run
 from tide.config import Config
 from tide.data import Splits, batch_indices, derive_seed
+from tide.errors import CheckpointError
+from tide.evaluate.answers import Answers
 from tide.models.load import load
 from tide.models.presets import preset
 from tide.train.loop import DATA_STREAM, TrainingRun
@@ -146,6 +148,28 @@ def test_probes_come_when_due_on_the_first_test_images_and_answers_agree_with_th
     assert probes[-1]["accuracy"] == float(right[:PROBED].double().mean())
     assert probes[-1]["certainty"] == pytest.approx(float(answers["certainty"][:PROBED].double().mean()), rel=1e-6)
     assert (last["ei_ratio"] is None) == (kind != "tide")
+
+
+def test_answers_on_disk_are_those_of_the_most_certain_tick(tmp_path: Path) -> None:
+    values = torch.tensor([[0.1, 0.8, 0.3], [0.5, 0.2, 0.4]])
+    labels, predicted = torch.tensor([2, 0]), torch.tensor([[0, 2, 1], [1, 0, 0]])
+    run = RunFolder(tmp_path)
+    run.write_answers(Answers(labels, predicted, values, values + 0.1, losses=values, ratio=None))
+    found = {name: column.tolist() for name, column in run.answers().items()}
+    assert (found["label"], found["answer"]) == ([2, 0], [2, 1])
+    assert found["certainty"] == pytest.approx([0.8, 0.5])
+    assert found["confidence"] == pytest.approx([0.9, 0.6])
+    assert len(found) == 4
+
+
+@pytest.mark.parametrize(("name", "method"), [("answers.safetensors", "answers"), ("results.json", "results")])
+def test_missing_or_damaged_answers_and_results_are_named_in_one_line(tmp_path: Path, name: str, method: str) -> None:
+    for content in (None, b"[1, 2", b"3"):
+        if content is not None:
+            (tmp_path / name).write_bytes(content)
+        with pytest.raises(CheckpointError, match=rf"{name} cannot be read") as caught:
+            getattr(RunFolder(tmp_path), method)()
+        assert "\n" not in str(caught.value)
 
 
 def test_probes_change_nothing_of_the_training(runs: dict[str, RunFolder], digits: Splits, tmp_path: Path) -> None:
