@@ -37,8 +37,8 @@ class ResNet18(nn.Module):
     """Images (B, channels, H, W) → tokens (B, N, d_kv), N = grid²; any H and W of 8 or more.
 
     The stem for small images (3 x 3, stride 1, no pooling), four stages of two blocks, a 1 x 1 convolution with
-    BatchNorm to d_kv, average pooling to the grid, fixed positions. The last stage is grid / 8 of a 32-pixel image's
-    width: on a finer grid neighbouring tokens share features.
+    BatchNorm to d_kv, average pooling to the grid, fixed positions. The last stage has an eighth of the image's width
+    (4 x 4 for 32 pixels): on a finer grid neighbouring tokens share features.
     """
 
     positions: Tensor

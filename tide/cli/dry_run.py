@@ -47,8 +47,8 @@ def show(config: Config, splits: Splits, device: torch.device, *, compile_step: 
         table.add_row(name, f"{(value.shape[0], 'T', *value.shape[2:])}".replace("'", ""))
     table.add_row("logits", f"({out.logits.shape[0]}, {out.logits.shape[1]}, T = {config.core.ticks})")
     table.add_section()
-    for name, modules in model.components().items():
-        table.add_row(f"parameters: {name}", f"{sum(p.numel() for m in modules for p in m.parameters()):,}")
+    for name, members in model.components().items():
+        table.add_row(f"parameters: {name}", f"{sum(p.numel() for p in members):,}")
     table.add_row("parameters: all", f"{sum(p.numel() for p in model.parameters()):,}")
     table.add_section()
 

@@ -49,10 +49,10 @@ class Cell(nn.Module):
 
     ``observables`` maps names to functions of one tick's features that return (B, ...); ``needed`` names those that
     the read-out wants stacked over ticks; ``readout_observables`` names what the read-out adds. ``components`` maps
-    names that users know (for clipping, parameter counts, gradient norms) to the submodules they cover; ``probes`` maps
-    further names to prefixes of parameters whose gradient norms the stability monitor reports; ``activity`` maps the
-    titles of the pictures of neurons over ticks to observables (B, T, neurons). What has a body below fits a model
-    without excitatory and inhibitory populations.
+    names that users know (for clipping, parameter counts, gradient norms) to the modules and parameters they cover;
+    ``probes`` maps further names to prefixes of parameters whose gradient norms the stability monitor reports;
+    ``activity`` maps the titles of the pictures of neurons over ticks to observables (B, T, neurons). What has a body
+    below fits a model without excitatory and inhibitory populations.
     """
 
     observables: ClassVar[Mapping[str, Callable[[Any], Tensor]]]

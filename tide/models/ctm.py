@@ -83,6 +83,8 @@ def from_reference_config(arguments: Mapping[str, Any]) -> CTM:
     Raises :class:`~tide.errors.ConfigError` for arguments that are unknown, missing or out of range, and for backbones
     and positional embeddings: there are ours.
     """
+    if arguments.get("prediction_reshaper") == [arguments.get("out_dims")]:
+        arguments = {**arguments, "prediction_reshaper": [-1]}  # the same, written out
     check_arguments(arguments, (*REQUIRED, "out_dims"), OPTIONAL, LEFT_OUT)
     settings = {ours: arguments[theirs] for theirs, ours in (REQUIRED | OPTIONAL).items() if theirs in arguments}
     return CTM(bare_config(CTMConfig(**settings), arguments))

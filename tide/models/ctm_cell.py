@@ -23,14 +23,15 @@ class CTMWeights(NamedTuple):
 
     attention: ReaderWeights
     models: tuple[TraceWeights, ...]
-    retention: Tensor
+    retention_action: Tensor
+    retention_out: Tensor
 
 
 class CTMState(NamedTuple):
     """What a tick hands to the next.
 
-    ``keys`` and ``values`` stay; ``post_activations`` (B, D), ``history`` of pre-activations (D, B, M) and
-    ``synchrony`` of the pairs that steer the attention change.
+    ``keys`` and ``values`` stay; ``post_activations`` (B, D), ``history`` of pre-activations (D, B, M) and the
+    synchrony of the pairs that steer the attention (``action``) and give the logits (``out``) change.
     """
 
     weights: CTMWeights
@@ -38,14 +39,16 @@ class CTMState(NamedTuple):
     values: Tensor
     post_activations: Tensor
     history: Tensor
-    synchrony: SynchronyState
+    action: SynchronyState
+    out: SynchronyState
 
     def detach(self) -> Self:
         """Cut the gradient to earlier ticks; keys, values and weights keep theirs."""
         return self._replace(
             post_activations=self.post_activations.detach(),
             history=self.history.detach(),
-            synchrony=self.synchrony.detach(),
+            action=self.action.detach(),
+            out=self.out.detach(),
         )
 
     def rows(self, index: Tensor) -> Self:
@@ -55,7 +58,8 @@ class CTMState(NamedTuple):
             values=self.values[index],
             post_activations=self.post_activations[index],
             history=self.history[:, index],
-            synchrony=self.synchrony.rows(index),
+            action=self.action.rows(index),
+            out=self.out.rows(index),
         )
 
 
@@ -65,26 +69,25 @@ class CTMFeatures(NamedTuple):
     pre_activations: Tensor
     post_activations: Tensor
     synch_action: Tensor
+    synch_out: Tensor
     attention: Tensor
 
 
 class CTMCell(Cell):
-    """Attention steered by synchrony, synapses, neuron-level models over pre-activations; synchrony gives the logits.
-
-    The synchrony of the output feeds nothing back and runs in :meth:`readout`.
-    """
+    """Attention steered by synchrony, synapses, neuron-level models over pre-activations; logits from synchrony."""
 
     observables: ClassVar[Mapping[str, Callable[[CTMFeatures], Tensor]]] = {
         "pre_activations": lambda f: f.pre_activations,
         "post_activations": lambda f: f.post_activations,
         "synch_action": lambda f: f.synch_action,
+        "synch_out": lambda f: f.synch_out,
+        "synchrony": lambda f: f.synch_out,
         "attention": lambda f: f.attention,
     }
-    needed = ("post_activations",)
-    readout_observables = ("synch_out", "synchrony")
+    needed = ("synch_out",)
     components: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "attention": ("attention",),
-        "dynamics": ("synapses",),
+        "dynamics": ("synapses", "start", "start_history"),
         "neuron_models": ("trace_models",),
         "synchrony": ("synchrony_action", "synchrony_out"),
         "head": ("head",),
@@ -115,40 +118,40 @@ class CTMCell(Cell):
 
     def begin(self, tokens: Tensor) -> CTMState:
         """Learned start activations and history; keys and values of the image."""
-        weights = CTMWeights(self.attention.compose(), self.trace_models.compose(), self.synchrony_action.retention())
+        weights = CTMWeights(
+            self.attention.compose(),
+            self.trace_models.compose(),
+            self.synchrony_action.retention(),
+            self.synchrony_out.retention(),
+        )
         keys, values = self.attention.prepare(tokens)
         batch = tokens.shape[0]
         post = self.start.expand(batch, -1)
         history = self.start_history[:, None].expand(-1, batch, -1)
-        return CTMState(weights, keys, values, post, history, self.synchrony_action.begin(post))
+        action, out = self.synchrony_action.begin(post), self.synchrony_out.begin(post)
+        return CTMState(weights, keys, values, post, history, action, out)
 
     def step(self, state: CTMState) -> tuple[CTMState, CTMFeatures]:
         """Advance by one tick."""
         weights = state.weights
-        synchrony = self.synchrony_action.value(state.synchrony)
-        read = self.attention(synchrony, state.keys, state.values, weights.attention)
+        synch_action = self.synchrony_action.value(state.action)
+        read = self.attention(synch_action, state.keys, state.values, weights.attention)
         pre = self.synapses(torch.cat((read.output, state.post_activations), 1))
         history = push(state.history, pre)
         post = self.trace_models(history, weights.models)
+        out = self.synchrony_out(state.out, post, weights.retention_out)
         following = state._replace(
             post_activations=post,
             history=history,
             # Already that of the next tick, which reads it first.
-            synchrony=self.synchrony_action(state.synchrony, post, weights.retention),
+            action=self.synchrony_action(state.action, post, weights.retention_action),
+            out=out,
         )
-        return following, CTMFeatures(pre, post, synchrony, read.weights)
+        return following, CTMFeatures(pre, post, synch_action, self.synchrony_out.value(out), read.weights)
 
-    def readout(self, observed: Mapping[str, Tensor], carry: SynchronyState | None = None) -> Readout:
-        """Synchrony of the output pairs over all given ticks, and the logits; ``carry`` is its state before them."""
-        post, pairs = observed["post_activations"], self.synchrony_out
-        retention = pairs.retention()
-        state = carry if carry is not None else pairs.begin(self.start.expand(post.shape[0], -1))
-        values = []
-        for tick in range(post.shape[1]):
-            state = pairs(state, post[:, tick], retention)
-            values.append(pairs.value(state))
-        synchrony = torch.stack(values, 1)
-        return Readout(self.head(synchrony).transpose(1, 2), {"synch_out": synchrony, "synchrony": synchrony}, state)
+    def readout(self, observed: Mapping[str, Tensor], carry: None = None) -> Readout:
+        """Logits of the output pairs' synchrony, over all given ticks at once."""
+        return Readout(self.head(observed["synch_out"]).transpose(1, 2), {}, None)
 
     def pairs(self) -> Tensor:
         """Return the neuron pairs whose synchrony gives the logits, (2, P)."""

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 from tide.config import CTMConfig, LSTMConfig, ModelConfig
@@ -55,7 +56,7 @@ def load(path: str | Path, *, checkpoint: str = "best") -> Thinker:
     if not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", str(path)):
         raise CheckpointError(f"{path} does not exist; give the folder of a run or one that save_pretrained wrote")
     try:
-        return Thinker.from_pretrained(str(path))
+        return _from_folder(Path(snapshot_download(str(path))))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise CheckpointError(f"{path} is no local folder, and the hub does not give it ({reason})") from error

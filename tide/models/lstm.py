@@ -49,6 +49,8 @@ def from_reference_config(arguments: Mapping[str, Any]) -> LSTM:
     Raises :class:`~tide.errors.ConfigError` for arguments that are unknown, missing or out of range, and for backbones
     and positional embeddings: there are ours.
     """
+    if arguments.get("prediction_reshaper") == [arguments.get("out_dims")]:
+        arguments = {**arguments, "prediction_reshaper": [-1]}  # the same, written out
     check_arguments(arguments, (*REQUIRED, "out_dims"), ("dropout",), LEFT_OUT)
     settings = {ours: arguments[theirs] for theirs, ours in REQUIRED.items()}
     return LSTM(bare_config(LSTMConfig(**settings, dropout=arguments.get("dropout", 0.0)), arguments))

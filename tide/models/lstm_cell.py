@@ -57,7 +57,7 @@ class LSTMCell(Cell):
     needed = ("post_activations",)
     components: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "attention": ("attention",),
-        "dynamics": ("lstm",),
+        "dynamics": ("lstm", "start_hidden", "start_memory"),
         "head": ("head",),
     }
     activity: ClassVar[Mapping[str, str]] = {"hidden state": "post_activations", "cell state": "cell_state"}

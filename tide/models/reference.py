@@ -86,14 +86,20 @@ class ReferenceModel(Thinker):
                 found, shape = found[:1], shape[:1]
             if found != shape:
                 raise CheckpointError(f"{name} has shape {found}, {shape} is wanted: the configuration differs")
+            if given[name].is_floating_point() and not bool(given[name].isfinite().all()):
+                raise CheckpointError(f"{name} holds NaN or infinite values, finite ones are wanted: damaged weights")
+            highest = self.config.core.neurons - 1
+            if "indices" in name and not bool(((given[name] >= 0) & (given[name] <= highest)).all()):
+                raise CheckpointError(f"{name} names neurons outside 0 to {highest}: the configuration differs")
 
     def _fit_features_(self, width: int) -> None:
         """Make room for feature maps of another width."""
         linear = self.cell.get_submodule("attention.tokens")
         assert isinstance(linear, nn.Linear)
         if linear.in_features != width:
-            other = nn.Linear(width, linear.out_features).to(linear.weight)
-            self.cell.get_submodule("attention").tokens = other
+            # Not drawn from the global generator: the weights are about to be replaced.
+            other = nn.Linear(width, linear.out_features, device="meta").to_empty(device=linear.weight.device)
+            self.cell.get_submodule("attention").tokens = other.to(linear.weight.dtype)
             self.config = replace(self.config, backbone=replace(self.config.backbone, features=width))
 
 

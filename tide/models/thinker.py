@@ -131,13 +131,17 @@ class Thinker(
         """Apply Dale's principle and every other bound, in place: call once after each optimiser step."""
         project_(self)
 
-    def components(self) -> dict[str, list[nn.Module]]:
-        """Return the model's parts by the names that users know."""
-        parts = {name: [getattr(self.cell, m) for m in modules] for name, modules in self.cell.components.items()}
-        # A part that is switched off is None.
-        return {"backbone": [self.backbone]} | {
-            name: [m for m in part if m is not None] for name, part in parts.items()
-        }
+    def components(self) -> dict[str, list[nn.Parameter]]:
+        """Return all parameters by the part that they belong to, under the names that users know."""
+        parts = {"backbone": list(self.backbone.parameters())}
+        for name, members in self.cell.components.items():
+            parts[name] = []
+            for member in (getattr(self.cell, attribute) for attribute in members):
+                if isinstance(member, nn.Parameter):
+                    parts[name].append(member)
+                elif member is not None:  # a part that is switched off is None
+                    parts[name].extend(member.parameters())
+        return parts
 
     def _save_pretrained(self, save_directory: Path) -> None:
         write_model(save_directory, self.config, self.state_dict())

@@ -12,8 +12,9 @@ from tide.models.thinker import Thinker
 
 
 def decays(name: str, parameter: Tensor) -> bool:
-    """Say whether weight decay applies: to matrices and kernels, not to biases, gains, decays and start rates."""
-    return parameter.dim() >= 2 and not name.endswith("bias")
+    """Say whether weight decay applies: to matrices and kernels, not to biases, gains, decays and start states."""
+    own = name.rpartition(".")[2]
+    return parameter.dim() >= 2 and not own.endswith("bias") and not own.startswith("start")
 
 
 def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
@@ -37,10 +38,7 @@ def gradient_norm(parameters: Sequence[Tensor]) -> Tensor:
 
 def component_parameters(model: Thinker) -> dict[str, list[Tensor]]:
     """Return the trained parameters by component name."""
-    return {
-        name: [p for module in modules for p in module.parameters() if p.requires_grad]
-        for name, modules in model.components().items()
-    }
+    return {name: [p for p in members if p.requires_grad] for name, members in model.components().items()}
 
 
 def all_finite(parameters: Sequence[Tensor]) -> bool:

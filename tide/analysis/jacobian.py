@@ -1,0 +1,133 @@
+"""The Jacobian of one tick as implemented: activation, norm, lateral inhibition, neuron-level models and all.
+
+Three views, from narrow to whole, of the tick as a function of the state before it:
+
+``rates``: ∂(rates handed on)/∂(rates), with history and attention held, (D, D).
+``core``: the same with the history of the neuron-level models as part of the state, D (1 + M).
+``whole``: attention too follows the synchrony of the pairs, D (1 + M) + P.
+
+The count N of the synchronisation is a clock and is held. The lateral inhibition takes all its iterations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse.linalg
+import torch
+from torch import Tensor
+from torch.func import jvp
+
+from tide.analysis.gauge import tide_cell
+from tide.analysis.matrices import spectrum
+from tide.models.thinker import Thinker
+from tide.models.tide import TideCell, TideState
+
+View = Literal["rates", "core", "whole"]
+DENSE = 600  # size up to which every eigenvalue is computed
+
+
+def batched_jacobian(function: Callable[[Tensor], Tensor], point: Tensor, chunk: int = 256) -> Tensor:
+    """Return the Jacobian (n, n) at ``point`` (n,) of a function that treats the rows of a batch (B, n) independently.
+
+    Row i comes from copy i of the point, so that one backward pass gives as many rows as a chunk has.
+    """
+    rows = []
+    for start in range(0, len(point), chunk):
+        count = min(chunk, len(point) - start)
+        copies = point.expand(count, -1).clone().requires_grad_(True)
+        after = function(copies)
+        picked = after[torch.arange(count), torch.arange(start, start + count)].sum()
+        rows.append(torch.autograd.grad(picked, copies)[0])
+    return torch.cat(rows)
+
+
+class Tick:
+    """One tick of a TIDE model as a function of vectors, around one sample's state.
+
+    Works in the precision of the model; convert it to float64 first (``model.double()``).
+    """
+
+    def __init__(self, model: Thinker, state: TideState, view: View = "core") -> None:
+        """``state`` holds one sample, (1, ...)."""
+        self._cell: TideCell = tide_cell(model)
+        self._state, self.view = state, view
+        self._sizes = [state.rates.numel()]
+        if view != "rates":
+            self._sizes.append(state.history.numel())
+        if view == "whole":
+            self._sizes.append(state.synchrony.products.numel())
+        self.size = sum(self._sizes)
+
+    @property
+    def vector(self) -> Tensor:
+        """The state as a vector (size,)."""
+        parts = [self._state.rates, self._state.history, self._state.synchrony.products]
+        return torch.cat([part.reshape(-1) for part in parts[: len(self._sizes)]]).detach()
+
+    def state(self, vectors: Tensor) -> TideState:
+        """Return the states of a batch of vectors (B, size); what is held is the sample's own."""
+        batch, here = len(vectors), self._state
+        parts = torch.split(vectors, self._sizes, dim=1)
+        history = here.history.expand(-1, batch, -1)
+        synchrony, latent = here.synchrony.products.expand(batch, -1), here.latent.expand(batch, -1)
+        if self.view != "rates":
+            neurons, _, length = here.history.shape
+            history = parts[1].reshape(batch, neurons, length).transpose(0, 1)
+        products = here.synchrony._replace(products=synchrony)
+        if self.view == "whole":
+            products = here.synchrony._replace(products=parts[2])
+            latent = self._cell.synchronisation.read(products)[1]
+        return here._replace(
+            keys=here.keys.expand(batch, -1, -1, -1),
+            values=here.values.expand(batch, -1, -1, -1),
+            rates=parts[0],
+            history=history,
+            synchrony=products,
+            latent=latent,
+        )
+
+    def __call__(self, vectors: Tensor) -> Tensor:
+        """Return the vectors after one tick, (B, size)."""
+        training = self._cell.lateral.training
+        self._cell.lateral.train()  # all iterations: stopping early would depend on the size of a perturbation
+        try:
+            after, _ = self._cell.step(self.state(vectors))
+        finally:
+            self._cell.lateral.train(training)
+        parts = [after.rates]
+        if self.view != "rates":
+            parts.append(after.history.transpose(0, 1).flatten(1))
+        if self.view == "whole":
+            parts.append(after.synchrony.products)
+        return torch.cat(parts, 1)
+
+    def jacobian(self) -> Tensor:
+        """Return ∂(after)/∂(before), (size, size)."""
+        return batched_jacobian(self, self.vector)
+
+    def product(self, direction: Tensor) -> Tensor:
+        """Return the Jacobian times a direction (size,), by forward differentiation."""
+        tangent: Tensor = jvp(lambda vector: self(vector[None])[0], (self.vector,), (direction,))[1]
+        return tangent.detach()
+
+    def eigenvalues(self, leading: int = 12) -> Tensor:
+        """Return the eigenvalues, complex128: all of a small Jacobian, else the ``leading`` greatest (Arnoldi)."""
+        if self.size <= DENSE:
+            return spectrum(self.jacobian())
+
+        def apply(direction: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+            product = self.product(torch.from_numpy(direction.reshape(-1)).to(self.vector))
+            return np.asarray(product.double().numpy())
+
+        operator = scipy.sparse.linalg.LinearOperator((self.size, self.size), matvec=apply, dtype=np.float64)
+        start = np.random.default_rng(0).standard_normal(self.size)
+        values = scipy.sparse.linalg.eigs(operator, k=leading, which="LM", v0=start, return_eigenvectors=False)
+        return torch.from_numpy(np.asarray(values))
+
+    def spectral_radius(self) -> float:
+        """Return the greatest |λ|."""
+        return float(self.eigenvalues().abs().max())
