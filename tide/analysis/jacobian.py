@@ -27,6 +27,7 @@ from tide.models.thinker import Thinker
 from tide.models.tide import TideCell, TideState
 
 View = Literal["rates", "core", "whole"]
+BASIS, TOLERANCE = 100, 1e-8  # of the Arnoldi iteration
 DENSE = 600  # size up to which every eigenvalue is computed
 
 
@@ -125,7 +126,16 @@ class Tick:
 
         operator = scipy.sparse.linalg.LinearOperator((self.size, self.size), matvec=apply, dtype=np.float64)
         start = np.random.default_rng(0).standard_normal(self.size)
-        values = scipy.sparse.linalg.eigs(operator, k=leading, which="LM", v0=start, return_eigenvectors=False)
+        values = scipy.sparse.linalg.eigs(
+            operator,
+            k=leading,
+            which="LM",
+            v0=start,
+            # Many basis vectors: eigenvalues crowd just inside the unit circle.
+            ncv=min(self.size - 1, max(BASIS, 4 * leading)),
+            tol=TOLERANCE,
+            return_eigenvectors=False,
+        )
         return torch.from_numpy(np.asarray(values))
 
     def spectral_radius(self) -> float:

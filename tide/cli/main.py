@@ -16,6 +16,7 @@ COMMANDS = {
     "show": "one picture of how a model thinks about an image, or of how its training went",
     "compare": "train several models under equal conditions and put them side by side",
     "ablate": "run named studies of one setting or part at a time",
+    "stability": "what is proved, and what was measured, of a run's stability",
     "data": "list the data sets found, or fetch one",
     "presets": "list the presets with their parameters, ticks and steps",
 }

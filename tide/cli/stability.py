@@ -1,0 +1,116 @@
+"""``tide stability``: what can be proved, and what was measured, of a run's stability."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from tide.cli.device import set_threads
+from tide.cli.parse import parse
+from tide.errors import InputError
+
+if TYPE_CHECKING:
+    from tide.models.thinker import Thinker
+
+
+@dataclass(frozen=True, kw_only=True)
+class StabilityArguments:
+    """Options of the analysis."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """Run folder."""
+    out: Path | None = None
+    """Folder of the report (default: RUN/stability)."""
+    images: int = 8
+    """Test images whose states are analysed."""
+    checkpoint: Literal["best", "last"] = "last"
+    """Which checkpoint of the run to read."""
+    verify: bool = False
+    """Only check the certificate that an earlier analysis stored, against the weights of the run."""
+    data_dir: Path | None = None
+    """Folder of the data sets (default: the run's, else $TIDE_DATA, else a cache folder of the user's)."""
+    threads: int | None = None
+    """Threads of one operation on the CPU."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command."""
+    given = parse(
+        StabilityArguments,
+        arguments,
+        prog="tide stability",
+        description="What can be proved, and what was measured, of a run's stability: a report with a certificate.",
+    )
+    if given.images < 1:
+        raise InputError(f"--images is {given.images}, 1 or more are wanted")
+    set_threads(given.threads)
+    out = given.out or given.run / "stability"
+    return _verify(given, out) if given.verify else _analyse(given, out)
+
+
+def _analyse(given: StabilityArguments, out: Path) -> int:
+    from rich.console import Console
+    from safetensors.torch import save
+
+    from tide.analysis.stability import analyse
+    from tide.analysis.stability_report import markdown
+    from tide.cli.models import load_with_data
+    from tide.cli.studying import save_study
+    from tide.data import to_float
+    from tide.plots.stability import draw_stability
+    from tide.train.run import RunFolder, describe_environment
+
+    folder = RunFolder.open(given.run)
+    model, splits = load_with_data(given.run, given.checkpoint, directory=given.data_dir)
+    images = to_float(splits.test.images[: given.images])
+    with Console(stderr=True).status("analysing") as status:
+        result, certificate = analyse(model, images, progress=lambda what: status.update(f"analysing: {what}"))
+    # Named by how they came about, so that another machine can do the same.
+    result |= {"run": given.run.name, "data": splits.name, "checkpoint": given.checkpoint}
+    result["environment"] = describe_environment()
+    text = markdown(result, given.run.name)
+    figure = draw_stability(result, folder.metrics("monitor"), f"{given.run.name}, {splits.name}")
+    save_study(out, "stability", result, text, {"stability.png": figure})
+    proof = {name: part for name in ("p", "witness") if (part := getattr(certificate, name)) is not None}
+    try:
+        (out / "certificate.safetensors").write_bytes(save({name: t.contiguous() for name, t in proof.items()}))
+    except OSError as error:
+        raise InputError(f"cannot write {out}: {error.strerror}; give another --out") from error
+    print(text, end="")
+    print(f"\n{out}: stability.json, stability.md, stability.png, certificate.safetensors")
+    return 0
+
+
+def _verify(given: StabilityArguments, out: Path) -> int:
+    """Check a stored certificate against the weights; 0 when it holds, 2 with one line when it does not."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from tide.analysis.gauge import tide_cell
+    from tide.analysis.lyapunov import Certificate, verify
+    from tide.models.load import load
+
+    try:
+        answer = json.loads((out / "stability.json").read_text(encoding="utf-8"))["lds"]
+        proof = load_file(out / "certificate.safetensors")
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise InputError(f"{out} holds no whole analysis ({error}); make one: tide stability {given.run}") from error
+    model: Thinker = load(given.run, checkpoint=given.checkpoint)
+    certificate = Certificate(
+        answer["answer"], answer["margin"], answer["reason"], p=proof.get("p"), witness=proof.get("witness")
+    )
+    if answer["answer"] == "unknown":
+        print(f"{out}: the answer is unknown; it claims nothing")
+        return 0
+    if not verify(tide_cell(model).blocks().effective(), certificate):
+        raise InputError(
+            f"the certificate in {out} does not prove {answer['answer']!r} for the weights of {given.run}: they, or "
+            "the file, changed since; analyse again"
+        )
+    print(f"{out}: the certificate proves {answer['answer']!r} ({answer['reason']})")
+    return 0
