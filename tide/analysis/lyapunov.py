@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import scipy.optimize
+import scipy.sparse.csgraph
 import scipy.sparse.linalg
 import torch
 from torch import Tensor
@@ -68,7 +69,8 @@ def certify(w_eff: Tensor) -> Certificate:
     """
     w = square(w_eff, "W_eff")
     a = w - torch.eye(len(w), dtype=w.dtype)
-    return _spectral_witness(w, a) or _search(_continuous(a), len(w), _comparison_start(w))
+    refuted = _spectral_witness(w, a) or _refuted_part(w, lambda part: certify(w[part][:, part]))
+    return refuted or _search(_continuous(a), len(w), _comparison_start(w))
 
 
 def certify_step(w_eff: Tensor, alpha: Tensor) -> Certificate:
@@ -85,7 +87,9 @@ def certify_step(w_eff: Tensor, alpha: Tensor) -> Certificate:
         if margin >= -_rounding(m):
             reason = f"the Euler map has spectral radius {float(values[worst].abs()):.4g}, at least 1"
             return Certificate("refuted", max(margin, 0.0), reason, witness=factor)
-    return _search(_discrete(m), len(m), None)
+    w = square(w_eff)
+    refuted = _refuted_part(w, lambda part: certify_step(w[part][:, part], alpha[part]))
+    return refuted or _search(_discrete(m), len(m), _comparison_start(m))
 
 
 def euler_map(w_eff: Tensor, alpha: Tensor) -> Tensor:
@@ -105,7 +109,7 @@ def verify(w_eff: Tensor, certificate: Certificate, alpha: Tensor | None = None)
     inequality = _continuous(a) if alpha is None else _discrete(euler_map(w, alpha))
     if certificate.answer == "proved" and certificate.p is not None and len(certificate.p) == len(w):
         p = certificate.p.to(w)
-        return bool((p > 0).all()) and _negative_definite(inequality.matrix(p))
+        return bool((p > 0).all()) and _negative_definite(inequality.matrix(p), p)
     if certificate.answer == "refuted" and certificate.witness is not None and len(certificate.witness) == len(w):
         factor = certificate.witness.to(w)
         scale = float(factor.square().sum())
@@ -146,8 +150,13 @@ def _rounding(matrix: Tensor) -> float:
     return len(matrix) * EPSILON * max(1.0, float(matrix.abs().max()) * math.sqrt(len(matrix)))
 
 
-def _negative_definite(matrix: Tensor) -> bool:
-    """Say whether a symmetric matrix is negative definite beyond rounding, by Cholesky factorisation."""
+def _negative_definite(matrix: Tensor, p: Tensor) -> bool:
+    """Say whether G(p) is negative definite beyond rounding, by Cholesky factorisation.
+
+    Scaled by P^(−½) from both sides: in a chain of neurons the entries of p lie orders of magnitude apart.
+    """
+    scale = p.rsqrt()
+    matrix = scale[:, None] * matrix * scale
     shifted = -matrix - 4 * _rounding(matrix) * torch.eye(len(matrix), dtype=matrix.dtype)
     return int(torch.linalg.cholesky_ex(shifted).info) == 0
 
@@ -182,8 +191,22 @@ def _spectral_witness(w: Tensor, a: Tensor) -> Certificate | None:
     return None
 
 
+def _refuted_part(w: Tensor, decide: Callable[[Tensor], Certificate]) -> Certificate | None:
+    """Refute by a strongly connected part of the network: a block triangular matrix is stable iff its blocks are.
+
+    The search over the whole would not see it: there such a part may get no weight at all.
+    """
+    count, labels = scipy.sparse.csgraph.connected_components(w.numpy() != 0, connection="strong")
+    for part in [torch.from_numpy(labels == k).nonzero().squeeze(1) for k in range(count) if count > 1]:
+        found = decide(part)
+        if found.witness is not None:
+            witness = w.new_zeros(len(w), found.witness.shape[1]).index_copy(0, part, found.witness)
+            return replace(found, margin=0.0, witness=witness)
+    return None
+
+
 def _comparison_start(w: Tensor) -> Tensor | None:
-    """Return p that proves LDS of −I + |W| where its Perron eigenvalue is below 1: a good start for W itself."""
+    """Return p that proves LDS of −I + |W|, and |W|ᵀP|W| ≺ P, if its Perron eigenvalue is below 1: a start for W."""
     size = w.abs()
     if spectral_radius(size) >= 1:
         return None
@@ -223,8 +246,9 @@ class _Search:
         values, vectors = _leading(matrix)
         greatest, largest = float(values[-1]), float(p.max())
         self.best = max(self.best, -greatest / largest)
-        if greatest < 0 and _negative_definite(matrix / largest):
-            raise _Found(Certificate("proved", -greatest / largest, "a positive diagonal P proves it", p=p / largest))
+        if greatest < _rounding(matrix) and _negative_definite(matrix, p):
+            margin = max(-greatest, EPSILON * float(p.min())) / largest  # where the eigenvalue is lost in rounding
+            raise _Found(Certificate("proved", margin, "a positive diagonal P proves it", p=p / largest))
         # Sharper than the spread of the eigenvalues that matter, whatever the scale of the matrix.
         beta = sharpness / max(1.0, abs(greatest), 0.01 * float(values.abs().max()))
         weights = torch.exp(beta * (values - greatest))
@@ -256,4 +280,4 @@ def _search(inequality: _Inequality, n: int, start: Tensor | None) -> Certificat
             q = np.asarray(done.x)
     except _Found as found:
         return found.certificate
-    return Certificate("unknown", search.best, "neither a diagonal P nor a dual X was found: a marginal case")
+    return Certificate("unknown", min(search.best, 0.0), "neither a diagonal P nor a dual X was found: a marginal case")

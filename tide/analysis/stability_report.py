@@ -79,8 +79,8 @@ def markdown(result: Mapping[str, Any], name: str) -> str:
     lines += [
         "",
         f"Lyapunov diagonal stability, continuous time: **{result['lds']['answer']}** ({result['lds']['reason']}; "
-        f"margin {result['lds']['margin']:.3g}). Euler map (MᵀPM ≺ P): **{euler['answer']}** ({euler['reason']}; margin "
-        f"{euler['margin']:.3g}).",
+        f"margin {result['lds']['margin']:.3g}). Euler map (MᵀPM ≺ P): **{euler['answer']}** ({euler['reason']}; "
+        f"margin {euler['margin']:.3g}).",
         "",
         "## The function: normalised weights W̃ and Jacobians at states met",
         "",

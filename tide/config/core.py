@@ -11,6 +11,7 @@ from tide.errors import check
 Activation = Literal["relu", "softplus"]
 RateNorm = Literal["rms", "rms_cap", "rms_shared", "none"]
 RatioNormalization = Literal["sum", "per_neuron"]
+Guarantee = Literal["none", "contraction", "lds"]
 MemoryScope = Literal["sample", "batch"]
 
 
@@ -157,6 +158,9 @@ class CoreConfig:
     over both populations) and `none`."""
     dale: bool = True
     """Dale's principle: recurrent and lateral weights are projected to be non-negative; if not, signs are free."""
+    guarantee: Guarantee = "none"
+    """Stability that holds after every step: `contraction` (small gain: the core as implemented) or `lds` (Lyapunov
+    diagonal stability and the linear Euler map); both need norm rms_cap."""
     inhibition: bool = True
     """Whether I inhibits E; without it W_EI = 0."""
     ratio_target: float = 4.0
@@ -211,6 +215,18 @@ class CoreConfig:
         one_of("core", "activation", self.activation, ("relu", "softplus"))
         one_of("core", "norm", self.norm, ("rms", "rms_cap", "rms_shared", "none"))
         one_of("core", "ratio_normalization", self.ratio_normalization, ("sum", "per_neuron"))
+        one_of("core", "guarantee", self.guarantee, ("none", "contraction", "lds"))
+        if self.guarantee != "none":
+            check(
+                self.norm == "rms_cap",
+                f"core.norm is {self.norm!r}, 'rms_cap' is wanted with core.guarantee {self.guarantee}: under another "
+                "norm a guarantee on weights says nothing of the rates",
+            )
+            check(
+                self.dale and self.inhibition,
+                f"core.guarantee {self.guarantee} needs core.dale and core.inhibition: it is one on four matrices of "
+                "known signs",
+            )
         available = {
             "pairs_ee": self.n_e * (self.n_e - 1) // 2,
             "pairs_ei": self.n_e * self.n_i,

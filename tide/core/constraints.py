@@ -23,6 +23,9 @@ class Bounded(nn.Module):
         """Return the interval of each bounded parameter by its attribute name."""
         raise NotImplementedError
 
+    def restrain_(self) -> None:
+        """Bring the parameters, in place, to where what several of them must satisfy together holds; most need not."""
+
 
 def bounded_parameters(model: nn.Module) -> Iterator[tuple[str, Tensor, tuple[float, float]]]:
     """Yield (name, parameter, (lowest, highest)) for every bounded parameter of a model."""
@@ -34,13 +37,16 @@ def bounded_parameters(model: nn.Module) -> Iterator[tuple[str, Tensor, tuple[fl
 
 @torch.no_grad()
 def project_(model: nn.Module) -> None:
-    """Project every bounded parameter onto its interval, in place.
+    """Project every bounded parameter onto its interval, in place; then what a guarantee asks for (``restrain_``).
 
     Clamping is the Euclidean projection onto the box: idempotent and non-expansive in Frobenius norm
     (paper, Proposition A.2).
     """
     for _, parameter, (lowest, highest) in bounded_parameters(model):
         parameter.clamp_(lowest, highest)
+    for module in model.modules():
+        if isinstance(module, Bounded):
+            module.restrain_()
 
 
 @torch.no_grad()

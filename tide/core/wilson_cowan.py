@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from tide.config import Activation, CoreConfig, RateNorm, RatioNormalization
 from tide.core.constraints import NON_NEGATIVE, Bounded
+from tide.core.guarantee import project_contraction_, project_lds_
 
 RMS_EPSILON = 1e-12  # added to a mean square: keeps the gradient finite at h = 0, too small to break the scale gauge
 RATIO_EPSILON = 1e-6
@@ -107,6 +108,7 @@ class WilsonCowan(Bounded):
         self.input = nn.Linear(config.attention.width, config.neurons)
         self.gain = nn.Parameter(torch.ones(config.neurons))
         self.start = nn.Parameter(torch.rand(config.neurons) * 0.8)  # mean 0.4, that of φ of a unit-rms input
+        self.restrain_()
 
     def bounds(self) -> dict[str, tuple[float, float]]:
         """Matrices, gains and start rates are non-negative; a negative gain would turn excitation into inhibition.
@@ -117,6 +119,13 @@ class WilsonCowan(Bounded):
         matrices = ["w_ee", "w_ie", "w_ii"] + ["w_ei"] * (self.w_ei is not None)
         gain = (0.0, 1.0) if self.config.norm == "rms_cap" else NON_NEGATIVE
         return {name: NON_NEGATIVE for name in matrices * self.config.dale} | {"start": NON_NEGATIVE, "gain": gain}
+
+    def restrain_(self) -> None:
+        """Bring the matrices to where the core's guarantee holds (:mod:`tide.core.guarantee`)."""
+        if self.config.guarantee == "contraction":
+            project_contraction_(self.blocks())
+        elif self.config.guarantee == "lds":
+            project_lds_(self.blocks(), self.config)
 
     def blocks(self) -> RecurrentBlocks:
         """Return the four recurrent matrices; W_EI is zero without inhibition."""

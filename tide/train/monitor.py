@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tide.config import CoreConfig
+from tide.core.guarantee import certified_rate
 from tide.core.perron import perron_estimate
 from tide.core.wilson_cowan import RecurrentBlocks
 from tide.losses import dual_loss_diagnostics
@@ -96,6 +98,10 @@ class StabilityMonitor:
         if blocks is None or dynamics is None or ratio is None:
             return quantities, []
         quantities |= spectral_quantities(blocks, self._iterations)
+        core = self._model.config.core
+        rate = certified_rate(blocks, core) if isinstance(core, CoreConfig) else None
+        if rate is not None:
+            quantities["certified_rate"] = rate
         quantities |= activity_quantities(dynamics, ratio, blocks.ee.shape[0])
         return quantities, self.alarms(quantities, dynamics.ratio_target)
 
