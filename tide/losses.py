@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from tide.config import LossConfig
 from tide.core.perron import perron_estimate
 from tide.core.wilson_cowan import RecurrentBlocks
-from tide.types import Dynamics, ThoughtOutput
+from tide.types import Dynamics, GamePenalty, ThoughtOutput
 
 
 class LossTerms(NamedTuple):
@@ -45,14 +45,13 @@ def sync_loss(sync_power: Tensor) -> Tensor:
     return sync_power.mean()
 
 
-def mean_field_game(
-    rates: Tensor, drive: Tensor, blocks: RecurrentBlocks, *, epsilon: float = 0.1, clip: float = 10.0
-) -> Tensor:
-    """Mean-field Nash residual at the last tick: squared distance, in Newton steps, from each best response.
+def nash_residuals(
+    rates: Tensor, drive: Tensor, blocks: RecurrentBlocks, *, epsilon: float = 0.1
+) -> tuple[Tensor, Tensor]:
+    """Mean-field Nash residuals of both players at the last tick, (B,) each.
 
-    ``rates`` and ``drive`` are (B, D), excitatory neurons first, rates before the lateral inhibition. Both players
-    have dissipation 1. ε keeps the term finite where w̄_EE = 1; clipping is per sample, since a clipped mean would
-    stop the gradient of the whole batch.
+    The squared distance, in Newton steps, of each player from its best response. ``rates`` and ``drive`` are (B, D), excitatory neurons first, rates before the lateral inhibition. Both players
+    have dissipation 1. ε keeps the term finite where w̄_EE = 1.
     """
     n_e = blocks.ee.shape[0]
     mean_e, mean_i = rates[:, :n_e].mean(1), rates[:, n_e:].mean(1)
@@ -60,8 +59,24 @@ def mean_field_game(
     ee, ei, ie, ii = (block.sum(1).mean() for block in blocks)
     slope_e = (1 - ee) * mean_e + ei * mean_i - drive_e
     slope_i = (1 + ii) * mean_i - ie * mean_e - drive_i
-    residual = slope_e.square() / ((1 - ee).square() + epsilon) + slope_i.square() / ((1 + ii).square() + epsilon)
-    return residual.clamp(max=clip).mean()
+    return slope_e.square() / ((1 - ee).square() + epsilon), slope_i.square() / ((1 + ii).square() + epsilon)
+
+
+def mean_field_game(
+    rates: Tensor, drive: Tensor, blocks: RecurrentBlocks, *, epsilon: float = 0.1, clip: float = 10.0
+) -> Tensor:
+    """Mean over samples of both players' :func:`nash_residuals`, clipped per sample.
+
+    A clipped mean would stop the gradient of the whole batch.
+    """
+    residual_e, residual_i = nash_residuals(rates, drive, blocks, epsilon=epsilon)
+    return (residual_e + residual_i).clamp(max=clip).mean()
+
+
+def lagrangian_game(residual_e: Tensor, residual_i: Tensor, penalty: GamePenalty) -> Tensor:
+    """Σ_p λ_p R_p + μ/2 R_p² of the two players' mean residuals (scalars)."""
+    linear = penalty.multiplier_e * residual_e + penalty.multiplier_i * residual_i
+    return linear + 0.5 * penalty.penalty * (residual_e.square() + residual_i.square())
 
 
 def residual_game(rates: Tensor, activation: Tensor, n_e: int) -> Tensor:
@@ -87,15 +102,17 @@ def objective(
     config: LossConfig,
     *,
     curriculum: float,
+    penalty: GamePenalty | None = None,
 ) -> LossTerms:
     """Combine the terms: L = λ_task L_task + κ (λ_EI L_EI + λ_game L_game + λ_sync L_sync) + λ_spec L_spec (+ recon.).
 
-    A model without excitatory and inhibitory populations (CTM, LSTM) has the task term alone. A term whose factor is
+    ``penalty`` holds the multipliers of the augmented Lagrangian (at the start where None). A model without excitatory
+    and inhibitory populations (CTM, LSTM) has the task term alone. A term whose factor is
     zero is reported but takes no part: zero times an overflow would be NaN.
     """
     terms = {"task": task_loss(out.logits, out.certainty, targets)}
     if out.dynamics is not None and out.ei_ratio is not None and blocks is not None:
-        terms |= _dynamics_terms(out.dynamics, out.ei_ratio, blocks, config)
+        terms |= _dynamics_terms(out.dynamics, out.ei_ratio, blocks, config, penalty)
     factors = {
         "task": config.task_weight,
         "ei": curriculum * config.ei_weight,
@@ -112,24 +129,35 @@ def objective(
 
 
 def _dynamics_terms(
-    dynamics: Dynamics, ratio: Tensor, blocks: RecurrentBlocks, config: LossConfig
+    dynamics: Dynamics, ratio: Tensor, blocks: RecurrentBlocks, config: LossConfig, penalty: GamePenalty | None
 ) -> dict[str, Tensor]:
     """Return the terms of a model with two populations, unweighted."""
-    if config.game == "mean_field":
-        game = mean_field_game(
-            dynamics.rates, dynamics.drive, blocks, epsilon=config.game_epsilon, clip=config.game_clip
-        )
-    else:
-        game = residual_game(dynamics.rates, dynamics.activation, blocks.ee.shape[0])
     terms = {
         "ei": ei_loss(ratio, dynamics.ratio_target),
-        "game": game,
+        "game": _game(dynamics, blocks, config, penalty),
         "sync": sync_loss(dynamics.sync_power),
         "spectral": spectral_loss(blocks, config.spectral_targets, config.perron_iterations),
     }
     if dynamics.recall is not None:
         terms["reconstruction"] = dynamics.recall.reconstruction.mean()
     return terms
+
+
+def _game(dynamics: Dynamics, blocks: RecurrentBlocks, config: LossConfig, penalty: GamePenalty | None) -> Tensor:
+    if config.game == "residual":
+        return residual_game(dynamics.rates, dynamics.activation, blocks.ee.shape[0])
+    epsilon, clip = config.game_epsilon, config.game_clip
+    if config.game == "mean_field":
+        return mean_field_game(dynamics.rates, dynamics.drive, blocks, epsilon=epsilon, clip=clip)
+    residuals = clipped_residuals(dynamics, blocks, config)
+    return lagrangian_game(*residuals, penalty or GamePenalty(1.0, 1.0, config.game_penalty))
+
+
+def clipped_residuals(dynamics: Dynamics, blocks: RecurrentBlocks, config: LossConfig) -> tuple[Tensor, Tensor]:
+    """Return both players' residuals, clipped per sample, mean over samples: the augmented Lagrangian's constraints."""
+    pair = nash_residuals(dynamics.rates, dynamics.drive, blocks, epsilon=config.game_epsilon)
+    residual_e, residual_i = (residual.clamp(max=config.game_clip).mean() for residual in pair)
+    return residual_e, residual_i
 
 
 class DualLossDiagnostics(NamedTuple):

@@ -13,6 +13,14 @@ from typing import NamedTuple
 from torch import Tensor
 
 
+class GamePenalty(NamedTuple):
+    """Multipliers λ_E, λ_I and penalty μ of the augmented Lagrangian for the game."""
+
+    multiplier_e: float
+    multiplier_i: float
+    penalty: float
+
+
 class Recall(NamedTuple):
     """What the memory did: surprise, gate, reconstruction error (B, T), and its final state (B, d_m)."""
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from tide.config.checks import not_negative, one_of, positive
 
-GameLoss = Literal["mean_field", "residual"]
+GameLoss = Literal["mean_field", "residual", "augmented_lagrangian"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +21,12 @@ class LossConfig:
     game_weight: float = 0.01
     """Weight of the game loss."""
     game: GameLoss = "mean_field"
-    """`mean_field`: mean-field Nash residual (small sets); `residual`: distance of rates from φ(h) (ImageNet)."""
+    """`mean_field`: mean-field Nash residual (small sets); `residual`: distance of rates from φ(h) (ImageNet);
+    `augmented_lagrangian`: multipliers on the mean-field residual and a growing penalty."""
+    game_penalty: float = 1.0
+    """Penalty μ that `augmented_lagrangian` starts with."""
+    game_every: int = 50
+    """Accepted steps between two moves of its multipliers."""
     game_epsilon: float = 0.1
     """Keeps the mean-field residual finite at the boundary of concavity."""
     game_clip: float = 10.0
@@ -48,9 +53,14 @@ class LossConfig:
             reconstruction_weight=self.reconstruction_weight,
         )
         positive(
-            "loss", game_epsilon=self.game_epsilon, game_clip=self.game_clip, perron_iterations=self.perron_iterations
+            "loss",
+            game_penalty=self.game_penalty,
+            game_every=self.game_every,
+            game_epsilon=self.game_epsilon,
+            game_clip=self.game_clip,
+            perron_iterations=self.perron_iterations,
         )
-        one_of("loss", "game", self.game, ("mean_field", "residual"))
+        one_of("loss", "game", self.game, ("mean_field", "residual", "augmented_lagrangian"))
 
 
 @dataclass(frozen=True, kw_only=True)

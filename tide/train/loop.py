@@ -21,6 +21,7 @@ from tide.models.files import load_weights, read_model
 from tide.models.thinker import Thinker
 from tide.train.checkpoint import load_training, save_checkpoint
 from tide.train.monitor import StabilityMonitor
+from tide.train.multipliers import GameMultipliers
 from tide.train.optim import make_optimizer
 from tide.train.report import Reading, Reporter
 from tide.train.run import RunFolder
@@ -91,6 +92,8 @@ class TrainingRun:
             self.monitor.load_state_dict(training["monitor"])
             self.position = Position(**training["position"])
             sizes = training["log_sizes"]
+            if self.trainer.multipliers is not None:
+                self.trainer.multipliers = GameMultipliers.from_state_dict(training["multipliers"])
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(
                 f"{folder} holds the training state of another model or version ({error!r}); it was changed by hand"
@@ -203,6 +206,8 @@ class TrainingRun:
             "rejected": position.rejected,
             "data_crc": position.data_crc,
         }
+        if self.trainer.multipliers is not None:
+            line |= self.trainer.multipliers.penalty_now()._asdict()
         self.run.append("metrics", line)
         self.run.append("timing", {"step": position.step, "seconds": position.seconds, "steps_per_second": rate})
         mean_rate = position.step / position.seconds
@@ -250,6 +255,8 @@ class TrainingRun:
             "position": asdict(self.position),
             "log_sizes": self.run.sizes(),
         }
+        if self.trainer.multipliers is not None:
+            training["multipliers"] = self.trainer.multipliers.state_dict()
         save_checkpoint(self.run.last, self.model, training)
 
     def _write_results(self) -> None:

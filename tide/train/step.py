@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from tide.config import Config
 from tide.heads import most_certain
-from tide.losses import LossTerms, objective
+from tide.losses import LossTerms, clipped_residuals, objective
 from tide.models.thinker import Thinker
+from tide.train.multipliers import GameMultipliers
 from tide.train.optim import all_finite, clip_gradients_
 from tide.train.schedule import curriculum, learning_rate_factor
 from tide.types import ThoughtOutput
@@ -54,6 +55,9 @@ class Trainer:
     def __init__(self, model: Thinker, optimizer: torch.optim.Optimizer, config: Config) -> None:
         """``config.train`` must be resolved (see :func:`tide.train.schedule.resolve`)."""
         self.model, self.optimizer, self.config = model, optimizer, config
+        self.multipliers: GameMultipliers | None = None
+        if config.loss.game == "augmented_lagrangian" and config.core.kind == "tide":
+            self.multipliers = GameMultipliers.start(config.loss)
 
     def step(self, index: int, batches: Iterable[tuple[Tensor, Tensor]]) -> StepResult:
         """Run step ``index`` (0-based) on its micro-batches of (images (B, channels, H, W) in [0, 1], labels (B,))."""
@@ -79,6 +83,8 @@ class Trainer:
         accepted = bool(terms.total.isfinite()) and all_finite(list(self.model.parameters()))
         norm = torch.full((), torch.nan)
         if accepted:
+            if kappa > 0:
+                self._move_multipliers(micro[-1])
             norm = clip_gradients_(self.model, train.clip)
             self.optimizer.step()
             self.model.project_()
@@ -89,10 +95,18 @@ class Trainer:
         accuracy = torch.stack([m.accuracy for m in micro]).mean()
         return StepResult(accepted, terms, accuracy, norm, rate, kappa, micro[-1])
 
+    @torch.no_grad()
+    def _move_multipliers(self, batch: MicroBatch) -> None:
+        blocks, dynamics = self.model.cell.blocks(), batch.out.dynamics
+        if self.multipliers is not None and blocks is not None and dynamics is not None:
+            residuals = clipped_residuals(dynamics, blocks, self.config.loss)
+            self.multipliers.observe(*residuals, self.config.loss.game_every)
+
     def _micro_batch(self, images: Tensor, labels: Tensor, kappa: float) -> MicroBatch:
         config = self.config
         out = self.model(images, tbptt=config.train.tbptt)
-        terms = objective(out, labels, self.model.cell.blocks(), config.loss, curriculum=kappa)
+        penalty = self.multipliers.penalty_now() if self.multipliers is not None else None
+        terms = objective(out, labels, self.model.cell.blocks(), config.loss, curriculum=kappa, penalty=penalty)
         (terms.total / config.train.accumulation).backward()  # type: ignore[no-untyped-call]
         answers = most_certain(out.logits.detach(), out.certainty.detach()).argmax(1)
         accuracy = (answers == labels).float().mean()
