@@ -50,8 +50,9 @@ def nash_residuals(
 ) -> tuple[Tensor, Tensor]:
     """Mean-field Nash residuals of both players at the last tick, (B,) each.
 
-    The squared distance, in Newton steps, of each player from its best response. ``rates`` and ``drive`` are (B, D), excitatory neurons first, rates before the lateral inhibition. Both players
-    have dissipation 1. ε keeps the term finite where w̄_EE = 1.
+    The squared distance, in Newton steps, of each player from its best response. ``rates`` and ``drive`` are (B, D),
+    excitatory neurons first, rates before the lateral inhibition. Both players have dissipation 1. ε keeps the term
+    finite where w̄_EE = 1.
     """
     n_e = blocks.ee.shape[0]
     mean_e, mean_i = rates[:, :n_e].mean(1), rates[:, n_e:].mean(1)

@@ -111,15 +111,15 @@ def ablation_variants(
     for name in names:
         if name not in STUDIES:
             raise ConfigError(f"unknown study {name!r}{did_you_mean(name, STUDIES)}")
-    base = budget(task_config(task, changes), steps)
+    base = budget(task_config(task, changes), steps, curve=False)
     seeds = dict.fromkeys((seed, *spread_seeds))
     made = [Trial(f"{BASELINE}-{s}", replace(base, seed=s)) for s in seeds]
     variants = []
     for name in names:
         study = STUDIES[name]
-        start = base if study.task in (None, task) else budget(task_config(study.task, changes), steps)
+        start = base if study.task in (None, task) else budget(task_config(study.task, changes), steps, curve=False)
         for label, change in study.variants.items():
-            config = budget(from_dict(Config, {**change, "seed": seed}, base=start), steps)
+            config = budget(from_dict(Config, {**change, "seed": seed}, base=start), steps, curve=False)
             same = next((trial for trial in made if not differences(trial.config, config)), None)
             trial = same or Trial(f"{name}-{label}".replace(" ", "-"), config)
             if same is None:

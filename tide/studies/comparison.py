@@ -33,12 +33,12 @@ def task_config(task: str, changes: Mapping[str, Any]) -> Config:
     return from_dict(Config, changes, base=TASKS[task]())
 
 
-def budget(config: Config, steps: int) -> Config:
-    """Return ``config`` for a run of so many steps, with readings for a learning curve and two whole evaluations."""
+def budget(config: Config, steps: int, *, curve: bool = True) -> Config:
+    """Return ``config`` for a run of so many steps, with two whole evaluations and readings for a learning curve."""
     train = replace(
         config.train,
         steps=steps,
-        probe_every=max(1, steps // PROBES),
+        probe_every=max(1, steps // PROBES) if curve else 0,
         eval_every=max(1, -(-steps // EVALUATIONS)),
         checkpoint_every=max(1, min(100, steps)),
     )
