@@ -69,12 +69,13 @@ def _outcomes(axes: Axes, pairs: Mapping[str, Mapping[str, float]]) -> None:
             if share >= 6:
                 axes.text(left + share / 2, row, f"{share:.1f}", ha="center", va="center", color="white", fontsize=9)
             left += share
-        axes.text(101, row, f"κ {pair['kappa']:.2f}", va="center", fontsize=9)
+        rest = " / ".join(f"{100 * pair[outcome]:.1f}" for outcome in list(OUTCOMES)[1:])
+        axes.text(101, row, f"κ {pair['kappa']:.2f}\n{rest}", va="center", fontsize=8)
     axes.set_yticks(range(len(pairs)), list(pairs))
     axes.invert_yaxis()
-    axes.set_xlim(0, 112)
+    axes.set_xlim(0, 122)
     axes.set_xlabel("share of test images, %")
-    axes.set_title("who is right (first and second as named)", fontsize=10)
+    axes.set_title("who is right; on the right κ and only first / only second / none in %", fontsize=10)
     axes.legend(fontsize=8, ncols=4, loc="lower center", bbox_to_anchor=(0.5, -0.32))
 
 
@@ -89,7 +90,7 @@ def _certainty(axes: Axes, models: Mapping[str, Mapping[str, Any]]) -> None:
         )
         axes.bar_label(bars, fmt="%.3f", fontsize=8, padding=2)
     axes.set_xticks(range(len(names)), names)
-    axes.set_ylim(0, 1.12)
+    axes.set_ylim(0, 1.3)
     axes.set_title("mean certainty and calibration error of the answers", fontsize=10)
     axes.legend(fontsize=8, loc="upper right")
 
