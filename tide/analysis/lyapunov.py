@@ -30,6 +30,7 @@ Answer = Literal["proved", "refuted", "unknown"]
 Array = npt.NDArray[np.float64]
 DENSE = 512  # neurons up to which every eigenvalue is computed; above, the greatest few by Lanczos iteration
 LEADING = 24  # eigenpairs kept above that size
+RESTARTS = 30  # of the Lanczos iteration, at most
 SHARPNESS = (10.0, 100.0, 1000.0, 10_000.0)  # of the smoothed maximum, one search after the other
 EVALUATIONS = 200  # of each search, at most
 WORK = 6.5e6  # evaluations times n²: a few seconds on one core at n = 512
@@ -69,8 +70,8 @@ def certify(w_eff: Tensor) -> Certificate:
     """
     w = square(w_eff, "W_eff")
     a = w - torch.eye(len(w), dtype=w.dtype)
-    refuted = _spectral_witness(w, a) or _refuted_part(w, lambda part: certify(w[part][:, part]))
-    return refuted or _search(_continuous(a), len(w), _comparison_start(w))
+    settled = _spectral_witness(w, a) or _part_not_proved(w, lambda part: certify(w[part][:, part]))
+    return settled or _search(_continuous(a), len(w), _comparison_start(w))
 
 
 def certify_step(w_eff: Tensor, alpha: Tensor) -> Certificate:
@@ -88,8 +89,8 @@ def certify_step(w_eff: Tensor, alpha: Tensor) -> Certificate:
             reason = f"the Euler map has spectral radius {float(values[worst].abs()):.4g}, at least 1"
             return Certificate("refuted", max(margin, 0.0), reason, witness=factor)
     w = square(w_eff)
-    refuted = _refuted_part(w, lambda part: certify_step(w[part][:, part], alpha[part]))
-    return refuted or _search(_discrete(m), len(m), _comparison_start(m))
+    settled = _part_not_proved(w, lambda part: certify_step(w[part][:, part], alpha[part]))
+    return settled or _search(_discrete(m), len(m), _comparison_start(m))
 
 
 def euler_map(w_eff: Tensor, alpha: Tensor) -> Tensor:
@@ -191,18 +192,21 @@ def _spectral_witness(w: Tensor, a: Tensor) -> Certificate | None:
     return None
 
 
-def _refuted_part(w: Tensor, decide: Callable[[Tensor], Certificate]) -> Certificate | None:
-    """Refute by a strongly connected part of the network: a block triangular matrix is stable iff its blocks are.
+def _part_not_proved(w: Tensor, decide: Callable[[Tensor], Certificate]) -> Certificate | None:
+    """Answer by a strongly connected part of the network that is refuted or unknown, if there is one.
 
-    The search over the whole would not see it: there such a part may get no weight at all.
+    A block triangular matrix is stable in this sense iff its blocks are. The search over the whole would not see a
+    refuted block: there it may get no weight at all.
     """
     count, labels = scipy.sparse.csgraph.connected_components(w.numpy() != 0, connection="strong")
+    unknown = None
     for part in [torch.from_numpy(labels == k).nonzero().squeeze(1) for k in range(count) if count > 1]:
         found = decide(part)
         if found.witness is not None:
             witness = w.new_zeros(len(w), found.witness.shape[1]).index_copy(0, part, found.witness)
             return replace(found, margin=0.0, witness=witness)
-    return None
+        unknown = found if found.answer == "unknown" else unknown
+    return unknown
 
 
 def _comparison_start(w: Tensor) -> Tensor | None:
@@ -220,7 +224,12 @@ def _leading(matrix: Tensor) -> tuple[Tensor, Tensor]:
     if len(matrix) <= DENSE:
         values, vectors = torch.linalg.eigh(matrix)
         return values, vectors
-    found = scipy.sparse.linalg.eigsh(matrix.numpy(), k=LEADING, which="LA", tol=1e-6, v0=np.ones(len(matrix)))
+    options = {"which": "LA", "tol": 1e-6, "v0": np.ones(len(matrix)), "maxiter": RESTARTS}
+    try:
+        found = scipy.sparse.linalg.eigsh(matrix.numpy(), k=LEADING, **options)
+    except scipy.sparse.linalg.ArpackNoConvergence:  # the greatest crowd: all of them then, whatever it takes
+        values, vectors = torch.linalg.eigh(matrix)
+        return values, vectors
     return torch.from_numpy(found[0]), torch.from_numpy(found[1])
 
 
