@@ -17,6 +17,7 @@ from torch import Tensor
 
 from tide.analysis.gauge import tide_cell
 from tide.analysis.jacobian import Tick, batched_jacobian
+from tide.core.guarantee import certified_norm
 from tide.models.thinker import Thinker
 from tide.models.tide import TideFeatures, TideState
 
@@ -152,6 +153,22 @@ class HeldCore:
             distances.append(float((state.rates[0] - target).norm()))
             change = float((state.rates - before).abs().max())
         return Approach(torch.tensor(distances, dtype=torch.float64), change, rate_of_approach(distances))
+
+    @torch.no_grad()
+    def differences(self, first: Tensor, second: Tensor, ticks: int) -> Tensor:
+        """Return the difference of the rates of two runs of the core from starts (D,), (ticks + 1, D)."""
+        state = self.settled(torch.stack((first, second)))
+        latent, synchrony = state.latent, state.synchrony
+        apart = [state.rates[0] - state.rates[1]]
+        for _ in range(ticks):
+            state, _ = self._step(state)
+            state = state._replace(latent=latent, synchrony=synchrony)  # the attention is held
+            apart.append(state.rates[0] - state.rates[1])
+        return torch.stack(apart)
+
+    def certified_norms(self, differences: Tensor) -> Tensor:
+        """Return :func:`tide.core.guarantee.certified_norm` of differences (..., D)."""
+        return certified_norm(differences, self._cell.blocks(), self._cell.config)
 
 
 def rate_of_approach(distances: Sequence[float]) -> float | None:

@@ -4,9 +4,10 @@ Three views, from narrow to whole, of the tick as a function of the state before
 
 ``rates``: ∂(rates handed on)/∂(rates), with history and attention held, (D, D).
 ``core``: the same with the history of the neuron-level models as part of the state, D (1 + M).
-``whole``: attention too follows the synchrony of the pairs, D (1 + M) + P.
+``whole``: attention too follows the synchrony s = S/√N of the pairs, D (1 + M) + P.
 
-The count N of the synchronisation is a clock and is held. The lateral inhibition takes all its iterations.
+The count N of the synchronisation is a clock, not a state. The sums S alone would always show an eigenvalue of one where
+a pair does not decay; what is read is s. The lateral inhibition takes all its iterations.
 """
 
 from __future__ import annotations
@@ -60,13 +61,13 @@ class Tick:
         if view != "rates":
             self._sizes.append(state.history.numel())
         if view == "whole":
-            self._sizes.append(state.synchrony.products.numel())
+            self._sizes.append(state.synchrony.products.shape[1])
         self.size = sum(self._sizes)
 
     @property
     def vector(self) -> Tensor:
         """The state as a vector (size,)."""
-        parts = [self._state.rates, self._state.history, self._state.synchrony.products]
+        parts = [self._state.rates, self._state.history, self._cell.synchronisation.value(self._state.synchrony)]
         return torch.cat([part.reshape(-1) for part in parts[: len(self._sizes)]]).detach()
 
     def state(self, vectors: Tensor) -> TideState:
@@ -80,7 +81,7 @@ class Tick:
             history = parts[1].reshape(batch, neurons, length).transpose(0, 1)
         products = here.synchrony._replace(products=synchrony)
         if self.view == "whole":
-            products = here.synchrony._replace(products=parts[2])
+            products = here.synchrony._replace(products=parts[2] * here.synchrony.normalizer.sqrt())
             latent = self._cell.synchronisation.read(products)[1]
         return here._replace(
             keys=here.keys.expand(batch, -1, -1, -1),
@@ -103,7 +104,7 @@ class Tick:
         if self.view != "rates":
             parts.append(after.history.transpose(0, 1).flatten(1))
         if self.view == "whole":
-            parts.append(after.synchrony.products)
+            parts.append(self._cell.synchronisation.value(after.synchrony))
         return torch.cat(parts, 1)
 
     def jacobian(self) -> Tensor:

@@ -22,6 +22,7 @@ from tide.analysis.jacobian import Tick
 from tide.analysis.linear import isolated_excitatory, isolated_inhibitory, step_bound
 from tide.analysis.lyapunov import Certificate, certify, certify_step, cheap_test
 from tide.analysis.matrices import spectral_radius
+from tide.analysis.parts import correction_gains, lateral_bound, meeting
 from tide.analysis.trajectory import Trajectory, follow
 from tide.config import CoreConfig
 from tide.core.perron import perron_estimate
@@ -69,6 +70,7 @@ def analyse(
         "normalised": normalised,
         "spectra": spectra,
         "fixed_points": fixed,
+        "guarantee": guarantee(model, trajectory),
         "balance": _balance(trajectory, blocks),
         "game": _game(trajectory, blocks, core),
         "dale": asdict(audit := dale_audit(model, last)) | {"broken_by": audit.broken_by},
@@ -169,6 +171,25 @@ def fixed_points(model: Thinker, trajectory: Trajectory) -> dict[str, Any]:
             for path in paths
         ],
         "ticks_followed": APPROACH_TICKS,
+    }
+
+
+def guarantee(model: Thinker, trajectory: Trajectory) -> dict[str, Any]:
+    """Return what ``core.guarantee`` certifies, what that covers, and measurements of what it does not."""
+    core, state = tide_cell(model).config, trajectory.states[-1].rows(torch.tensor([0]))
+    start = state.rates[0]
+    met = meeting(model, state, start, torch.zeros_like(start))
+    gains = correction_gains(model, state)
+    return {
+        "kind": core.guarantee,
+        "certified_rate": met.certified,
+        "covers_the_core_as_run": core.guarantee == "contraction" and not core.neuron_models.feedback,
+        "worst_tick_in_its_norm": met.worst,
+        "mean_factor_per_tick": met.factor,
+        "distances": met.distances[:: max(1, len(met.distances) // 60)].tolist(),
+        "lateral_lipschitz_bound": lateral_bound(model),
+        "correction_gain_mean": float(gains.mean()) if gains is not None else None,
+        "correction_gain_most": float(gains.max()) if gains is not None else None,
     }
 
 

@@ -17,6 +17,8 @@ def sentences(result: Mapping[str, Any]) -> tuple[str, str]:
         else ""
     )
     first = f"On its raw weights the network {SAID[lds['answer']]} Lyapunov diagonally stable ({lds['reason']}){gauge}."
+    if result["guarantee"]["kind"] != "none":
+        first += f" {_guarantee_in_words(result['guarantee'])}"
     normalised = result["normalised"]["per_tick"]
     proved = sum(row["proved"] for row in normalised)
     radius = max(spectra["core"]["radius"], spectra["whole"]["radius"])
@@ -42,6 +44,18 @@ def _fixed_points_in_words(fixed: Mapping[str, Any]) -> str:
         f"with the input held {points} found, {attracting} of them attracting, and {arrived} of {len(paths)} "
         "trajectories arrive at the first"
     )
+
+
+def _guarantee_in_words(guarantee: Mapping[str, Any]) -> str:
+    rate = f"{guarantee['certified_rate']:.5f} per tick"
+    if guarantee["covers_the_core_as_run"]:
+        return f"Its guarantee proves that the core, with the attention held, contracts by {rate} for every input."
+    if guarantee["kind"] == "contraction":
+        return (
+            f"Its guarantee proves contraction by {rate} of the core without the feedback of the neuron-level models, "
+            "which this run has: it does not cover what runs."
+        )
+    return f"Its guarantee proves contraction by {rate} of the linear Euler map, not of activation and norm."
 
 
 def markdown(result: Mapping[str, Any], name: str) -> str:
@@ -93,7 +107,7 @@ def markdown(result: Mapping[str, Any], name: str) -> str:
             f"{weights['proved']} / {weights['refuted']} / {weights['unknown']} | {jacobian['radius_least']:.4f} to "
             f"{jacobian['radius_most']:.4f} |"
         )
-    balance, game, dale = result["balance"], result["game"], result["dale"]
+    balance, game, dale, guarantee = (result[part] for part in ("balance", "game", "dale", "guarantee"))
     lines += [
         "",
         f"Tick {spectra['last_tick']}, first image: spectral radius {spectra['core']['radius']:.4f} with the history "
@@ -110,6 +124,13 @@ def markdown(result: Mapping[str, Any], name: str) -> str:
             for index, point in enumerate(result["fixed_points"]["found"])
         ),
         "",
+        "## Trajectories started apart, input held",
+        "",
+        f"Mean factor per tick by which their distance changes: {guarantee['mean_factor_per_tick']:.5f}. "
+        f"Guarantee: {guarantee['kind']}{_certified(guarantee)}. Lipschitz bound of the lateral inhibition: "
+        f"{guarantee['lateral_lipschitz_bound']:.3f}; gain of the corrections over the history: mean "
+        f"{_number(guarantee['correction_gain_mean'])}, greatest {_number(guarantee['correction_gain_most'])}.",
+        "",
         "## Balance, game, Dale",
         "",
         f"Balance index |c_E − c_I|/(c_E + c_I): mean {balance['mean_index']:.3f}; g = {balance['g']:.2f}, inhibition "
@@ -125,6 +146,15 @@ def markdown(result: Mapping[str, Any], name: str) -> str:
         f"{dale['broken_by'] or 'nothing'}.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _certified(guarantee: Mapping[str, Any]) -> str:
+    if guarantee["certified_rate"] is None:
+        return ""
+    return (
+        f", certified {guarantee['certified_rate']:.5f}, worst single tick in its norm "
+        f"{guarantee['worst_tick_in_its_norm']:.5f}"
+    )
 
 
 def _yes(value: bool) -> str:

@@ -62,6 +62,22 @@ def certified_rate(blocks: RecurrentBlocks, core: CoreConfig) -> float | None:
 
 
 @torch.no_grad()
+def certified_norm(differences: Tensor, blocks: RecurrentBlocks, core: CoreConfig) -> Tensor:
+    """Return the norm in which the core's guarantee certifies its rate, of differences of rates (..., D), as (...).
+
+    ``contraction``: max_p ‖δ_p‖/v_p with v the Perron vector of I − Λ + ΛK; ``lds``: ‖P^½ δ‖.
+    """
+    if core.guarantee == "lds":
+        scale, _ = _scaling(blocks, core)
+        weighted: Tensor = torch.linalg.vector_norm(differences.double() * scale, dim=-1)
+        return weighted
+    alpha = torch.tensor([core.dt / core.tau_e, core.dt / core.tau_i], dtype=torch.float64)
+    _, v, _ = _perron(torch.diag(1 - alpha) + alpha[:, None] * small_gain_matrix(blocks).cpu())
+    parts = differences.double()[..., : core.n_e], differences.double()[..., core.n_e :]
+    return torch.stack([part.norm(dim=-1) / weight for part, weight in zip(parts, v, strict=True)]).amax(0)
+
+
+@torch.no_grad()
 def project_contraction_(blocks: RecurrentBlocks) -> None:
     """Move the blocks, in place, to where ρ(K) ≤ 1 − MARGIN."""
     bound = 1 - MARGIN
