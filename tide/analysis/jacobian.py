@@ -6,8 +6,8 @@ Three views, from narrow to whole, of the tick as a function of the state before
 ``core``: the same with the history of the neuron-level models as part of the state, D (1 + M).
 ``whole``: attention too follows the synchrony s = S/√N of the pairs, D (1 + M) + P.
 
-The count N of the synchronisation is a clock, not a state. The sums S alone would always show an eigenvalue of one where
-a pair does not decay; what is read is s. The lateral inhibition takes all its iterations.
+The count N of the synchronisation is a clock, not a state. The sums S would always show an eigenvalue of one where a
+pair does not decay; what is read is s. The lateral inhibition takes all its iterations.
 """
 
 from __future__ import annotations

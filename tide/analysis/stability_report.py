@@ -22,11 +22,11 @@ def sentences(result: Mapping[str, Any]) -> tuple[str, str]:
     normalised = result["normalised"]["per_tick"]
     proved = sum(row["proved"] for row in normalised)
     radius = max(spectra["core"]["radius"], spectra["whole"]["radius"])
-    grows = "some small differences grow" if radius >= 1 else "small differences shrink"
+    grows = "some small differences would grow" if radius >= 1 else "small differences would die out"
     second = (
         f"At {proved} of the {result['normalised']['states']} states met the normalised weights are Lyapunov "
-        f"diagonally stable; at the last tick the whole tick's Jacobian has spectral radius {radius:.4f}, so {grows} "
-        f"there, which says nothing of other states: {_fixed_points_in_words(result['fixed_points'])}."
+        f"diagonally stable; at the last tick the whole tick's Jacobian has spectral radius {radius:.4f}: were that "
+        f"tick repeated, {grows}, which says nothing of other states; {_fixed_points_in_words(result['fixed_points'])}."
     )
     return first, second
 
