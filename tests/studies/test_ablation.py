@@ -31,6 +31,7 @@ def test_every_study_gives_distinct_valid_runs_and_the_baseline_is_made_once():
         ("ticks", "25"),
         ("lateral-iterations", "5"),
         ("step", "1"),
+        ("guarantee", "none"),
     }
     by_name = {(v.study, v.name): v.trial for v in variants}
     assert by_name["ticks", "100"] is by_name["hundred-ticks", "100 ticks"]

@@ -11,8 +11,9 @@ import torch
 
 from tide.cli.device import pick_device
 from tide.cli.train_arguments import TrainArguments
-from tide.config import Config
+from tide.config import Config, CoreConfig
 from tide.config_io import differences
+from tide.core.guarantee import coverage
 from tide.data import Splits, load
 from tide.errors import CheckpointError, InputError
 from tide.train.loop import TrainingRun
@@ -84,6 +85,9 @@ def _fit(
             f"steps {position.step} to {train.steps} of {train.batch * train.accumulation} images; warm-up "
             f"{train.warmup}, curriculum {train.curriculum_start} + {train.curriculum_length} steps"
         )
+        covered = coverage(config.core) if isinstance(config.core, CoreConfig) else None
+        if covered is not None:
+            reporter.message(covered)
         try:
             stopped = training.fit()
         except torch.OutOfMemoryError as error:

@@ -31,6 +31,23 @@ ROUNDS = 4  # first-order corrections before the scaling
 SLACK = 1e-6  # of the scaling, more than float32 rounds
 
 
+def coverage(core: CoreConfig) -> str | None:
+    """Return in one sentence what the core's guarantee covers as it is configured, None without one."""
+    if core.guarantee == "none":
+        return None
+    if core.guarantee == "lds":
+        return (
+            "guarantee lds: the linear Euler map contracts and the weights are Lyapunov diagonally stable; activation "
+            "and norm inside the Euler map are not covered"
+        )
+    if core.neuron_models.feedback:
+        return (
+            "guarantee contraction: covers the core without the feedback of the neuron-level models, which this run "
+            "has; --core.neuron-models.no-feedback makes it cover what runs"
+        )
+    return "guarantee contraction: the core contracts for every input of the attention"
+
+
 def small_gain_matrix(blocks: RecurrentBlocks) -> Tensor:
     """Return K = [[‖W_EE‖, ‖W_EI‖], [‖W_IE‖, ‖W_II‖]], exact spectral norms, (2, 2) float64."""
     norms = [torch.linalg.matrix_norm(block.detach().double(), ord=2) for block in blocks]

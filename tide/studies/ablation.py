@@ -86,6 +86,26 @@ STUDIES: Mapping[str, Study] = {
         },
     ),
     "step": Study("Euler step in ms", {"1": _core(dt=1.0), "2": _core(dt=2.0)}),
+    "guarantee": Study(
+        "guaranteed stability",
+        {
+            "none": {},
+            "none, norm rms_cap": _core(norm="rms_cap"),
+            "contraction": _core(norm="rms_cap", guarantee="contraction", neuron_models={"feedback": False}),
+            "contraction, with feedback": _core(norm="rms_cap", guarantee="contraction"),
+            "lds": _core(norm="rms_cap", guarantee="lds"),
+        },
+    ),
+    "large-game": Study(
+        "large weights of the game loss, and the augmented Lagrangian",
+        {
+            **{f"weight {w:g}": {"loss": {"game_weight": w}} for w in (1.0, 10.0, 100.0)},
+            **{
+                f"augmented Lagrangian, weight {w:g}": {"loss": {"game": "augmented_lagrangian", "game_weight": w}}
+                for w in (0.01, 1.0)
+            },
+        },
+    ),
     "backbone": Study("backbone, on CIFAR-10", {"hrf": {}, "resnet18": {"backbone": {"kind": "resnet18"}}}, "cifar10"),
 }
 """Every study by its name."""
