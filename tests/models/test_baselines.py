@@ -38,11 +38,11 @@ def tokens(batch: int = 2, positions: int = 5) -> torch.Tensor:
     return torch.randn(batch, positions, 8, generator=torch.Generator().manual_seed(12), dtype=torch.float64)
 
 
-def think(cell, state, ticks: int, cut=None):
-    """The loop over ticks, without the model around it; ``cut`` replaces the state before every tick but the first."""
+def think(cell, state, ticks: int):
+    """The loop over ticks, without the model around it."""
     collector = Collector(cell, cell.recordable())
-    for tick in range(ticks):
-        state, features = cell.step(cut(state) if cut is not None and tick else state)
+    for _ in range(ticks):
+        state, features = cell.step(state)
         collector.observe(state, features)
     observed = collector.stacked()
     reading = cell.readout(observed)
@@ -131,36 +131,8 @@ def test_gradcheck_over_ticks(tiny_model, variant):
     assert torch.autograd.gradcheck(logits, arguments, fast_mode=True, rtol=1e-3)
 
 
-def numbers(values: torch.Tensor) -> torch.Tensor:
-    return torch.from_numpy(values.detach().numpy().copy())
-
-
-def cut(state):
-    """Keep numbers only, beside the weights, keys and values of the image."""
-    kept = ("weights", "keys", "values")
-    loose = {name: value for name, value in state._asdict().items() if name not in kept}
-    return state._replace(
-        **{n: numbers(v) if isinstance(v, torch.Tensor) else type(v)(*map(numbers, v)) for n, v in loose.items()}
-    )
-
-
 def gradients(value: torch.Tensor, inputs: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
     return torch.autograd.grad(value, inputs, retain_graph=True, materialize_grads=True)
-
-
-@pytest.mark.parametrize(("kind", "begins"), [("ctm", "start_history"), ("lstm", "start_memory")])
-def test_truncated_gradients_equal_ticks_joined_by_hand_and_do_not_reach_the_start(tiny_model, kind, begins):
-    model, x = tiny_model(kind=kind).eval(), images()
-    cell, start = model.cell, [model.cell.get_parameter(begins)]
-    by_hand = think(cell, cell.begin(model.backbone((x - 0.5) / 0.25)), 4, cut)["logits"]
-    truncated, whole = (model(x, tbptt=window, record=("post_activations",)) for window in (1, 0))
-    torch.testing.assert_close(truncated.logits, by_hand, rtol=1e-12, atol=1e-12)
-    found, expected = (gradients(z.square().sum(), list(model.parameters())) for z in (truncated.logits, by_hand))
-    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-11)
-    # Only the first tick reads the start; to the last one it is four ticks away.
-    for tick, out, reaches in ((0, truncated, True), (3, truncated, False), (3, whole, True)):
-        (gradient,) = gradients(out.trace["post_activations"][:, tick].square().sum(), start)
-        assert bool((gradient != 0).any()) == reaches
 
 
 # What an answer depends on

@@ -139,6 +139,10 @@ def damaged(given: dict[str, Any], how: str) -> dict[str, Any]:
         return {name: value for name, value in given.items() if name != key}
     if how == "unknown":
         return given | {"output_projector.1.bias": given[key]}
+    if how in ("nan", "inf"):
+        value = np.array(given[key])
+        value[-1] = float(how)
+        return given | {key: value}
     return given | {"kv_proj.0.bias" if how == "attention" else key: given[key][:-1]}
 
 
@@ -149,21 +153,52 @@ def damaged(given: dict[str, Any], how: str) -> dict[str, Any]:
         ("unknown", r"'output_projector\.1\.bias' is unknown \(0 missing, 1 unknown\)"),
         ("shape", r"output_projector\.0\.bias has shape \(\d+,\), \(\d+,\) is wanted"),
         ("attention", r"kv_proj\.0\.bias has shape"),
+        ("nan", r"output_projector\.0\.bias holds NaN or infinite values, finite ones are wanted"),
+        ("inf", r"output_projector\.0\.bias holds NaN or infinite values, finite ones are wanted"),
     ],
 )
 @pytest.mark.parametrize("name", ["ctm_unet", "lstm"])
 def test_weights_that_do_not_fit_are_refused_in_one_line_and_leave_the_model_as_it_was(name, how, told):
     golden = read(name)
-    model = build(golden["config"])
+    assert_refused(build(golden["config"]), damaged(part(golden, "param", "buffer"), how), told)
+
+
+def assert_refused(model: ReferenceModel, given: dict[str, Any], told: str) -> None:
     before = {key: value.clone() for key, value in model.state_dict().items()}
     config = model.config
     with pytest.raises(CheckpointError, match=told) as caught:
-        model.load_reference_state_dict(damaged(part(golden, "param", "buffer"), how))
+        model.load_reference_state_dict(given)
     assert "\n" not in str(caught.value)
     assert model.config == config
     after = model.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(value, after[key]) for key, value in before.items())
+
+
+@pytest.mark.parametrize("index", [-1, 0, 1])
+@pytest.mark.parametrize("key", ["action_neuron_indices_left", "out_neuron_indices_right"])
+def test_indices_of_neurons_that_the_configuration_does_not_have_are_refused(key, index):
+    golden = read("ctm_linear")
+    given, model = part(golden, "param", "buffer"), build(golden["config"])
+    neurons = golden["config"]["d_model"]
+    for wanted in (-1, 0, neurons - 1, neurons):
+        given[key] = np.array(given[key])
+        given[key][index] = wanted
+        if 0 <= wanted < neurons:
+            model.load_reference_state_dict(given)
+        else:
+            assert_refused(model, given, rf"{key} names neurons outside 0 to {neurons - 1}")
+
+
+@pytest.mark.parametrize("name", ["ctm_unet", "lstm"])
+def test_a_reshaper_that_writes_out_the_number_of_classes_changes_nothing_and_another_is_refused(name):
+    config = read(name)["config"]
+    classes = config["out_dims"]
+    assert build(config | {"prediction_reshaper": [classes]}).config == build(config).config
+    assert build(config | {"prediction_reshaper": [-1]}).config == build(config).config
+    for other in ([classes + 1], [classes, 1], []):
+        with pytest.raises(ConfigError, match=r"prediction_reshaper is \[.*\], \[-1\] is wanted"):
+            build(config | {"prediction_reshaper": other})
 
 
 @pytest.mark.parametrize(

@@ -128,37 +128,6 @@ def gradients(model: Thinker, loss: torch.Tensor) -> list[torch.Tensor]:
     return [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found, strict=True)]
 
 
-def test_truncation_beyond_the_last_tick_changes_no_gradient(tiny_model):
-    model, x = tiny_model(ticks=5).eval(), images()
-    full, windowed, cut = (gradients(model, model(x, tbptt=window).logits.square().sum()) for window in (0, 5, 2))
-    torch.testing.assert_close(windowed, full, rtol=0, atol=0)
-    assert any(not torch.allclose(a, b) for a, b in zip(cut, full, strict=True))
-
-
-def numbers(values: torch.Tensor) -> torch.Tensor:
-    return torch.from_numpy(values.detach().numpy().copy())
-
-
-def test_truncated_gradients_equal_windows_joined_by_hand(tiny_model):
-    model, x = tiny_model(ticks=5).eval(), images()
-    truncated = model(x, tbptt=2)
-    cell = model.cell
-    begin = cell.begin(model.backbone((x - 0.5) / 0.25))
-    state, collector = begin, Collector(cell, ())
-    for tick in range(5):
-        if tick in (2, 4):
-            # A window starts from numbers only, beside the weights, keys and values of the image.
-            synchrony = type(state.synchrony)(*(numbers(part) for part in state.synchrony))
-            rest = {name: numbers(getattr(state, name)) for name in ("rates", "history", "latent")}
-            state = begin._replace(synchrony=synchrony, **rest)
-        state, features = cell.step(state)
-        collector.observe(state, features)
-    by_hand = cell.readout(collector.stacked()).logits
-    torch.testing.assert_close(truncated.logits, by_hand, rtol=1e-12, atol=1e-12)
-    found, expected = (gradients(model, logits.square().sum()) for logits in (truncated.logits, by_hand))
-    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-11)
-
-
 # What determines a model
 
 

@@ -1,4 +1,4 @@
-"""The training step: acceptance and rejection, bounds, accumulation, clipping, parameter groups."""
+"""The training step: acceptance and rejection, bounds, accumulation, clipping."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tide.core.constraints import violations
 from tide.data import Splits, to_float
 from tide.losses import objective
 from tide.models.thinker import Thinker
-from tide.train.optim import clip_gradients_, component_parameters, decays, gradient_norm, make_optimizer
+from tide.train.optim import clip_gradients_, component_parameters, gradient_norm, make_optimizer
 from tide.train.step import Trainer
 
 
@@ -131,27 +131,7 @@ def test_clipping_by_component_then_by_global_norm(tiny: Config) -> None:
     assert gradient_norm(list(model.parameters())) == pytest.approx(1.0, rel=1e-5)
 
 
-def test_components_cover_every_parameter_once(tiny: Config) -> None:
-    model = Thinker(tiny.model)
-    members = [id(p) for group in component_parameters(model).values() for p in group]
-    assert sorted(members) == sorted(id(p) for p in model.parameters())
-
-
 def test_gradient_norm_does_not_overflow(tiny: Config) -> None:
     parameter = torch.nn.Parameter(torch.zeros(4))
     parameter.grad = torch.full((4,), 1e30)
     assert gradient_norm([parameter]) == pytest.approx(2e30)
-
-
-def test_decay_spares_biases_gains_decays_and_start_rates(tiny: Config) -> None:
-    model = Thinker(tiny.model)
-    spared = {name for name, p in model.named_parameters() if not decays(name, p)}
-    for name in ("gain", "start", "input.bias"):
-        assert f"cell.wilson_cowan.{name}" in spared
-    for name in ("neuron_models.first_bias", "neuron_models.second_bias", "synchronisation.decay", "lateral.strength"):
-        assert f"cell.{name}" in spared
-    assert not spared & {f"cell.wilson_cowan.w_{block}" for block in ("ee", "ei", "ie", "ii")}
-    assert all(name.endswith("bias") or p.dim() < 2 for name, p in model.named_parameters() if name in spared)
-    groups = make_optimizer(model, tiny.train).param_groups
-    assert [group["weight_decay"] for group in groups] == [tiny.train.weight_decay, 0.0]
-    assert sum(len(group["params"]) for group in groups) == len(list(model.parameters()))
