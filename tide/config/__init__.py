@@ -8,6 +8,7 @@ one it is. Reading, writing and comparing configurations is in :mod:`tide.config
 from tide.config.backbones import (
     BackboneConfig,
     CenterSurroundInit,
+    DeepHRFConfig,
     FeatureMapConfig,
     HRFConfig,
     ResNetConfig,
@@ -29,7 +30,14 @@ from tide.config.core import (
 )
 from tide.config.experiment import Config, ModelConfig
 from tide.config.inputs import DataConfig, InputConfig
-from tide.config.training import ClipConfig, GameLoss, LossConfig, ReferenceSchedule, TrainConfig
+from tide.config.training import (
+    ClipConfig,
+    GameLoss,
+    LossConfig,
+    MixedPrecision,
+    ReferenceSchedule,
+    TrainConfig,
+)
 
 __all__ = [
     "Activation",
@@ -41,6 +49,7 @@ __all__ = [
     "Config",
     "CoreConfig",
     "DataConfig",
+    "DeepHRFConfig",
     "FeatureMapConfig",
     "GameLoss",
     "Guarantee",
@@ -52,6 +61,7 @@ __all__ = [
     "LossConfig",
     "MemoryConfig",
     "MemoryScope",
+    "MixedPrecision",
     "ModelConfig",
     "NeuronModelConfig",
     "PairSelection",

@@ -16,7 +16,7 @@ class HRFConfig:
     """Shallow hierarchical receptive field (equations §6)."""
 
     kind: Literal["hrf"] = "hrf"
-    """Which backbone: hrf, resnet18 or none."""
+    """Which backbone: hrf, deep_hrf, resnet18 or none."""
     width: int = 32
     """Channels of the stem and of each expansion convolution."""
     branch_width: int = 16
@@ -36,11 +36,37 @@ class HRFConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DeepHRFConfig:
+    """Deep hierarchical receptive field, for photos of 224 pixels (equations §6)."""
+
+    kind: Literal["deep_hrf"] = "deep_hrf"
+    """Which backbone: hrf, deep_hrf, resnet18 or none."""
+    width: int = 64
+    """Channels of stage zero and stage one; the next stages have two, four and eight times as many."""
+    blocks: int = 2
+    """Basic residual blocks per stage."""
+    grid: int = 14
+    """The tokens form a grid of this many rows and columns."""
+    init: CenterSurroundInit = "learned"
+    """Start of the center-surround kernels: `learned` (random) or `difference_of_gaussians`."""
+
+    @property
+    def features(self) -> int:
+        """Channels of a token, d_kv: those of the last stage."""
+        return 8 * self.width
+
+    def __post_init__(self) -> None:
+        one_of("backbone", "kind", self.kind, ("deep_hrf",))
+        positive("backbone", width=self.width, blocks=self.blocks, grid=self.grid)
+        one_of("backbone", "init", self.init, ("learned", "difference_of_gaussians"))
+
+
+@dataclass(frozen=True, kw_only=True)
 class ResNetConfig:
     """ResNet-18 for small images, the third backbone of the paper's appendix (equations §6)."""
 
     kind: Literal["resnet18"] = "resnet18"
-    """Which backbone: hrf, resnet18 or none."""
+    """Which backbone: hrf, deep_hrf, resnet18 or none."""
     features: int = 128
     """Channels of a token, d_kv: a 1 x 1 convolution maps the last stage's 512 channels to it."""
     grid: int = 8
@@ -57,7 +83,7 @@ class FeatureMapConfig:
     """No backbone: the model's input is a feature map (B, features, H, W), each place a token."""
 
     kind: Literal["none"] = "none"
-    """Which backbone: hrf, resnet18 or none."""
+    """Which backbone: hrf, deep_hrf, resnet18 or none."""
     features: int = 128
     """Channels of the feature map, d_kv."""
 
@@ -66,7 +92,7 @@ class FeatureMapConfig:
         positive("backbone", features=self.features)
 
 
-BackboneConfig = HRFConfig | ResNetConfig | FeatureMapConfig
+BackboneConfig = HRFConfig | DeepHRFConfig | ResNetConfig | FeatureMapConfig
 
 
 def _check_positions(features: int) -> None:

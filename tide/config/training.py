@@ -7,6 +7,7 @@ from typing import Literal
 
 from tide.config.checks import not_negative, one_of, positive
 
+MixedPrecision = Literal["none", "bf16", "fp16"]
 GameLoss = Literal["mean_field", "residual", "augmented_lagrangian"]
 
 
@@ -124,6 +125,12 @@ class TrainConfig:
     """Length of the curriculum's cosine ramp in steps; scaled from the reference when not given."""
     tbptt: int = 0
     """Backpropagate through at most this many ticks; 0 is all of them."""
+    recompute: int = 0
+    """Keep activations of only so many ticks at a time and compute the others again in the backward pass; 0 keeps
+    all."""
+    mixed_precision: MixedPrecision = "none"
+    """Precision of the backbone in training: `none` (float32), `bf16`, or `fp16` with a scaled loss; the dynamics stay
+    in float32."""
     clip: ClipConfig = field(default_factory=ClipConfig)
     max_rejections: int = 20
     """Rejected steps in a row that end the run."""
@@ -157,6 +164,7 @@ class TrainConfig:
             eval_batch=self.eval_batch,
             probe_images=self.probe_images,
         )
+        one_of("train", "mixed_precision", self.mixed_precision, ("none", "bf16", "fp16"))
         not_negative(
             "train",
             weight_decay=self.weight_decay,
@@ -164,5 +172,6 @@ class TrainConfig:
             curriculum_start=self.curriculum_start,
             curriculum_length=self.curriculum_length,
             tbptt=self.tbptt,
+            recompute=self.recompute,
             probe_every=self.probe_every,
         )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from torch import nn
 
+from tide.backbones.deep_hrf import DeepHRF
 from tide.backbones.hrf import ShallowHRF
 from tide.backbones.none import FeatureMap
 from tide.backbones.resnet import ResNet18
-from tide.config import CTMConfig, FeatureMapConfig, LSTMConfig, ModelConfig, ResNetConfig
+from tide.config import CTMConfig, DeepHRFConfig, FeatureMapConfig, LSTMConfig, ModelConfig, ResNetConfig
 from tide.models.cell import Cell
 from tide.models.ctm_cell import CTMCell
 from tide.models.lstm_cell import LSTMCell
@@ -18,6 +19,8 @@ def build_backbone(config: ModelConfig) -> nn.Module:
     """Return the backbone of a configuration: images → tokens (B, N, d_kv)."""
     if isinstance(config.backbone, FeatureMapConfig):
         return FeatureMap()
+    if isinstance(config.backbone, DeepHRFConfig):
+        return DeepHRF(config.input.channels, config.backbone)
     if isinstance(config.backbone, ResNetConfig):
         return ResNet18(config.input.channels, config.backbone)
     return ShallowHRF(config.input.channels, config.backbone)

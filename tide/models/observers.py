@@ -17,7 +17,9 @@ class Collector:
     """Keeps named quantities of every tick and all features of the last."""
 
     def __init__(self, cell: Cell, record: Iterable[str]) -> None:
+        record = tuple(record)
         wanted = dict.fromkeys((*cell.needed, *(name for name in record if name in cell.observables)))
+        self._cell, self._record = cell, record
         self._functions = {name: cell.observables[name] for name in wanted}
         self._kept: dict[str, list[Tensor]] = {name: [] for name in wanted}
         self.last: Any = None
@@ -28,6 +30,16 @@ class Collector:
             self._kept[name].append(function(features))
         self.last = features
         return state
+
+    def empty(self) -> Collector:
+        """Return another that keeps the same and has seen nothing."""
+        return Collector(self._cell, self._record)
+
+    def extend(self, later: Collector) -> None:
+        """Take over what another one saw of the ticks that follow."""
+        for name, values in later._kept.items():
+            self._kept[name].extend(values)
+        self.last = later.last
 
     def stacked(self) -> Mapping[str, Tensor]:
         """Return each kept quantity as (B, T, ...)."""

@@ -94,13 +94,13 @@ class ReferenceModel(Thinker):
 
     def _fit_features_(self, width: int) -> None:
         """Make room for feature maps of another width."""
-        linear = self.cell.get_submodule("attention.tokens")
+        linear, backbone = self.cell.get_submodule("attention.tokens"), self.config.backbone
         assert isinstance(linear, nn.Linear)
-        if linear.in_features != width:
+        if isinstance(backbone, FeatureMapConfig) and linear.in_features != width:
             # Not drawn from the global generator: the weights are about to be replaced.
             other = nn.Linear(width, linear.out_features, device="meta").to_empty(device=linear.weight.device)
             self.cell.get_submodule("attention").tokens = other.to(linear.weight.dtype)
-            self.config = replace(self.config, backbone=replace(self.config.backbone, features=width))
+            self.config = replace(self.config, backbone=replace(backbone, features=width))
 
 
 def bare_config(core: Any, arguments: Mapping[str, Any]) -> ModelConfig:

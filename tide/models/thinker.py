@@ -9,13 +9,14 @@ from typing import Any, Self
 import torch
 from huggingface_hub import PyTorchModelHubMixin, snapshot_download
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from tide.config import FeatureMapConfig, ModelConfig
 from tide.core.constraints import project_
 from tide.errors import InputError, did_you_mean
 from tide.heads import certainty, most_certain
 from tide.models.build import build_backbone, build_cell
-from tide.models.cell import Cell
+from tide.models.cell import Cell, CellState
 from tide.models.files import load_weights, read_model, write_model
 from tide.models.inputs import check_inputs
 from tide.models.observers import Collector, Halter
@@ -52,22 +53,33 @@ class Thinker(
         self.register_buffer("mean", torch.tensor(mean).reshape(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).reshape(1, -1, 1, 1), persistent=False)
         self.compiled_step: Any = None
+        # Half precision of the backbone in training; the dynamics stay as they are (paper, Appendix F).
+        self.backbone_precision: torch.dtype | None = None
 
     def forward(
-        self, images: Tensor, *, record: Iterable[str] = (), ticks: int | None = None, tbptt: int = 0
+        self,
+        images: Tensor,
+        *,
+        record: Iterable[str] = (),
+        ticks: int | None = None,
+        tbptt: int = 0,
+        recompute: int = 0,
     ) -> ThoughtOutput:
         """Think about ``images`` (B, channels, H, W), float in [0, 1].
 
         ``record`` names quantities to return per tick in ``out.trace``; ``ticks`` overrides the configured number;
-        ``tbptt`` > 0 cuts the gradient every so many ticks. Raises :class:`InputError` for images of another type,
-        shape or with non-finite pixels, and for unknown names.
+        ``tbptt`` > 0 cuts the gradient every so many ticks; ``recompute`` > 0 keeps the activations of only so many
+        ticks at a time and computes the others again in the backward pass: less memory for more time, the same
+        gradients. Raises :class:`InputError` for images of another type, shape or with non-finite pixels, and for
+        unknown names.
         """
         record = (record,) if isinstance(record, str) else tuple(record)
         self._check_names(record)
-        if tbptt < 0:
-            raise InputError(f"tbptt is {tbptt}, 0 (all ticks) or more are wanted")
+        for name, value in (("tbptt", tbptt), ("recompute", recompute)):
+            if value < 0:
+                raise InputError(f"{name} is {value}, 0 (all ticks) or more are wanted")
         collector = Collector(self.cell, record)
-        self._think(images, collector, ticks, tbptt)
+        self._think(images, collector, ticks, tbptt, recompute)
         observed = collector.stacked()
         reading = self.cell.readout(observed)
         observed = {**observed, **reading.observed}
@@ -96,28 +108,66 @@ class Thinker(
                 thought = torch.full_like(best[:, 0], out.logits.shape[2], dtype=torch.long)
                 return Prediction(best.argmax(1), out.certainty.amax(1), thought, torch.softmax(best, 1))
             halter = Halter(self.cell, halt)
-            self._think(images, halter, ticks, 0)
+            self._think(images, halter, ticks)
             return halter.prediction()
         finally:
             for module, training in modes.items():
                 module.training = training
 
-    def _think(self, images: Tensor, observer: Collector | Halter, ticks: int | None, tbptt: int) -> None:
-        """The only loop over ticks. The observer sees every tick and returns the state that goes on."""
+    def _think(
+        self,
+        images: Tensor,
+        observer: Collector | Halter,
+        ticks: int | None,
+        tbptt: int = 0,
+        recompute: int = 0,
+    ) -> None:
+        """Let the observer see every tick, in stretches between which the gradient is cut or activations dropped."""
         ticks = self.config.core.ticks if ticks is None else ticks
         if ticks < 1:
             raise InputError(f"ticks is {ticks}, 1 or more are wanted")
         check_inputs(images, self.config)
-        step = self.compiled_step or self.cell.step
-        state = self.cell.begin(self.backbone((images.to(self.mean.dtype) - self.mean) / self.std))
-        for tick in range(ticks):
-            if tbptt and tick and tick % tbptt == 0:
+        state: CellState | None = self.cell.begin(self._tokens(images))
+        ends = {end for every in (tbptt, recompute) if every for end in range(every, ticks, every)}
+        begin = 0
+        for end in (*sorted(ends), ticks):
+            assert state is not None
+            if tbptt and begin and begin % tbptt == 0:
                 state = state.detach()
+            if recompute and isinstance(observer, Collector) and torch.is_grad_enabled():
+                # Pure: computed again, a stretch collects into a collector of its own that nobody reads.
+                state, seen = checkpoint(self._collected, state, observer, end - begin, use_reentrant=False)
+                observer.extend(seen)
+            else:
+                state = self._stretch(state, observer, end - begin)
+            if state is None:
+                return
+            begin = end
+
+    def _stretch(self, state: CellState, observer: Collector | Halter, ticks: int) -> CellState | None:
+        """The only loop over ticks. The observer sees every tick and returns the state that goes on."""
+        step = self.compiled_step or self.cell.step
+        for _ in range(ticks):
             state, features = step(state)
             following = observer.observe(state, features)
             if following is None:
-                return
+                return None
             state = following
+        return state
+
+    def _collected(self, state: CellState, like: Collector, ticks: int) -> tuple[CellState | None, Collector]:
+        collector = like.empty()
+        return self._stretch(state, collector, ticks), collector
+
+    def _tokens(self, images: Tensor) -> Tensor:
+        """Normalise and run the backbone, in training with its own precision; tokens come in the model's."""
+        normalised = (images.to(self.mean.dtype) - self.mean) / self.std
+        if self.backbone_precision is None or not self.training:
+            tokens: Tensor = self.backbone(normalised)
+            return tokens
+        with torch.autocast(images.device.type, self.backbone_precision):
+            tokens = self.backbone(normalised)
+        return tokens.to(self.mean.dtype)
 
     def compile_step(self, **options: Any) -> None:
         """Compile one tick with ``torch.compile``; the loop calls it as often as before."""

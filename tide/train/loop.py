@@ -92,6 +92,8 @@ class TrainingRun:
             self.monitor.load_state_dict(training["monitor"])
             self.position = Position(**training["position"])
             sizes = training["log_sizes"]
+            if self.trainer.scaler.is_enabled():
+                self.trainer.scaler.load_state_dict(training["scaler"])
             if self.trainer.multipliers is not None:
                 self.trainer.multipliers = GameMultipliers.from_state_dict(training["multipliers"])
         except (KeyError, TypeError, ValueError) as error:
@@ -254,6 +256,7 @@ class TrainingRun:
             "monitor": self.monitor.state_dict(),
             "position": asdict(self.position),
             "log_sizes": self.run.sizes(),
+            "scaler": self.trainer.scaler.state_dict(),
         }
         if self.trainer.multipliers is not None:
             training["multipliers"] = self.trainer.multipliers.state_dict()

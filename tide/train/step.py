@@ -55,6 +55,10 @@ class Trainer:
     def __init__(self, model: Thinker, optimizer: torch.optim.Optimizer, config: Config) -> None:
         """``config.train`` must be resolved (see :func:`tide.train.schedule.resolve`)."""
         self.model, self.optimizer, self.config = model, optimizer, config
+        precision = config.train.mixed_precision
+        self.model.backbone_precision = {"none": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+        # Disabled it passes everything through; enabled, it scales the loss so that fp16 gradients do not underflow.
+        self.scaler = torch.amp.GradScaler(model.mean.device.type, enabled=precision == "fp16")
         self.multipliers: GameMultipliers | None = None
         if config.loss.game == "augmented_lagrangian" and config.core.kind == "tide":
             self.multipliers = GameMultipliers.start(config.loss)
@@ -80,6 +84,7 @@ class Trainer:
             {name: torch.stack([m.terms.terms[name] for m in micro]).mean() for name in micro[0].terms.terms},
         )
 
+        self.scaler.unscale_(self.optimizer)
         accepted = bool(terms.total.isfinite()) and all_finite(list(self.model.parameters()))
         norm = torch.full((), torch.nan)
         if accepted:
@@ -92,6 +97,7 @@ class Trainer:
         else:
             for buffer, old in zip(statistics, before, strict=True):
                 buffer.copy_(old)
+        self.scaler.update()
         accuracy = torch.stack([m.accuracy for m in micro]).mean()
         return StepResult(accepted, terms, accuracy, norm, rate, kappa, micro[-1])
 
@@ -104,10 +110,10 @@ class Trainer:
 
     def _micro_batch(self, images: Tensor, labels: Tensor, kappa: float) -> MicroBatch:
         config = self.config
-        out = self.model(images, tbptt=config.train.tbptt)
+        out = self.model(images, tbptt=config.train.tbptt, recompute=config.train.recompute)
         penalty = self.multipliers.penalty_now() if self.multipliers is not None else None
         terms = objective(out, labels, self.model.cell.blocks(), config.loss, curriculum=kappa, penalty=penalty)
-        (terms.total / config.train.accumulation).backward()  # type: ignore[no-untyped-call]
+        self.scaler.scale(terms.total / config.train.accumulation).backward()  # type: ignore[no-untyped-call]
         answers = most_certain(out.logits.detach(), out.certainty.detach()).argmax(1)
         accuracy = (answers == labels).float().mean()
         detached = LossTerms(terms.total.detach(), {name: term.detach() for name, term in terms.terms.items()})
