@@ -8,10 +8,12 @@ from typing import Any
 
 from tide.config import (
     AttentionConfig,
+    ClipConfig,
     Config,
     CoreConfig,
     CTMConfig,
     DataConfig,
+    DeepHRFConfig,
     HeadConfig,
     HRFConfig,
     InputConfig,
@@ -112,6 +114,85 @@ def digits() -> Config:
     )
 
 
+def imagenet() -> Config:
+    """ImageNet-1K from a folder of photos: 4,096 neurons, deep HRF, 100,000 steps of 64 x 4 photos per process."""
+    steps = 100_000
+    return Config(
+        input=InputConfig(channels=3, size=224, classes=1000, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
+        backbone=DeepHRFConfig(),
+        core=CoreConfig(
+            neurons=4096,
+            attention=AttentionConfig(width=512, heads=16, residual=True),
+            neuron_models=NeuronModelConfig(hidden=32),
+            synchrony=SynchronyConfig(pairs_ee=4096, pairs_ei=2048, pairs_ii=2048, width=512, clamp=100.0),
+            memory=MemoryConfig(width=512),
+            head=HeadConfig(hidden=2048),
+        ),
+        data=DataConfig(name="folder:imagenet", flip=True),
+        loss=LossConfig(game="residual", spectral_weight=0.1),
+        train=TrainConfig(
+            steps=steps,
+            batch=64,
+            accumulation=4,
+            learning_rate=5e-4,
+            reference=ReferenceSchedule(steps=steps, warmup=10_000, curriculum_start=10_000, curriculum_length=10_000),
+            tbptt=25,
+            mixed_precision="bf16",
+            clip=ClipConfig(
+                total=20.0,
+                backbone=2.0,
+                attention=2.0,
+                dynamics=50.0,
+                neuron_models=5.0,
+                synchrony=5.0,
+                head=20.0,
+            ),
+            eval_every=5_000,
+            eval_batch=64,
+        ),
+    )
+
+
+def imagenet_small() -> Config:
+    """ImageNet's settings with 1,024 neurons and a quarter of everything that goes with them."""
+    base = imagenet()
+    assert isinstance(base.core, CoreConfig)
+    return replace(
+        base,
+        core=replace(
+            base.core,
+            neurons=1024,
+            attention=AttentionConfig(width=256, heads=8, residual=True),
+            neuron_models=NeuronModelConfig(hidden=16),
+            synchrony=SynchronyConfig(pairs_ee=1024, pairs_ei=512, pairs_ii=512, width=256, clamp=100.0),
+            memory=MemoryConfig(width=256),
+            head=HeadConfig(hidden=1024),
+        ),
+    )
+
+
+def imagenet_tiny() -> Config:
+    """ImageNet's procedure at a size for tests: 128 neurons, narrow backbone, 8 ticks, photos of 64 pixels."""
+    base = imagenet()
+    assert isinstance(base.core, CoreConfig)
+    return replace(
+        base,
+        input=replace(base.input, size=64),
+        backbone=DeepHRFConfig(width=8, blocks=1, grid=4),
+        core=replace(
+            base.core,
+            neurons=128,
+            ticks=8,
+            attention=AttentionConfig(width=32, heads=4, residual=True),
+            neuron_models=NeuronModelConfig(memory_length=6),
+            synchrony=SynchronyConfig(pairs_ee=128, pairs_ei=64, pairs_ii=64, width=32, clamp=100.0),
+            memory=MemoryConfig(width=32),
+            head=HeadConfig(hidden=64),
+        ),
+        train=replace(base.train, batch=8, accumulation=2, tbptt=4),
+    )
+
+
 def ctm(base: Config) -> Config:
     """Return a TIDE experiment with the CTM in TIDE's place.
 
@@ -167,6 +248,9 @@ TASKS: Mapping[str, Callable[[], Config]] = {
     "fashion-mnist": fashion_mnist,
     "cifar10": cifar10,
     "cifar100": cifar100,
+    "imagenet": imagenet,
+    "imagenet.small": imagenet_small,
+    "imagenet.tiny": imagenet_tiny,
 }
 """TIDE's experiment on each named data set."""
 
@@ -181,5 +265,5 @@ def preset(name: str, **sections: Any) -> Config:
     """
     if name not in PRESETS:
         raise ConfigError(f"unknown preset {name!r}{did_you_mean(name, PRESETS)}")
-    model, _, task = name.rpartition(".")
-    return from_dict(Config, sections, base=MODELS[model or "tide"](TASKS[task]()))
+    model, task = ("tide", name) if name in TASKS else name.split(".", 1)
+    return from_dict(Config, sections, base=MODELS[model](TASKS[task]()))
