@@ -12,16 +12,16 @@ if TYPE_CHECKING:
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 
 
-def pick_device(name: DeviceName) -> torch.device:
-    """Return the device asked for, or with ``auto`` the fastest there is."""
+def pick_device(name: DeviceName, index: int = 0) -> torch.device:
+    """Return the device asked for, or with ``auto`` the fastest there is; of several GPUs, number ``index``."""
     import torch
 
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
-        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if available[kind]))
+        name = "cuda" if available["cuda"] else "mps" if available["mps"] else "cpu"
     if not available[name]:
         raise InputError(f"device {name!r} is not available on this machine; use --device cpu or --device auto")
-    return torch.device(name)
+    return torch.device(name, index) if name == "cuda" and index else torch.device(name)
 
 
 def set_threads(threads: int | None) -> None:

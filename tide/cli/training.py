@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 
@@ -18,8 +19,9 @@ from tide.data import Splits, load
 from tide.errors import CheckpointError, InputError
 from tide.train.loop import TrainingRun
 from tide.train.prepare import fit_to_data, resolved, with_data
-from tide.train.report import format_seconds, make_reporter
-from tide.train.run import RunFolder
+from tide.train.report import SilentReporter, format_seconds, make_reporter
+from tide.train.run import RunFolder, SilentRun
+from tide.train.team import Team
 
 
 def settings(given: TrainArguments) -> Config:
@@ -35,20 +37,34 @@ def read_data(config: Config, directory: Path | None) -> Splits:
 
 def start(given: TrainArguments, name: str) -> int:
     """Start a new run."""
-    device = pick_device(given.device)
+    team = Team.from_environment()
+    device = pick_device(given.device, team.local_rank)
     config = settings(given)
     splits = read_data(config, given.data_dir)
     config = fit_to_data(config, splits)
     data_dir = str(given.data_dir.resolve()) if given.data_dir is not None else None
-    folder = given.out or _free_folder(name)
-    run = RunFolder.create(folder, config, device=str(device), data_dir=data_dir, compile=given.compile)
-    return _fit(config, splits, run, device, compile_step=given.compile, resuming=False)
+
+    def create() -> RunFolder:
+        return RunFolder.create(
+            given.out or _free_folder(name),
+            config,
+            device=str(device),
+            data_dir=data_dir,
+            compile=given.compile,
+            processes=team.world,
+        )
+
+    with team.together(device):
+        run = _led(team, create)
+        return _fit(config, splits, run, device, team, compile_step=given.compile, resuming=False)
 
 
 def resume(given: TrainArguments) -> int:
-    """Continue a run; refuses other settings than those it was started with."""
+    """Continue a run, on any number of processes; refuses other settings than those it was started with."""
     assert given.resume is not None
-    run = RunFolder.open(given.resume)
+    team = Team.from_environment()
+    device = pick_device(given.device, team.local_rank)
+    run = RunFolder.open(given.resume) if team.leads else SilentRun.open(given.resume)
     stored, environment = run.config, run.environment
     directory = given.data_dir or (Path(environment["data_dir"]) if environment.get("data_dir") else None)
     config = settings(given)
@@ -59,7 +75,22 @@ def resume(given: TrainArguments) -> int:
             f"cannot resume {run.path} with other settings ({'; '.join(changed[:3])}{'; …' * (len(changed) > 3)}): "
             "leave them out to continue the run, or start a new one with --out"
         )
-    return _fit(stored, splits, run, pick_device(given.device), compile_step=given.compile, resuming=True)
+    with team.together(device):
+        return _fit(stored, splits, run, device, team, compile_step=given.compile, resuming=True)
+
+
+def _led(team: Team, create: Callable[[], RunFolder]) -> RunFolder:
+    """Let the leading process create the run folder; the others learn its path, or that there is none."""
+    run, failure = None, None
+    if team.leads:
+        try:
+            run = create()
+        except InputError as error:
+            failure = error
+    path = team.gather(run.path if run is not None else None)[0]
+    if path is None:
+        raise failure or SystemExit(2)  # the leading process says why
+    return run or SilentRun(path)
 
 
 def _free_folder(name: str) -> Path:
@@ -69,17 +100,27 @@ def _free_folder(name: str) -> Path:
 
 
 def _fit(
-    config: Config, splits: Splits, run: RunFolder, device: torch.device, *, compile_step: bool, resuming: bool
+    config: Config,
+    splits: Splits,
+    run: RunFolder,
+    device: torch.device,
+    team: Team,
+    *,
+    compile_step: bool,
+    resuming: bool,
 ) -> int:
     """Train, show how it ended, and return the exit code: 0, or 128 + signal for a run stopped early."""
-    with make_reporter(config.train.steps) as reporter:
-        training = TrainingRun(config, splits, run, reporter, device=device, compile_step=compile_step)
+    steps = config.train.steps
+    with make_reporter(steps) if team.leads else SilentReporter(steps) as reporter:
+        training = TrainingRun(config, splits, run, reporter, device=device, compile_step=compile_step, team=team)
         if resuming:
             training.resume()
         train, position = config.train, training.position
         reporter.message(
             f"{run.path}: {config.data.name}, {sum(p.numel() for p in training.model.parameters()):,} parameters, "
             f"{config.core.population}, {config.core.ticks} ticks, device {device}"
+            + f", {team.world} processes"
+            * (team.world > 1)
         )
         reporter.message(
             f"steps {position.step} to {train.steps} of {train.batch * train.accumulation} images; warm-up "
@@ -95,7 +136,7 @@ def _fit(
                 f"device {device} is out of memory at batch {train.batch}; lower --train.batch and raise "
                 f"--train.accumulation; the last checkpoint is in {run.path}"
             ) from error
-    return _farewell(training, run, stopped)
+    return _farewell(training, run, stopped) if team.leads else 0
 
 
 def _farewell(training: TrainingRun, run: RunFolder, stopped: signal.Signals | None) -> int:

@@ -47,6 +47,15 @@ class Answers:
         columns: dict[str, Any] = {name: torch.cat([getattr(part, name) for part in parts]) for name in names}
         return cls(**{"ratio": None, **columns})
 
+    @classmethod
+    def interleave(cls, parts: Sequence[Self]) -> Self:
+        """Join the answers of several processes, of which the k-th was asked images k, k + count, k + 2 count, ..."""
+        joined, count = cls.join(parts), len(parts)
+        order = torch.cat([torch.arange(k, len(joined.labels), count) for k in range(count)]).argsort()
+        columns: dict[str, Any] = {field.name: getattr(joined, field.name) for field in fields(cls)}
+        ordered: dict[str, Any] = {name: None if value is None else value[order] for name, value in columns.items()}
+        return cls(**ordered)
+
     @property
     def correct(self) -> Tensor:
         """Whether the answer is right at every tick, (n, T) bool."""

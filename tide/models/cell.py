@@ -86,8 +86,13 @@ class Cell(nn.Module):
         """Return the neuron pairs whose synchrony gives the logits, (2, P); observable ``synchrony`` (B, T, P)."""
         return None
 
-    def consolidate_(self, batches: Sequence[Dynamics]) -> None:
-        """Move what persists over optimiser steps; training calls it once per accepted step."""
+    def consolidate_(
+        self, batches: Sequence[Dynamics], average: Callable[[Tensor], Tensor] = lambda mean: mean
+    ) -> None:
+        """Move what persists over optimiser steps; training calls it once per accepted step.
+
+        ``average`` takes the mean over these micro-batches to that over the micro-batches of all processes.
+        """
 
     def recordable(self) -> tuple[str, ...]:
         """Names that ``record=`` takes."""

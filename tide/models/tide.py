@@ -222,10 +222,12 @@ class TideCell(Cell):
         """Return the neuron pairs whose synchrony is read, (2, P): E-E, then E-I, then I-I."""
         return self.synchronisation.pairs()
 
-    def consolidate_(self, batches: Sequence[Dynamics]) -> None:
+    def consolidate_(
+        self, batches: Sequence[Dynamics], average: Callable[[Tensor], Tensor] = lambda mean: mean
+    ) -> None:
         """Move the memory's persistent buffers towards the mean final state of the micro-batches."""
         recalls = [dynamics.recall for dynamics in batches if dynamics.recall is not None]
         if self.memory is not None and recalls:
             memory = torch.stack([recall.memory.mean(0) for recall in recalls]).mean(0)
             velocity = torch.stack([recall.velocity.mean(0) for recall in recalls]).mean(0)
-            self.memory.consolidate_(memory, velocity)
+            self.memory.consolidate_(average(memory), average(velocity))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,9 +14,9 @@ from torch import Tensor
 
 from tide.config import Config
 from tide.data import ImageSet, Splits, augment, batch_indices, derive_seed, to_float
-from tide.errors import CheckpointError, TrainingError
-from tide.evaluate.accuracy import evaluate, summarize
-from tide.evaluate.answers import collect_answers
+from tide.errors import CheckpointError, DataError, TrainingError
+from tide.evaluate.accuracy import summarize
+from tide.evaluate.answers import Answers, collect_answers
 from tide.models.files import load_weights, read_model
 from tide.models.thinker import Thinker
 from tide.train.checkpoint import load_training, save_checkpoint
@@ -28,6 +28,7 @@ from tide.train.run import RunFolder
 from tide.train.schedule import idle_terms
 from tide.train.signals import StopRequest
 from tide.train.step import StepResult, Trainer
+from tide.train.team import ALONE, Team
 
 DATA_STREAM, AUGMENT_STREAM, DROPOUT_STREAM = range(3)  # independent random streams derived from the one seed
 
@@ -47,6 +48,18 @@ class Position:
     seconds: float = 0.0
 
 
+def _check_same_data(splits: Splits, team: Team) -> None:
+    """Raise :class:`DataError` unless all processes hold the same images."""
+    found = [zlib.crc32(part.labels.cpu().numpy().tobytes()) for part in (splits.train, splits.test)]
+    found.append(zlib.crc32(splits.train.images[:64].cpu().numpy().tobytes()))
+    for rank, other in enumerate(team.gather(found)):
+        if other != found:
+            raise DataError(
+                f"process {rank} reads other data than process {team.rank}, the same is wanted: give all machines the "
+                "same --data-dir contents"
+            )
+
+
 class _Stopped(Exception):
     """Raised inside an evaluation when a stop was asked for."""
 
@@ -63,9 +76,16 @@ class TrainingRun:
         *,
         device: torch.device | None = None,
         compile_step: bool = False,
+        team: Team = ALONE,
     ) -> None:
-        """``config`` must be resolved and fit ``splits``; ``run`` is new or holds a checkpoint to continue."""
-        self.config, self.run, self.reporter = config, run, reporter
+        """``config`` must be resolved and fit ``splits``; ``run`` is new or holds a checkpoint to continue.
+
+        Raises :class:`~tide.errors.ConfigError` where the micro-batches cannot be shared out evenly, and
+        :class:`~tide.errors.DataError` where the processes of the team see different data.
+        """
+        self.config, self.run, self.reporter, self.team = config, run, reporter, team
+        self._mine = team.share(config.train.accumulation, "train.accumulation")
+        _check_same_data(splits, team)
         self.device = device or torch.device("cpu")
         self.test = splits.test
         # Decoded once, kept as uint8 on the device, augmented there in batches.
@@ -74,7 +94,7 @@ class TrainingRun:
         )
         self.model = Thinker(config.model).to(self.device)
         self.optimizer = make_optimizer(self.model, config.train)
-        self.trainer = Trainer(self.model, self.optimizer, config)
+        self.trainer = Trainer(self.model, self.optimizer, config, team)
         self.monitor = StabilityMonitor(self.model, config.loss.perron_iterations)
         self.position = Position()
         self._perron: tuple[float | None, float | None] = (None, None)
@@ -103,13 +123,17 @@ class TrainingRun:
         self.run.truncate(sizes)
 
     def batches(self, step: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the micro-batches of a step: a function of the seed and the step alone."""
+        """Yield this process's micro-batches of a step, of which all together depend on the seed and the step alone."""
         train, seed = self.config.train, self.config.seed
         for micro in range(train.accumulation):
             index = batch_indices(
                 len(self.train), train.batch, step * train.accumulation + micro, derive_seed(seed, DATA_STREAM)
             )
             self.position.data_crc = zlib.crc32(index.numpy().tobytes(), self.position.data_crc)
+            if micro not in self._mine:
+                continue
+            # Dropout of a micro-batch does not depend on which process computes it.
+            torch.manual_seed(derive_seed(seed, DROPOUT_STREAM, step, *([micro] if micro else [])))
             # On the CPU, so that the same seed crops alike on every device.
             generator = torch.Generator().manual_seed(derive_seed(seed, AUGMENT_STREAM, step, micro))
             index = index.to(self.device)
@@ -141,19 +165,19 @@ class TrainingRun:
             try:
                 if self._due(train.eval_every) and self.position.evaluated_step < self.position.step:
                     self._evaluate(stop)  # the run was stopped in the middle of this evaluation
-                while self.position.step < train.steps and stop.received is None:
+                while self.position.step < train.steps and not self.team.any(stop.received is not None):
                     self._advance(stop)
             except _Stopped:
                 pass
-            if stop.received is not None:
+            stopped = next((signal for signal in self.team.gather(stop.received) if signal is not None), None)
+            if stopped is not None:
                 self._checkpoint()
         self._write_results()
-        return stop.received
+        return stopped
 
     def _advance(self, stop: StopRequest) -> None:
         train, position = self.config.train, self.position
         began = time.perf_counter()
-        torch.manual_seed(derive_seed(self.config.seed, DROPOUT_STREAM, position.step))
         result = self.trainer.step(position.step, self.batches(position.step))
         position.step += 1
         rate = 1 / (time.perf_counter() - began)
@@ -228,29 +252,39 @@ class TrainingRun:
         """Evaluate on the first test images only: the learning curve, finer than whole evaluations can afford."""
         count = self.config.train.probe_images
         few = ImageSet(self.test.images[:count], self.test.labels[:count], self.test.classes)
-        result = evaluate(self.model, few, batch=self.config.train.eval_batch)
+        result = summarize(self._answers(few))
         self.run.append("metrics", {"kind": "probe", "step": self.position.step, **asdict(result)})
         self.run.append("timing", {"step": self.position.step, "seconds": self.position.seconds})
 
     def _evaluate(self, stop: StopRequest) -> None:
         def progress(done: int, total: int) -> None:
             self.reporter.evaluating(done, total)
-            if stop.received is not None and done < total:
+            if stop.received is not None and done < total and self.team.world == 1:
                 raise _Stopped
 
         position = self.position
-        answers = collect_answers(self.model, self.test, batch=self.config.train.eval_batch, progress=progress)
+        answers = self._answers(self.test, progress)
         result = summarize(answers)
         best = result.accuracy > position.best_accuracy
         position.evaluated_step, position.last_accuracy = position.step, result.accuracy
         if best:
             position.best_accuracy, position.best_step = result.accuracy, position.step
-            save_checkpoint(self.run.best, self.model)
+            if self.team.leads:
+                save_checkpoint(self.run.best, self.model)
         self.run.write_answers(answers)
         self.run.append("metrics", {"kind": "evaluation", "step": position.step, **asdict(result)})
         self.reporter.evaluation(position.step, result, best)
 
+    def _answers(self, split: ImageSet, progress: Callable[[int, int], None] | None = None) -> Answers:
+        """Return the model's answers to a split, of which each process asks its share, every image once."""
+        rank, world = self.team.rank, self.team.world
+        mine = ImageSet(split.images[rank::world], split.labels[rank::world], split.classes)
+        answers = collect_answers(self.model, mine, batch=self.config.train.eval_batch, progress=progress)
+        return answers if world == 1 else Answers.interleave(self.team.gather(answers))
+
     def _checkpoint(self) -> None:
+        if not self.team.leads:
+            return
         training = {
             "optimizer": self.optimizer.state_dict(),
             "monitor": self.monitor.state_dict(),

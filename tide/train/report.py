@@ -146,6 +146,19 @@ class LiveReporter(Reporter):
         self._live.console.print(text, style="bold red" if alarm else None, highlight=False)
 
 
+class SilentReporter(Reporter):
+    """Says nothing: for a process that does not lead."""
+
+    def reading(self, reading: Reading) -> None:
+        """Show nothing."""
+
+    def evaluating(self, done: int, total: int) -> None:
+        """Show nothing."""
+
+    def message(self, text: str, *, alarm: bool = False) -> None:
+        """Show nothing."""
+
+
 def make_reporter(steps: int) -> Reporter:
     """Return a live display where standard error is a terminal, else a plain log."""
     return LiveReporter(steps) if sys.stderr.isatty() else PlainReporter(steps)

@@ -173,6 +173,22 @@ class RunFolder:
             raise CheckpointError(f"cannot write {path}: {error.strerror}; make room and resume the run") from error
 
 
+class SilentRun(RunFolder):
+    """The run folder as a process sees it that does not lead: it reads and leaves writing to the one that does."""
+
+    def append(self, name: str, line: Mapping[str, Any]) -> None:
+        """Write nothing."""
+
+    def truncate(self, sizes: Mapping[str, int]) -> None:
+        """Cut nothing."""
+
+    def write_answers(self, answers: Answers) -> None:
+        """Write nothing."""
+
+    def write_results(self, results: Mapping[str, Any]) -> None:
+        """Write nothing."""
+
+
 def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 

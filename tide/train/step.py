@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from tide.models.thinker import Thinker
 from tide.train.multipliers import GameMultipliers
 from tide.train.optim import all_finite, clip_gradients_
 from tide.train.schedule import curriculum, learning_rate_factor
+from tide.train.team import ALONE, Team
 from tide.types import ThoughtOutput
 
 
@@ -52,9 +53,9 @@ class Trainer:
     BatchNorm statistics stay as they were before it.
     """
 
-    def __init__(self, model: Thinker, optimizer: torch.optim.Optimizer, config: Config) -> None:
+    def __init__(self, model: Thinker, optimizer: torch.optim.Optimizer, config: Config, team: Team = ALONE) -> None:
         """``config.train`` must be resolved (see :func:`tide.train.schedule.resolve`)."""
-        self.model, self.optimizer, self.config = model, optimizer, config
+        self.model, self.optimizer, self.config, self.team = model, optimizer, config, team
         precision = config.train.mixed_precision
         self.model.backbone_precision = {"none": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
         # Disabled it passes everything through; enabled, it scales the loss so that fp16 gradients do not underflow.
@@ -76,37 +77,48 @@ class Trainer:
 
         self.model.train()
         self.optimizer.zero_grad(set_to_none=True)
-        statistics = _batch_statistics(self.model)
-        before = [buffer.clone() for buffer in statistics]
-        micro = [self._micro_batch(images, labels, kappa) for images, labels in batches]
+        statistics = BatchStatistics(self.model)
+        micro = []
+        for images, labels in batches:
+            micro.append(self._micro_batch(images, labels, kappa))
+            statistics.take()
+        self.team.sum_([p.grad for p in self.model.parameters() if p.grad is not None])
         terms = LossTerms(
-            torch.stack([m.terms.total for m in micro]).mean(),
+            self.team.mean(torch.stack([m.terms.total for m in micro]).mean()),
             {name: torch.stack([m.terms.terms[name] for m in micro]).mean() for name in micro[0].terms.terms},
         )
 
         self.scaler.unscale_(self.optimizer)
+        # Gradients and the mean loss are the same everywhere, so all processes decide alike.
         accepted = bool(terms.total.isfinite()) and all_finite(list(self.model.parameters()))
         norm = torch.full((), torch.nan)
         if accepted:
             if kappa > 0:
-                self._move_multipliers(micro[-1])
+                self._move_multipliers(micro)
             norm = clip_gradients_(self.model, train.clip)
             self.optimizer.step()
             self.model.project_()
-            self.model.cell.consolidate_([m.out.dynamics for m in micro if m.out.dynamics is not None])
+            dynamics = [m.out.dynamics for m in micro if m.out.dynamics is not None]
+            self.model.cell.consolidate_(dynamics, self.team.mean)
+            statistics.move_(self.team)
         else:
-            for buffer, old in zip(statistics, before, strict=True):
-                buffer.copy_(old)
+            statistics.restore_()
         self.scaler.update()
         accuracy = torch.stack([m.accuracy for m in micro]).mean()
         return StepResult(accepted, terms, accuracy, norm, rate, kappa, micro[-1])
 
     @torch.no_grad()
-    def _move_multipliers(self, batch: MicroBatch) -> None:
-        blocks, dynamics = self.model.cell.blocks(), batch.out.dynamics
-        if self.multipliers is not None and blocks is not None and dynamics is not None:
-            residuals = clipped_residuals(dynamics, blocks, self.config.loss)
-            self.multipliers.observe(*residuals, self.config.loss.game_every)
+    def _move_multipliers(self, micro: Sequence[MicroBatch]) -> None:
+        blocks = self.model.cell.blocks()
+        if self.multipliers is None or blocks is None:
+            return
+        pairs = [
+            torch.stack(clipped_residuals(m.out.dynamics, blocks, self.config.loss))
+            for m in micro
+            if m.out.dynamics is not None
+        ]
+        residual_e, residual_i = self.team.mean(torch.stack(pairs).mean(0))
+        self.multipliers.observe(residual_e, residual_i, self.config.loss.game_every)
 
     def _micro_batch(self, images: Tensor, labels: Tensor, kappa: float) -> MicroBatch:
         config = self.config
@@ -120,6 +132,38 @@ class Trainer:
         return MicroBatch(detached, accuracy, out, labels)
 
 
-def _batch_statistics(model: nn.Module) -> list[Tensor]:
-    """Return the running statistics of every BatchNorm, which the forward pass moves in place."""
-    return [b for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) for b in m.buffers()]
+class BatchStatistics:
+    """The running statistics of every BatchNorm over one step.
+
+    Each micro-batch moves them from where the step began, and the step ends at the mean: so they do not depend on how
+    the micro-batches are shared out. With one micro-batch they move as in PyTorch.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+        self._buffers = [buffer for norm in norms for buffer in norm.buffers()]
+        self._start = [buffer.clone() for buffer in self._buffers]
+        self._sums = [torch.zeros_like(buffer) for buffer in self._buffers]
+        self._count = 0
+
+    def take(self) -> None:
+        """Note where a micro-batch's forward pass moved them, and put them back."""
+        for total, buffer, start in zip(self._sums, self._buffers, self._start, strict=True):
+            total += buffer
+            buffer.copy_(start)
+        self._count += 1
+
+    def move_(self, team: Team) -> None:
+        """Set them to the mean over the micro-batches of all processes."""
+        floating = [total for total in self._sums if total.is_floating_point()]
+        team.sum_(floating)
+        for buffer, total, start in zip(self._buffers, self._sums, self._start, strict=True):
+            if total.is_floating_point():
+                buffer.copy_(total / (self._count * team.world))
+            else:
+                buffer.copy_(start + 1)  # the number of steps
+
+    def restore_(self) -> None:
+        """Put them back to where the step began."""
+        for buffer, start in zip(self._buffers, self._start, strict=True):
+            buffer.copy_(start)

@@ -1,0 +1,111 @@
+"""The processes of one run: each takes its share of the micro-batches, and all hold the same model after every step.
+
+Started by ``torchrun --nproc-per-node N -m tide train ...``. Gradients are summed once per optimiser step over all of
+them, so that accumulation costs no communication; everything that decides (acceptance, stopping) is decided together.
+A wrapper around the model is not needed for that, and weights keep their names.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from tide.errors import ConfigError, TrainingError
+
+TIMEOUT = timedelta(minutes=5)
+
+
+@dataclass(frozen=True)
+class Team:
+    """``world`` processes, of which this is number ``rank``; ``local_rank`` on this machine."""
+
+    rank: int = 0
+    world: int = 1
+    local_rank: int = 0
+
+    @classmethod
+    def from_environment(cls) -> Team:
+        """Return the team that ``torchrun`` describes in the environment, else a team of one."""
+        names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
+        return cls(*(int(os.environ[name]) for name in names)) if "WORLD_SIZE" in os.environ else cls()
+
+    @contextmanager
+    def together(self, device: torch.device) -> Iterator[None]:
+        """Join the other processes for the time of the block."""
+        if self.world == 1:
+            yield
+            return
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
+        try:
+            yield
+        finally:
+            dist.destroy_process_group()
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes files and speaks."""
+        return self.rank == 0
+
+    def share(self, count: int, what: str) -> range:
+        """Return which of ``count`` micro-batches are this process's; raises :class:`ConfigError` if unequal."""
+        if count % self.world:
+            raise ConfigError(
+                f"{what} is {count}, a multiple of the {self.world} processes is wanted: it counts the micro-batches "
+                "of all of them together"
+            )
+        return range(self.rank, count, self.world)
+
+    def sum_(self, tensors: Sequence[Tensor]) -> None:
+        """Sum each tensor over the processes, in place: one message for all of them."""
+        if self.world == 1 or not tensors:
+            return
+        flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+        self._do(lambda: dist.all_reduce(flat))
+        parts = flat.split([tensor.numel() for tensor in tensors])  # type: ignore[no-untyped-call]
+        for tensor, part in zip(tensors, parts, strict=True):
+            tensor.copy_(part.reshape(tensor.shape))
+
+    def mean(self, tensor: Tensor) -> Tensor:
+        """Return the mean over the processes."""
+        if self.world == 1:
+            return tensor
+        total = tensor.detach().clone()
+        self._do(lambda: dist.all_reduce(total))
+        return total / self.world
+
+    def any(self, flag: bool) -> bool:
+        """Say whether it holds for any process."""
+        if self.world == 1:
+            return flag
+        votes = torch.tensor([float(flag)], device="cuda" if dist.get_backend() == "nccl" else "cpu")
+        self._do(lambda: dist.all_reduce(votes))
+        return bool(votes.item() > 0)
+
+    def gather(self, value: Any) -> list[Any]:
+        """Return the values of all processes, in their order."""
+        if self.world == 1:
+            return [value]
+        values: list[Any] = [None] * self.world
+        self._do(lambda: dist.all_gather_object(values, value))
+        return values
+
+    def _do(self, collective: Any) -> None:
+        try:
+            collective()
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())[:160]
+            raise TrainingError(
+                f"another process of this run ended or does not answer ({reason}); continue from the last checkpoint "
+                "with --resume, on any number of processes"
+            ) from error
+
+
+ALONE = Team()
