@@ -42,6 +42,7 @@ def start(given: TrainArguments, name: str) -> int:
     config = settings(given)
     splits = read_data(config, given.data_dir)
     config = fit_to_data(config, splits)
+    team.share(config.train.accumulation, "train.accumulation")
     data_dir = str(given.data_dir.resolve()) if given.data_dir is not None else None
 
     def create() -> RunFolder:

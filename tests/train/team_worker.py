@@ -1,0 +1,51 @@
+"""Five steps of a tiny model in float64, on as many processes as ``torchrun`` starts; the leading one saves weights.
+
+Not a test module: ``tests/train/test_team.py`` runs it as a program.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from tests.train.conftest import TINY
+from tide.core.constraints import project_
+from tide.data import load
+from tide.models.presets import preset
+from tide.models.thinker import Thinker
+from tide.train.loop import TrainingRun
+from tide.train.optim import make_optimizer
+from tide.train.prepare import fit_to_data, resolved
+from tide.train.report import SilentReporter
+from tide.train.run import SilentRun
+from tide.train.step import Trainer
+from tide.train.team import Team
+
+
+def main(out: str) -> None:
+    team, splits = Team.from_environment(), load("digits")
+    torch.set_num_threads(1)
+    settings = {**TINY, "core": {**TINY["core"], "head": {"hidden": 16, "dropout": 0.0}}}
+    settings["train"] = {**TINY["train"], "steps": 5, "accumulation": 2, "weight_decay": 0.1}
+    settings["loss"] = {"reconstruction_weight": 0.1, "game": "augmented_lagrangian", "game_every": 2}
+    config = fit_to_data(resolved(preset("digits", **settings)), splits)
+    with team.together(torch.device("cpu")):
+        run = TrainingRun(config, splits, SilentRun(Path("nowhere")), SilentReporter(5), team=team)
+        model = Thinker(config.model).double()
+        project_(model)
+        trainer = Trainer(model, make_optimizer(model, config.train), config, team)
+        for step in range(5):
+            batches = [(images.double(), labels) for images, labels in run.batches(step)]
+            assert len(batches) == 2 // team.world
+            assert trainer.step(step, batches).accepted
+        if team.leads:
+            assert trainer.multipliers is not None
+            moved = torch.tensor(trainer.multipliers.penalty_now(), dtype=torch.float64)
+            save_file({**model.state_dict(), "multipliers": moved}, out)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,112 @@
+"""Several processes train the model that one would, survive the loss of one, and resume on another number."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from tests.train.conftest import TINY
+from tide.errors import ConfigError
+from tide.train.team import ALONE, Team
+
+ROOT = Path(__file__).parents[2]
+PLACE = ["--device", "cpu", "--threads", "1"]
+TRAIN = ["-m", "tide", "train", "digits", *PLACE]
+
+
+def launch(processes: int, *arguments: str) -> subprocess.Popen[str]:
+    """Start a program on so many processes; one is started without torchrun."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    runner = ["-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--master-addr", "127.0.0.1"]
+    several = [*runner, "--master-port", str(port)] if processes > 1 else []
+    command = [sys.executable, *several, *arguments]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def finish(process: subprocess.Popen[str], timeout: float = 120) -> str:
+    output, _ = process.communicate(timeout=timeout)
+    return output
+
+
+def settings(folder: Path, steps: int) -> Path:
+    train = {**TINY["train"], "steps": steps, "accumulation": 2, "eval_every": 1000, "checkpoint_every": 5}
+    path = folder / "settings.yaml"
+    path.write_text(yaml.safe_dump({**TINY, "train": train}), encoding="utf-8")
+    return path
+
+
+def data_order(run: Path) -> list[tuple[int, int]]:
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    return [(line["step"], line["data_crc"]) for line in lines if line["kind"] == "train"]
+
+
+def largest_difference(first: Path, second: Path) -> float:
+    a, b = load_file(first), load_file(second)
+    assert a.keys() == b.keys()
+    return max(float((a[name].double() - b[name].double()).abs().max()) for name in a)
+
+
+def test_two_processes_and_two_accumulated_micro_batches_are_one_in_float64(tmp_path: Path) -> None:
+    for processes in (1, 2):
+        process = launch(processes, "-m", "tests.train.team_worker", str(tmp_path / f"{processes}.safetensors"))
+        output = finish(process)
+        assert process.returncode == 0, output
+    assert largest_difference(tmp_path / "1.safetensors", tmp_path / "2.safetensors") < 1e-9
+    moved = load_file(tmp_path / "1.safetensors")["multipliers"]
+    assert not torch.equal(moved, torch.ones(3, dtype=torch.float64))
+
+
+def test_a_killed_process_ends_the_others_and_the_run_goes_on_alone_with_the_same_data(tmp_path: Path) -> None:
+    file = settings(tmp_path, steps=60)
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    assert launch(1, *TRAIN, "--config", str(file), "--out", str(whole)).wait(timeout=120) == 0
+
+    process = launch(2, *TRAIN, "--config", str(file), "--out", str(broken))
+    deadline = time.monotonic() + 60
+    while not (broken / "last" / "training.pt").is_file() or (broken / "timing.jsonl").stat().st_size < 600:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="utf-8").split()
+    os.kill(int(children[-1]), signal.SIGKILL)
+    output = finish(process, timeout=60)
+    assert process.returncode != 0
+    assert "tide: error: another process of this run ended or does not answer" in output or "SIGTERM" in output
+    assert len(data_order(broken)) < 60
+
+    process = launch(1, "-m", "tide", "train", *PLACE, "--resume", str(broken))
+    output = finish(process)
+    assert process.returncode == 0, output
+    assert data_order(broken) == data_order(whole)
+    name = "last/model.safetensors"
+    assert largest_difference(whole / name, broken / name) < 1e-5
+
+
+def test_every_process_must_get_the_same_share() -> None:
+    assert list(Team(1, 3).share(6, "train.accumulation")) == [1, 4]
+    assert list(ALONE.share(3, "train.accumulation")) == [0, 1, 2]
+    with pytest.raises(ConfigError, match=r"train.accumulation is 4, a multiple of the 3 processes is wanted"):
+        Team(0, 3).share(4, "train.accumulation")
+
+
+def test_settings_that_cannot_be_shared_give_one_line_and_write_nothing(tmp_path: Path) -> None:
+    process = launch(2, *TRAIN, "--out", str(tmp_path / "run"), "--train.steps", "4")
+    output = finish(process)
+    assert process.returncode != 0
+    assert "tide: error: train.accumulation is 1, a multiple of the 2 processes is wanted" in output
+    assert list(tmp_path.iterdir()) == []
