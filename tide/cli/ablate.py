@@ -60,7 +60,7 @@ def run(arguments: Sequence[str]) -> int:
         for name, study in STUDIES.items():
             print(f"{name:<20} {study.title}: {', '.join(study.variants)}")
         return 0
-    from tide.cli.studying import changes_of, finish, make_runner, read_facts, save_study
+    from tide.cli.studying import changes_of, finish, make_runner, read_facts, save_study, told
     from tide.plots.ablation import draw_ablation
     from tide.studies.ablation_report import ablation_result, markdown
     from tide.studies.trials import check_seeds
@@ -78,6 +78,7 @@ def run(arguments: Sequence[str]) -> int:
     facts = read_facts(trials, outcome, out)
     if trials[0].name in facts and not outcome.stopped:
         result = ablation_result(facts, variants, given.seed)
+        result["command"] = told("ablate", arguments)
         text = markdown(result)
         save_study(out, "ablation", result, text, {"ablation.png": draw_ablation(result)})
         print(text, end="")

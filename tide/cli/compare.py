@@ -59,8 +59,11 @@ def run(arguments: Sequence[str]) -> int:
         prog="tide compare",
         description="Train several models on one task under equal conditions, and put them side by side.",
     )
+    from tide.cli.studying import told
+
+    command = told("compare", arguments)
     if given.runs:
-        return _compare_runs(given)
+        return _compare_runs(given, command)
     if given.task is None:
         raise InputError("no task given; name one (tide compare mnist), or finished runs with --runs")
     from tide.cli.studying import changes_of, finish, make_runner, read_facts
@@ -73,11 +76,11 @@ def run(arguments: Sequence[str]) -> int:
     facts = read_facts(trials, outcome, out)
     runs = {model: [facts[name] for name in facts if name.startswith(f"{model}-")] for model in given.models}
     if facts and not outcome.stopped:
-        _report({model: group for model, group in runs.items() if group}, out, given.reach, given.data_dir)
+        _report({model: group for model, group in runs.items() if group}, out, given, command)
     return finish(outcome, out, "tide compare")
 
 
-def _compare_runs(given: CompareArguments) -> int:
+def _compare_runs(given: CompareArguments, command: str) -> int:
     """Compare runs that exist, grouped by the kind of their core."""
     from tide.studies.facts import RunFacts
 
@@ -87,22 +90,23 @@ def _compare_runs(given: CompareArguments) -> int:
     for path in given.runs:
         facts = RunFacts.read(path)
         groups.setdefault(facts.config.core.kind, []).append(facts)
-    _report(groups, given.out or Path("runs") / "comparison", given.reach, given.data_dir)
+    _report(groups, given.out or Path("runs") / "comparison", given, command)
     return 0
 
 
-def _report(runs: dict[str, list[RunFacts]], out: Path, reach: tuple[float, ...], data_dir: Path | None) -> None:
+def _report(runs: dict[str, list[RunFacts]], out: Path, given: CompareArguments, command: str) -> None:
     from tide.cli.studying import save_study
     from tide.plots.comparison import draw_comparison
     from tide.studies.comparison import REACH
     from tide.studies.comparison_report import compare, markdown
 
     name = next(iter(runs.values()))[0].config.data.name
-    result = compare(runs, [percent / 100 for percent in reach] or REACH.get(name, ()))
+    result = compare(runs, [percent / 100 for percent in given.reach] or REACH.get(name, ()))
+    result["command"] = command
     text = markdown(result)
     figures: dict[str, Any] = {
         "comparison.png": draw_comparison(result),
-        "attention.png": _attention(runs, data_dir),
+        "attention.png": _attention(runs, given.data_dir),
     }
     save_study(out, "comparison", result, text, figures)
     print(text, end="")

@@ -68,6 +68,7 @@ def run(arguments: Sequence[str]) -> int:
     model, splits = load_with_data(given.run, given.checkpoint, given.data, given.data_dir)
     if given.halt_sweep:
         from tide.cli.halting import run as sweep
+        from tide.cli.studying import told
 
         return sweep(
             model.to(device),
@@ -77,6 +78,7 @@ def run(arguments: Sequence[str]) -> int:
             ticks=given.ticks,
             images=given.images,
             out=given.out,
+            command=told("eval", arguments),
         )
     console = Console(stderr=True)
     with console.status("evaluating") as status:

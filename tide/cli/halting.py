@@ -19,7 +19,15 @@ from tide.train.run import describe_environment
 
 
 def run(
-    model: Thinker, splits: Splits, name: str, *, batch: int, ticks: int | None, images: int | None, out: Path | None
+    model: Thinker,
+    splits: Splits,
+    name: str,
+    *,
+    batch: int,
+    ticks: int | None,
+    images: int | None,
+    out: Path | None,
+    command: str,
 ) -> int:
     """Sweep, print the table, write JSON and picture: to ``out`` and beside it, else into the current folder."""
     test = splits.test
@@ -38,7 +46,7 @@ def run(
     _print(sweep, longer, splits.name, len(test))
     figure = draw_halting(sweep, longer, test, f"{name}: {splits.name}, {len(test)} test images")
     try:
-        path.write_text(json.dumps(_data(sweep, longer, splits.name, name), indent=2) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(_data(sweep, longer, splits.name, name, command), indent=2) + "\n", encoding="utf-8")
         figure.savefig(path.with_suffix(".png"), dpi=130)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}; give another --out") from error
@@ -62,7 +70,7 @@ def _print(sweep: HaltingSweep, longer: LongerThought, data: str, images: int) -
     )
 
 
-def _data(sweep: HaltingSweep, longer: LongerThought, data: str, name: str) -> dict[str, Any]:
+def _data(sweep: HaltingSweep, longer: LongerThought, data: str, name: str, command: str) -> dict[str, Any]:
     classes = int(sweep.labels.max()) + 1
     return {
         "run": name,
@@ -74,5 +82,5 @@ def _data(sweep: HaltingSweep, longer: LongerThought, data: str, name: str) -> d
         "easiest": sweep.easiest(),
         "hardest": sweep.hardest(),
         "thinking_longer": asdict(longer),
-        "environment": describe_environment(),
+        "environment": describe_environment() | {"command": command},
     }

@@ -50,10 +50,14 @@ def run(arguments: Sequence[str]) -> int:
         raise InputError(f"--images is {given.images}, 1 or more are wanted")
     set_threads(given.threads)
     out = given.out or given.run / "stability"
-    return _verify(given, out) if given.verify else _analyse(given, out)
+    if given.verify:
+        return _verify(given, out)
+    from tide.cli.studying import told
+
+    return _analyse(given, out, told("stability", arguments))
 
 
-def _analyse(given: StabilityArguments, out: Path) -> int:
+def _analyse(given: StabilityArguments, out: Path, command: str) -> int:
     from rich.console import Console
     from safetensors.torch import save
 
@@ -72,7 +76,7 @@ def _analyse(given: StabilityArguments, out: Path) -> int:
         result, certificate = analyse(model, images, progress=lambda what: status.update(f"analysing: {what}"))
     # Named by how they came about, so that another machine can do the same.
     result |= {"run": given.run.name, "data": splits.name, "checkpoint": given.checkpoint}
-    result["environment"] = describe_environment()
+    result["environment"] = describe_environment() | {"command": command}
     text = markdown(result, given.run.name)
     figure = draw_stability(result, folder.metrics("monitor"), f"{given.run.name}, {splits.name}")
     save_study(out, "stability", result, text, {"stability.png": figure})

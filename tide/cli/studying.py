@@ -62,6 +62,23 @@ def read_facts(trials: Sequence[Trial], outcome: Outcome, out: Path) -> dict[str
     return facts
 
 
+PLACES = ("--data-dir", "--out", "--jobs")
+"""Options that say where and how, not what: left out of the command that a result is published with."""
+
+
+def told(command: str, arguments: Sequence[str]) -> str:
+    """Return the command line that gives the same result anywhere, without the places of this machine."""
+    kept, skip = [], False
+    for argument in arguments:
+        if skip:
+            skip = False
+        elif argument in PLACES:
+            skip = True
+        elif not argument.startswith(tuple(f"{place}=" for place in PLACES)):
+            kept.append(argument)
+    return " ".join(["tide", command, *kept])
+
+
 def save_study(out: Path, name: str, result: Mapping[str, Any], text: str, figures: Mapping[str, Figure]) -> None:
     """Write NAME.json, NAME.md and the pictures into the study's folder."""
     try:

@@ -113,7 +113,7 @@ def _pair(first: Sequence[RunFacts], second: Sequence[RunFacts]) -> dict[str, An
 
 
 def _provenance(run: RunFacts) -> dict[str, Any]:
-    kept = ("commit", "version", "processor", "threads", "command")
+    kept = ("commit", "version", "processor", "threads")
     numbers = {"best_accuracy": run.best_accuracy, "last_accuracy": run.last_accuracy}
     return {"seed": run.config.seed, **numbers} | {name: run.environment.get(name) for name in kept}
 
