@@ -77,16 +77,14 @@ def measure(settings: Settings) -> dict[str, object]:
             "operations_per_image": operations.image(base.core.ticks),
         }
     return {
-        "settings": {
-            name: str(value) if isinstance(value, Path) else value for name, value in asdict(settings).items()
-        },
+        "settings": {name: value for name, value in asdict(settings).items() if name != "out"},
         "neurons": base.core.neurons,
         "ticks": base.core.ticks,
         "batch": base.train.batch,
         "threads": torch.get_num_threads(),
         "models": models,
         "date": datetime.now(UTC).date().isoformat(),
-        "environment": describe_environment(),
+        "environment": {name: value for name, value in describe_environment().items() if name != "command"},
     }
 
 
