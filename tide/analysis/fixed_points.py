@@ -106,7 +106,7 @@ class HeldCore:
         for start in starts:
             rates = torch.from_numpy(np.asarray(self._solve(start))).to(start)
             residual = self.residual(rates)
-            if residual > FOUND or float(rates.min()) < -FOUND:
+            if not (residual <= FOUND and float(rates.min()) >= -FOUND):  # NaN, where the search diverged, included
                 continue
             match = next(
                 (k for k, (other, _, _) in enumerate(found) if float((other - rates).abs().max()) < SAME), None

@@ -3,7 +3,7 @@
 Three views, from narrow to whole, of the tick as a function of the state before it:
 
 ``rates``: ∂(rates handed on)/∂(rates), with history and attention held, (D, D).
-``core``: the same with the history of the neuron-level models as part of the state, D (1 + M).
+``core``: the same with the history of the neuron-level models, if there are any, as part of the state, D (1 + M).
 ``whole``: attention too follows the synchrony s = S/√N of the pairs, D (1 + M) + P.
 
 The count N of the synchronisation is a clock, not a state. The sums S would always show an eigenvalue of one where a
@@ -58,8 +58,9 @@ class Tick:
         self._cell: TideCell = tide_cell(model)
         self._state, self.view = state, view
         self._sizes = [state.rates.numel()]
+        self._remembers = view != "rates" and self._cell.neuron_models is not None  # else the history never moves
         if view != "rates":
-            self._sizes.append(state.history.numel())
+            self._sizes.append(state.history.numel() if self._remembers else 0)
         if view == "whole":
             self._sizes.append(state.synchrony.products.shape[1])
         self.size = sum(self._sizes)
@@ -67,7 +68,8 @@ class Tick:
     @property
     def vector(self) -> Tensor:
         """The state as a vector (size,)."""
-        parts = [self._state.rates, self._state.history, self._cell.synchronisation.value(self._state.synchrony)]
+        history = self._state.history if self._remembers else self._state.history[:0]
+        parts = [self._state.rates, history, self._cell.synchronisation.value(self._state.synchrony)]
         return torch.cat([part.reshape(-1) for part in parts[: len(self._sizes)]]).detach()
 
     def state(self, vectors: Tensor) -> TideState:
@@ -76,7 +78,7 @@ class Tick:
         parts = torch.split(vectors, self._sizes, dim=1)
         history = here.history.expand(-1, batch, -1)
         synchrony, latent = here.synchrony.products.expand(batch, -1), here.latent.expand(batch, -1)
-        if self.view != "rates":
+        if self._remembers:
             neurons, _, length = here.history.shape
             history = parts[1].reshape(batch, neurons, length).transpose(0, 1)
         products = here.synchrony._replace(products=synchrony)
@@ -101,7 +103,7 @@ class Tick:
         finally:
             self._cell.lateral.train(training)
         parts = [after.rates]
-        if self.view != "rates":
+        if self._remembers:
             parts.append(after.history.transpose(0, 1).flatten(1))
         if self.view == "whole":
             parts.append(self._cell.synchronisation.value(after.synchrony))

@@ -23,7 +23,7 @@ def run(arguments: Sequence[str]) -> int:
 
     from tide.analysis.operations import count_operations
     from tide.config import LSTMConfig
-    from tide.models.load import create
+    from tide.models.load import outline
     from tide.models.presets import PRESETS, preset
 
     table = Table(box=None, pad_edge=False)
@@ -42,7 +42,8 @@ def run(arguments: Sequence[str]) -> int:
     for heading in headings:
         table.add_column(heading, justify="left" if heading in ("preset", "neurons", "images") else "right")
     for name in PRESETS:
-        config, model = preset(name), create(name)
+        config = preset(name)
+        model = outline(config.model)
         core, images, operations = config.core, config.input, count_operations(model)
         table.add_row(
             name,

@@ -31,11 +31,12 @@ def draw_pairs(rows: int, columns: int, count: int, generator: torch.Generator, 
 
     With ``same`` both indices name the same population: pairs are unordered and never of a neuron with itself.
     """
+    cpu = torch.device("cpu")  # whatever the default device is: the same seed draws the same pairs everywhere
     if same:
-        every = torch.triu_indices(rows, columns, offset=1)
+        every = torch.triu_indices(rows, columns, offset=1, device=cpu)
     else:
-        every = torch.cartesian_prod(torch.arange(rows), torch.arange(columns)).t()
-    chosen = torch.randperm(every.shape[1], generator=generator)[:count]
+        every = torch.cartesian_prod(torch.arange(rows, device=cpu), torch.arange(columns, device=cpu)).t()
+    chosen = torch.randperm(every.shape[1], generator=generator, device=cpu)[:count]
     return every[:, chosen]
 
 
@@ -116,6 +117,6 @@ class Synchronisation(PairSynchrony):
 def _typed_pairs(config: CoreConfig, generator: torch.Generator) -> Tensor:
     n_e, n_i, sizes = config.n_e, config.n_i, config.synchrony
     ee = draw_pairs(n_e, n_e, sizes.pairs_ee, generator, same=True)
-    ei = draw_pairs(n_e, n_i, sizes.pairs_ei, generator, same=False) + torch.tensor([[0], [n_e]])
+    ei = draw_pairs(n_e, n_i, sizes.pairs_ei, generator, same=False) + torch.tensor([[0], [n_e]], device="cpu")
     ii = draw_pairs(n_i, n_i, sizes.pairs_ii, generator, same=True) + n_e
     return torch.cat((ee, ei, ii), 1)

@@ -173,10 +173,10 @@ def choose_pairs(core: CTMConfig, generator: torch.Generator) -> tuple[Tensor, T
 
 def _choose(core: CTMConfig, count: int, first: int, generator: torch.Generator) -> Tensor:
     if core.selection == "first-last":
-        chosen = torch.arange(first, first + count)
+        chosen = torch.arange(first, first + count, device="cpu")
         return every_pair(chosen, chosen)
-    left = torch.randint(core.neurons, (count,), generator=generator)
-    right = torch.randint(core.neurons, (count,), generator=generator)
+    left = torch.randint(core.neurons, (count,), generator=generator, device="cpu")
+    right = torch.randint(core.neurons, (count,), generator=generator, device="cpu")
     if core.selection == "random":
         return every_pair(left, right)
     right[: core.self_pairs] = left[: core.self_pairs]
@@ -185,7 +185,7 @@ def _choose(core: CTMConfig, count: int, first: int, generator: torch.Generator)
 
 def every_pair(left: Tensor, right: Tensor) -> Tensor:
     """Return (left_i, right_j) for all i ≤ j, row by row, (2, n (n + 1)/2)."""
-    i, j = torch.triu_indices(len(left), len(right))
+    i, j = torch.triu_indices(len(left), len(right), device="cpu")
     return torch.stack((left[i], right[j]))
 
 

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
@@ -33,6 +34,12 @@ def model_class(config: ModelConfig) -> type[Thinker]:
     if isinstance(config.core, CTMConfig):
         return CTM
     return LSTM if isinstance(config.core, LSTMConfig) else Thinker
+
+
+def outline(config: ModelConfig) -> Thinker:
+    """Return a model with shapes but without numbers (torch's meta device): to count what a large one would hold."""
+    with torch.device("meta"):
+        return model_class(config)(config)
 
 
 def _from_folder(folder: Path) -> Thinker:

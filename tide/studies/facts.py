@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tide.config import Config
 from tide.errors import CheckpointError
-from tide.models.load import model_class
+from tide.models.load import outline
 from tide.train.run import RunFolder
 
 
@@ -82,7 +82,7 @@ class RunFacts:
 
     def parameters(self) -> int:
         """Return the number of the model's parameters."""
-        return sum(p.numel() for p in model_class(self.config.model)(self.config.model).parameters())
+        return sum(p.numel() for p in outline(self.config.model).parameters())
 
     def steps_to(self, accuracy: float) -> int | None:
         """Return the first step of the learning curve with at least this accuracy, None where it is never reached."""
