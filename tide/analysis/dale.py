@@ -65,17 +65,7 @@ def dale_audit(model: Thinker, state: TideState) -> DaleAudit:
 
 def _tick(model: Thinker, state: TideState, rates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return the rates (B, D) after the step, after lateral inhibition, and after the corrections."""
-    batch = len(rates)
-    _, features = tide_cell(model).step(
-        state._replace(
-            keys=state.keys.expand(batch, -1, -1, -1),
-            values=state.values.expand(batch, -1, -1, -1),
-            rates=rates,
-            history=state.history.expand(-1, batch, -1),
-            synchrony=state.synchrony._replace(products=state.synchrony.products.expand(batch, -1)),
-            latent=state.latent.expand(batch, -1),
-        )
-    )
+    _, features = tide_cell(model).step(state.repeated(len(rates))._replace(rates=rates))
     inhibited = torch.cat((features.inhibited, features.rates[:, features.n_e :]), 1)
     return features.rates, inhibited, features.corrected
 

@@ -69,15 +69,7 @@ class HeldCore:
 
     def settled(self, rates: Tensor) -> TideState:
         """Return the states in which ``rates`` (B, D) have lasted for M ticks: the history holds what they give."""
-        batch, here = len(rates), self._state
-        state = here._replace(
-            keys=here.keys.expand(batch, -1, -1, -1),
-            values=here.values.expand(batch, -1, -1, -1),
-            rates=rates,
-            history=here.history.expand(-1, batch, -1),
-            synchrony=here.synchrony._replace(products=here.synchrony.products.expand(batch, -1)),
-            latent=here.latent.expand(batch, -1),
-        )
+        state = self._state.repeated(len(rates))._replace(rates=rates)
         _, features = self._step(state)
         post = torch.cat((features.inhibited, features.rates[:, features.n_e :]), 1)
         return state._replace(history=post.t()[:, :, None].expand_as(state.history))

@@ -74,25 +74,16 @@ class Tick:
 
     def state(self, vectors: Tensor) -> TideState:
         """Return the states of a batch of vectors (B, size); what is held is the sample's own."""
-        batch, here = len(vectors), self._state
+        here = self._state.repeated(len(vectors))
         parts = torch.split(vectors, self._sizes, dim=1)
-        history = here.history.expand(-1, batch, -1)
-        synchrony, latent = here.synchrony.products.expand(batch, -1), here.latent.expand(batch, -1)
-        if self._remembers:
+        state = here._replace(rates=parts[0])
+        if self.view != "rates":
             neurons, _, length = here.history.shape
-            history = parts[1].reshape(batch, neurons, length).transpose(0, 1)
-        products = here.synchrony._replace(products=synchrony)
+            state = state._replace(history=parts[1].reshape(-1, neurons, length).transpose(0, 1))
         if self.view == "whole":
-            products = here.synchrony._replace(products=parts[2] * here.synchrony.normalizer.sqrt())
-            latent = self._cell.synchronisation.read(products)[1]
-        return here._replace(
-            keys=here.keys.expand(batch, -1, -1, -1),
-            values=here.values.expand(batch, -1, -1, -1),
-            rates=parts[0],
-            history=history,
-            synchrony=products,
-            latent=latent,
-        )
+            sums = here.synchrony._replace(products=parts[2] * here.synchrony.normalizer.sqrt())
+            state = state._replace(synchrony=sums, latent=self._cell.synchronisation.read(sums)[1])
+        return state
 
     def __call__(self, vectors: Tensor) -> Tensor:
         """Return the vectors after one tick, (B, size)."""

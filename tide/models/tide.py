@@ -66,6 +66,17 @@ class TideState(NamedTuple):
             latent=self.latent[index],
         )
 
+    def repeated(self, count: int) -> Self:
+        """Return the state of ``count`` copies of the one sample that this holds."""
+        return self._replace(
+            keys=self.keys.expand(count, -1, -1, -1),
+            values=self.values.expand(count, -1, -1, -1),
+            rates=self.rates.expand(count, -1),
+            history=self.history.expand(-1, count, -1),
+            synchrony=self.synchrony._replace(products=self.synchrony.products.expand(count, -1)),
+            latent=self.latent.expand(count, -1),
+        )
+
 
 class TideFeatures(NamedTuple):
     """Everything one tick computed; the loop keeps only what is asked for."""
