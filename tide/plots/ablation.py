@@ -9,11 +9,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BEST, LAST, BASELINE = "#999999", "#c0392b", "#2d6ca2"
+FLOOR = 0.05  # percent: where no image of the test split is wrong
 
 
 def draw_ablation(result: Mapping[str, Any]) -> Figure:
     """Draw what :func:`tide.studies.ablation_report.ablation_result` returned; studies on other data are left out."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter, ScalarFormatter
 
     studies = [study for study in result["studies"].values() if study["data"] == result["data"]]
     positions: list[tuple[float, dict[str, Any]]] = []
@@ -29,16 +31,23 @@ def draw_ablation(result: Mapping[str, Any]) -> Figure:
     figure.suptitle(f"ablations on {result['data']}: {result['steps']} steps of {result['batch']} images")
     accuracy, ratio, factor = figure.subplots(1, 3, sharey=True, width_ratios=(2.2, 1, 1))
     baseline = result["baseline"]
-    mean, spread = 100 * baseline["last_accuracy"], 100 * (baseline["spread"] or 0.0)
-    accuracy.axvspan(mean - 2 * spread, mean + 2 * spread, color=BASELINE, alpha=0.15, label="baseline ± 2 std")
+    # Errors on a logarithmic axis: one variant that fails must not squeeze the others together.
+    mean, spread = _error(baseline["last_accuracy"]), 100 * (baseline["spread"] or 0.0)
+    lowest = max(mean - 2 * spread, FLOOR)
+    accuracy.axvspan(lowest, mean + 2 * spread, color=BASELINE, alpha=0.15, label="baseline ± 2 std")
     accuracy.axvline(mean, color=BASELINE, linewidth=1)
     places = [place for place, _ in positions]
-    accuracy.scatter([100 * row["best_accuracy"] for _, row in positions], places, c=BEST, s=26, label="best")
-    accuracy.scatter([100 * row["last_accuracy"] for _, row in positions], places, c=LAST, s=14, label="last")
-    accuracy.set_xlabel("accuracy, %")
-    accuracy.legend(fontsize=8, loc="lower left")
+    accuracy.scatter([_error(row["best_accuracy"]) for _, row in positions], places, c=BEST, s=26, label="best")
+    accuracy.scatter([_error(row["last_accuracy"]) for _, row in positions], places, c=LAST, s=14, label="last")
+    accuracy.set_xscale("log")
+    accuracy.xaxis.set_major_formatter(ScalarFormatter())
+    accuracy.xaxis.set_minor_formatter(ScalarFormatter())
+    accuracy.tick_params(axis="x", which="minor", labelsize=7)
+    accuracy.set_xlabel("test error, % (further left is better)")
+    accuracy.legend(fontsize=8, loc="lower right")
     ratio.scatter([row["ei_ratio"] for _, row in positions], places, c=LAST, s=16)
     ratio.set_xscale("log")
+    ratio.xaxis.set_minor_formatter(NullFormatter())
     ratio.axvline(4.0, color=BASELINE, linewidth=1)
     ratio.set_xlabel("E-I ratio")
     factor.scatter([row["time_factor"] for _, row in positions], places, c=LAST, s=16)
@@ -54,6 +63,10 @@ def draw_ablation(result: Mapping[str, Any]) -> Figure:
     for axes in (accuracy, ratio, factor):
         axes.grid(axis="x", alpha=0.3)
     return figure
+
+
+def _error(accuracy: float) -> float:
+    return max(100 * (1 - accuracy), FLOOR)
 
 
 def _label(row: Mapping[str, Any]) -> str:
