@@ -100,6 +100,7 @@ def test_a_bare_core_has_the_jacobian_written_down_by_hand(tiny_model):
     # Nothing remembers: a history that never moves would add eigenvalues of one, and no core would ever seem stable.
     assert [tick.size for tick in ticks.values()] == [20, 20, 41]
     for tick in ticks.values():
+        assert tick.state(tick.vector.expand(5, -1)).history.shape == (20, 5, 3)
         torch.testing.assert_close(tick.jacobian()[:20, :20], expected, rtol=1e-12, atol=1e-14)
         direction = torch.randn(tick.size, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
         torch.testing.assert_close(tick.product(direction), tick.jacobian() @ direction, rtol=1e-11, atol=1e-12)
@@ -111,11 +112,11 @@ def test_a_bare_core_has_the_jacobian_written_down_by_hand(tiny_model):
 def test_all_lateral_iterations_are_taken_whatever_the_mode_and_the_mode_stays(tiny_model):
     hasty, patient = (tiny_model(lateral={"tolerance": tolerance}) for tolerance in (10.0, 0.0))
     for model in (hasty, patient):
-        model.cell.lateral.w_in.data *= 20
+        model.eval().cell.lateral.w_in.data *= 20
     state = met(patient)
     torch.testing.assert_close(Tick(hasty, state).jacobian(), Tick(patient, state).jacobian(), rtol=1e-13, atol=1e-15)
     with torch.no_grad():
-        one, all_of_them = (model.eval().cell.step(state)[0].rates for model in (hasty, patient))
+        one, all_of_them = (model.cell.step(state)[0].rates for model in (hasty, patient))
     assert not torch.allclose(one, all_of_them)
     for mode in (True, False):
         hasty.train(mode)
@@ -126,13 +127,17 @@ def test_all_lateral_iterations_are_taken_whatever_the_mode_and_the_mode_stays(t
 @pytest.mark.parametrize("view", ["core", "whole"])
 def test_arnoldi_finds_the_greatest_eigenvalues_of_the_dense_spectrum_as_complex_pairs(tiny_model, monkeypatch, view):
     model = tiny_model(norm="none")
-    # A ring of excitation through both populations turns the phase: complex pairs lead.
-    model.cell.wilson_cowan.w_ei.data *= 6
-    tick = Tick(model, met(model), view)
+    # Four inhibitory neurons in a ring, all active: 0.95 − 3 times the fourth roots of one lead, a pair among them.
+    weights = model.cell.wilson_cowan
+    with torch.no_grad():
+        weights.w_ii.copy_(60 * torch.eye(4, dtype=torch.float64).roll(1, 0))
+        weights.input.bias[16:] = 200
+    tick = Tick(model, met(model, 0), view)
     dense = np.linalg.eigvals(tick.jacobian().numpy())
     dense = dense[np.argsort(-np.abs(dense))]
     np.testing.assert_allclose(np.sort_complex(tick.eigenvalues().numpy()), np.sort_complex(dense), atol=1e-9)
     assert np.abs(dense[:7].imag).max() > 1e-3
+    assert dense[:7].real.min() < -1
     assert tick.spectral_radius() == pytest.approx(np.abs(dense[0]), rel=1e-10)
     for name, value in {"DENSE": 0, "BASIS": 30}.items():
         monkeypatch.setattr(jacobian, name, value)

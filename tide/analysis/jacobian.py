@@ -77,7 +77,7 @@ class Tick:
         here = self._state.repeated(len(vectors))
         parts = torch.split(vectors, self._sizes, dim=1)
         state = here._replace(rates=parts[0])
-        if self.view != "rates":
+        if self._remembers:
             neurons, _, length = here.history.shape
             state = state._replace(history=parts[1].reshape(-1, neurons, length).transpose(0, 1))
         if self.view == "whole":
