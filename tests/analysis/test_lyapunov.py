@@ -66,7 +66,7 @@ def test_three_neurons_agree_with_a_grid_over_all_diagonals(seed):
 # Proofs are proofs
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.sampled_from(KINDS), st.sampled_from(SIZES), SEEDS)
 def test_every_answer_carries_its_proof_and_the_network_does_what_it_says(kind, n, seed):
     w = signed(kind, n, seed)
