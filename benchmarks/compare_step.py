@@ -23,6 +23,7 @@ from step import make_step
 
 from tide.analysis.operations import count_operations
 from tide.cli.device import DeviceName, pick_device, set_threads
+from tide.cli.study_arguments import StudyArguments
 from tide.cli.studying import changes_of
 from tide.models.presets import MODELS
 from tide.studies.comparison import task_config
@@ -51,7 +52,10 @@ def measure(settings: Settings) -> dict[str, object]:
     """Return seconds per step of each model and its ratio to the first."""
     set_threads(settings.threads)
     device = pick_device(settings.device)
-    base = task_config(settings.task, changes_of(settings.ticks, settings.memory_length, settings.batch, None))
+    base = task_config(
+        settings.task,
+        changes_of(StudyArguments(ticks=settings.ticks, memory_length=settings.memory_length, batch=settings.batch)),
+    )
     made = {name: make_step(resolved(MODELS[name](base)), device) for name in settings.models}
     seconds: dict[str, list[float]] = {name: [] for name in made}
     for number in range(-3, settings.rounds):

@@ -113,6 +113,11 @@ def to_yaml(config: Any) -> str:
 
 def read_yaml(cls: type[C], path: str | Path, *, base: C | None = None) -> C:
     """Read a configuration from a YAML file; settings that it leaves out come from ``base`` or the defaults."""
+    return from_dict(cls, read_settings(path), base=base)
+
+
+def read_settings(path: str | Path) -> dict[str, Any]:
+    """Read the settings that a YAML file names, as nested mappings; an empty file names none."""
     try:
         mapping = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_Loader)
     except OSError as error:
@@ -122,7 +127,9 @@ def read_yaml(cls: type[C], path: str | Path, *, base: C | None = None) -> C:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"{path} is not valid YAML ({reason}); mend the file") from error
-    return from_dict(cls, mapping if mapping is not None else {}, base=base)
+    if mapping is not None and not isinstance(mapping, Mapping):
+        raise ConfigError(f"configuration is {mapping!r}, a mapping of settings is wanted")
+    return dict(mapping or {})
 
 
 def flatten(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

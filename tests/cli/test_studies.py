@@ -15,6 +15,8 @@ import yaml
 
 from tests.train.conftest import TINY
 from tide.cli.main import main
+from tide.cli.study_arguments import StudyArguments
+from tide.cli.studying import changes_of
 
 Capture = pytest.CaptureFixture[str]
 
@@ -56,6 +58,24 @@ def test_compare_trains_reports_and_does_nothing_twice(folder: Path, capsys: Cap
     assert main(command(folder, steps=4)) == 0
     assert [(path, path.stat().st_mtime_ns) for path, _ in before] == before
     assert "| last accuracy, % |" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "met"),
+    [
+        ("core: 3", "core is 3, a mapping of settings is wanted"),
+        ("train: {learning_rate: many}", "train.learning_rate is 'many' (str), a value of type float is wanted"),
+        ("just text", "a mapping of settings is wanted"),
+    ],
+)
+def test_a_file_of_settings_is_read_as_training_reads_it(text: str, met: str, tmp_path: Path, capsys: Capture) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text(text, encoding="utf-8")
+    assert main(["compare", "digits", "--ticks", "2", "--config", str(file), "--out", str(tmp_path / "out")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert met in line
+    file.write_text("train: {learning_rate: 1e-3}", encoding="utf-8")  # PyYAML alone reads this as text
+    assert changes_of(StudyArguments(file=file, ticks=2)) == {"train": {"learning_rate": 1e-3}, "core": {"ticks": 2}}
 
 
 def test_other_settings_in_the_same_folder_are_refused(folder: Path, capsys: Capture) -> None:
@@ -143,7 +163,7 @@ def test_halt_sweep_writes_numbers_and_a_picture(folder: Path, tmp_path: Path, c
         ("compare digits --models tide ctn", "did you mean 'ctm'?"),
         ("compare digits --seeds 1 1", "seed 1 is given 2 times"),
         ("compare digits --jobs 0", "--jobs is 0"),
-        ("compare digits --config missing.yaml", "cannot read missing.yaml"),
+        ("compare digits --config missing.yaml", "cannot read configuration missing.yaml"),
         ("compare --runs nowhere", "nowhere is not a run folder"),
         ("compare digits --runs nowhere", "both a task (digits) and --runs are given"),
         ("ablate mnits", "did you mean 'mnist'?"),

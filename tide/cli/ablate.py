@@ -9,14 +9,14 @@ from typing import Annotated
 
 import tyro
 
-from tide.cli.device import DeviceName
 from tide.cli.parse import parse
+from tide.cli.study_arguments import StudyArguments
 from tide.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
-class AblateArguments:
-    """Options of an ablation. What is not given comes from TIDE's preset for the task."""
+class AblateArguments(StudyArguments):
+    """Options of an ablation."""
 
     task: Annotated[str | None, tyro.conf.Positional] = None
     """digits, mnist, fashion-mnist, cifar10 or cifar100; without it the studies are listed."""
@@ -28,22 +28,6 @@ class AblateArguments:
     """Seed of every variant."""
     spread_seeds: tuple[int, ...] = (42, 43, 44, 45, 46)
     """Seeds of the baseline: their spread says which differences mean something."""
-    ticks: int | None = None
-    """Internal ticks T."""
-    memory_length: int | None = None
-    """History M of the neuron-level models."""
-    batch: int | None = None
-    """Images per step."""
-    file: Annotated[Path | None, tyro.conf.arg(name="config")] = None
-    """YAML file of other changes of TIDE's settings, for every run."""
-    out: Path | None = None
-    """Folder of the ablation: its runs, JSON, Markdown and picture (default: runs/ablate-TASK)."""
-    data_dir: Path | None = None
-    """Folder of the data sets (default: $TIDE_DATA, else a cache folder of the user's)."""
-    jobs: int | None = None
-    """Runs side by side (default: one per core on the CPU, else one)."""
-    device: DeviceName = "auto"
-    """Device to train on."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -69,12 +53,12 @@ def run(arguments: Sequence[str]) -> int:
     if given.steps < 1:
         raise InputError(f"--steps is {given.steps}, 1 or more are wanted")
     names = tuple(STUDIES) if given.studies == ("all",) else given.studies
-    changes = changes_of(given.ticks, given.memory_length, given.batch, given.file)
+    changes = changes_of(given)
     trials, variants = ablation_variants(
         given.task, names, changes, steps=given.steps, seed=given.seed, spread_seeds=given.spread_seeds
     )
     out = given.out or Path("runs") / f"ablate-{given.task}"
-    outcome = make_runner(out, given.jobs, given.device, given.data_dir).run(trials)
+    outcome = make_runner(out, given).run(trials)
     facts = read_facts(trials, outcome, out)
     if trials[0].name in facts and not outcome.stopped:
         result = ablation_result(facts, variants, given.seed)

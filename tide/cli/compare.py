@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from tide.cli.device import DeviceName
 from tide.cli.parse import parse
+from tide.cli.study_arguments import StudyArguments
 from tide.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CompareArguments:
-    """Options of a comparison. What is not given comes from TIDE's preset for the task."""
+class CompareArguments(StudyArguments):
+    """Options of a comparison."""
 
     task: Annotated[str | None, tyro.conf.Positional] = None
     """digits, mnist, fashion-mnist, cifar10 or cifar100."""
@@ -29,26 +29,10 @@ class CompareArguments:
     """Seeds of weights, data order, augmentation and dropout."""
     steps: int | None = None
     """Optimiser steps of each run."""
-    ticks: int | None = None
-    """Internal ticks T of every model."""
-    memory_length: int | None = None
-    """History M of the neuron-level models."""
-    batch: int | None = None
-    """Images per step."""
-    file: Annotated[Path | None, tyro.conf.arg(name="config")] = None
-    """YAML file of other changes of TIDE's settings; the baselines take over what they share."""
     runs: tuple[Path, ...] = ()
     """Compare these finished runs in place of training new ones."""
     reach: tuple[float, ...] = ()
     """Accuracies in percent whose first reaching is reported (default: three that suit the task)."""
-    out: Path | None = None
-    """Folder of the comparison: its runs, JSON, Markdown and pictures (default: runs/compare-TASK)."""
-    data_dir: Path | None = None
-    """Folder of the data sets (default: $TIDE_DATA, else a cache folder of the user's)."""
-    jobs: int | None = None
-    """Runs side by side (default: one per core on the CPU, else one)."""
-    device: DeviceName = "auto"
-    """Device to train on."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -59,39 +43,42 @@ def run(arguments: Sequence[str]) -> int:
         prog="tide compare",
         description="Train several models on one task under equal conditions, and put them side by side.",
     )
-    from tide.cli.studying import told
+    from tide.cli.studying import changes_of, finish, make_runner, read_facts, told
+    from tide.studies.comparison import comparison_trials, task_config
 
     command = told("compare", arguments)
     if given.runs:
         return _compare_runs(given, command)
     if given.task is None:
         raise InputError("no task given; name one (tide compare mnist), or finished runs with --runs")
-    from tide.cli.studying import changes_of, finish, make_runner, read_facts
-    from tide.studies.comparison import comparison_trials, task_config
 
-    base = task_config(given.task, changes_of(given.ticks, given.memory_length, given.batch, given.file))
+    base = task_config(given.task, changes_of(given))
     trials = comparison_trials(base, given.models, given.seeds, given.steps or base.train.steps)
     out = given.out or Path("runs") / f"compare-{given.task}"
-    outcome = make_runner(out, given.jobs, given.device, given.data_dir).run(trials)
+    outcome = make_runner(out, given).run(trials)
     facts = read_facts(trials, outcome, out)
-    runs = {model: [facts[name] for name in facts if name.startswith(f"{model}-")] for model in given.models}
     if facts and not outcome.stopped:
-        _report({model: group for model, group in runs.items() if group}, out, given, command)
+        _report(_by_model(facts.values()), out, given, command)
     return finish(outcome, out, "tide compare")
 
 
 def _compare_runs(given: CompareArguments, command: str) -> int:
-    """Compare runs that exist, grouped by the kind of their core."""
+    """Compare runs that exist."""
     from tide.studies.facts import RunFacts
 
     if given.task is not None:
         raise InputError(f"both a task ({given.task}) and --runs are given; leave one out")
-    groups: dict[str, list[RunFacts]] = {}
-    for path in given.runs:
-        facts = RunFacts.read(path)
-        groups.setdefault(facts.config.core.kind, []).append(facts)
-    _report(groups, given.out or Path("runs") / "comparison", given, command)
+    runs = _by_model(RunFacts.read(path) for path in given.runs)
+    _report(runs, given.out or Path("runs") / "comparison", given, command)
     return 0
+
+
+def _by_model(facts: Iterable[RunFacts]) -> dict[str, list[RunFacts]]:
+    """Group runs by the kind of their core, in the order in which kinds first appear."""
+    groups: dict[str, list[RunFacts]] = {}
+    for run in facts:
+        groups.setdefault(run.config.core.kind, []).append(run)
+    return groups
 
 
 def _report(runs: dict[str, list[RunFacts]], out: Path, given: CompareArguments, command: str) -> None:

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
-from tide.cli.device import DeviceName, pick_device
-from tide.errors import ConfigError, InputError
+from tide.cli.device import pick_device
+from tide.cli.study_arguments import StudyArguments
+from tide.config_io import read_settings
+from tide.errors import InputError
 from tide.studies.facts import RunFacts
 from tide.studies.runner import Outcome, TrialRunner, available_cores
 from tide.studies.trials import Trial
@@ -20,34 +20,36 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def changes_of(ticks: int | None, memory_length: int | None, batch: int | None, file: Path | None) -> dict[str, Any]:
+def changes_of(given: StudyArguments) -> dict[str, Any]:
     """Return the changes of TIDE's settings that apply to every run: a file's, and on top of them the options'."""
-    changes: dict[str, Any] = {}
-    if file is not None:
-        try:
-            read = yaml.safe_load(file.read_text(encoding="utf-8"))
-        except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ConfigError(f"cannot read {file} ({' '.join(str(error).split())}); give a YAML file") from error
-        if not isinstance(read, dict):
-            raise ConfigError(f"{file} holds {read!r}, a mapping of settings is wanted")
-        changes = read
-    core, train = dict(changes.get("core", {})), dict(changes.get("train", {}))
-    if ticks is not None:
-        core["ticks"] = ticks
-    if memory_length is not None:
-        core["neuron_models"] = {**core.get("neuron_models", {}), "memory_length": memory_length}
-    if batch is not None:
-        train["batch"] = batch
-    return {**changes, "core": core, "train": train}
+    changes = read_settings(given.file) if given.file is not None else {}
+    options: dict[tuple[str, ...], int | None] = {
+        ("core", "ticks"): given.ticks,
+        ("core", "neuron_models", "memory_length"): given.memory_length,
+        ("train", "batch"): given.batch,
+    }
+    for path, value in options.items():
+        if value is not None:
+            changes = _with(changes, path, value)
+    return changes
 
 
-def make_runner(out: Path, jobs: int | None, device: DeviceName, data_dir: Path | None) -> TrialRunner:
+def _with(settings: Any, path: Sequence[str], value: Any) -> Any:
+    """Return nested ``settings`` with one value set; what is no mapping stays, to be refused where it is read."""
+    if not path:
+        return value
+    if not isinstance(settings, Mapping):
+        return settings
+    return {**settings, path[0]: _with(settings.get(path[0], {}), path[1:], value)}
+
+
+def make_runner(out: Path, given: StudyArguments) -> TrialRunner:
     """Return a runner: on the CPU a run per core with one thread each, on an accelerator one run."""
-    on_cpu = pick_device(device).type == "cpu"
+    on_cpu = pick_device(given.device).type == "cpu"
     cores = available_cores()
-    jobs = (cores if on_cpu else 1) if jobs is None else jobs
-    directory = data_dir.resolve() if data_dir is not None else None
-    return TrialRunner(out, jobs, max(1, cores // max(1, jobs)), device, directory)
+    jobs = (cores if on_cpu else 1) if given.jobs is None else given.jobs
+    directory = given.data_dir.resolve() if given.data_dir is not None else None
+    return TrialRunner(out, jobs, max(1, cores // max(1, jobs)), given.device, directory)
 
 
 def read_facts(trials: Sequence[Trial], outcome: Outcome, out: Path) -> dict[str, RunFacts]:
