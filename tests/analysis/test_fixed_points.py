@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tide.analysis.fixed_points import HeldCore, rate_of_approach
-from tide.analysis.gauge import states
+from tide.analysis.trajectory import follow
 from tide.models.thinker import Thinker
 
 BARE = {
@@ -23,7 +23,7 @@ BARE = {
 def held(model: Thinker) -> HeldCore:
     """The core with its attention held as before the third tick of an image."""
     image = torch.rand(1, 1, 9, 9, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
-    return HeldCore(model, states(model, image, (2,))[0][1])
+    return HeldCore(model, follow(model, image).states[2])
 
 
 @torch.no_grad()

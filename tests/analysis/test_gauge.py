@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tide.analysis.gauge import normalised_matrices, states, tide_cell
+from tide.analysis.gauge import normalised_matrices
 from tide.analysis.lyapunov import certify
 from tide.analysis.matrices import spectral_radius
+from tide.analysis.trajectory import follow, tide_cell
 from tide.errors import InputError
 from tide.models.thinker import Thinker
 
@@ -37,6 +38,11 @@ def same(a: torch.Tensor, b: torch.Tensor, tolerance: float) -> bool:
     return torch.allclose(a, b, rtol=tolerance, atol=tolerance)
 
 
+def matrices_met(model: Thinker) -> torch.Tensor:
+    met = follow(model, images()).states
+    return normalised_matrices(model, [met[tick] for tick in TICKS])
+
+
 @torch.no_grad()
 def thoughts(model: Thinker) -> torch.Tensor:
     trace = model.eval()(images(), record=RECORDED).trace
@@ -48,7 +54,7 @@ def thoughts(model: Thinker) -> torch.Tensor:
 def test_under_rms_a_rescaled_population_thinks_the_same_and_only_raw_spectra_change(tiny_model, factor, population):
     plain, scaled = tiny_model().eval(), rescaled_(tiny_model().eval(), factor, population)
     torch.testing.assert_close(thoughts(scaled), thoughts(plain), rtol=1e-9, atol=1e-9)
-    before, after = (normalised_matrices(m, images(), TICKS) for m in (plain, scaled))
+    before, after = (matrices_met(m) for m in (plain, scaled))
     assert before.shape == (2, 3, 20, 20)
     torch.testing.assert_close(after, before, rtol=1e-8, atol=1e-8)
     raw, changed = plain.cell.blocks(), scaled.cell.blocks()
@@ -64,7 +70,7 @@ def test_raw_weights_are_proved_or_refuted_by_the_gauge_alone_and_normalised_one
     for factor in (1.0, 15.0, 0.01):  # one after the other
         rescaled_(model, factor)
         raw.append(certify(model.cell.blocks().effective()).answer)
-        function.append([certify(w).answer for w in normalised_matrices(model, images(), TICKS).flatten(0, 1)])
+        function.append([certify(w).answer for w in matrices_met(model).flatten(0, 1)])
     assert raw == ["proved", "refuted", "proved"]
     assert function[0] == function[1] == function[2]
     assert set(function[0]) <= {"proved", "refuted"}
@@ -75,7 +81,7 @@ def test_rms_cap_has_no_such_gauge(tiny_model, factor):
     plain = rescaled_(tiny_model(norm="rms_cap").eval(), 0.5)
     scaled = rescaled_(rescaled_(tiny_model(norm="rms_cap").eval(), 0.5), factor)
     assert not same(thoughts(scaled), thoughts(plain), 1e-2)
-    before, after = (normalised_matrices(m, images(), TICKS) for m in (plain, scaled))
+    before, after = (matrices_met(m) for m in (plain, scaled))
     assert not same(after, before, 1e-2)
 
 
@@ -83,10 +89,11 @@ def test_rms_cap_has_no_such_gauge(tiny_model, factor):
 def test_normalised_rows_give_the_preactivation_after_the_norm(tiny_model, norm):
     model = tiny_model(norm=norm).eval()
     cell, n_e = model.cell, model.config.core.n_e
-    matrices, w = normalised_matrices(model, images(), TICKS), cell.blocks().effective().detach()
+    matrices, w = matrices_met(model), cell.blocks().effective().detach()
     divisors = set()
-    for place, (tick, state) in enumerate(states(model, images(), TICKS)):
-        assert tick == TICKS[place]
+    met = follow(model, images()).states
+    for place, tick in enumerate(TICKS):
+        state = met[tick]
         with torch.no_grad():
             _, features = cell.step(state)
         for b in range(2):
@@ -103,12 +110,15 @@ def test_normalised_rows_give_the_preactivation_after_the_norm(tiny_model, norm)
     assert norm in ("rms", "rms_shared") or min(divisors) >= 1
 
 
-def test_states_are_those_that_the_model_meets_before_each_named_tick(tiny_model):
+def test_states_are_those_that_the_model_meets_before_each_tick(tiny_model):
     model = tiny_model().eval()
-    met = dict(states(model, images(), (0, 1, 3)))
+    model.train()
+    met = follow(model, images()).states
+    assert model.training
+    model.eval()
     with torch.no_grad():
         trace = model(images(), record=("corrected_e", "corrected_i", "latent")).trace
-    assert list(met) == [0, 1, 3]
+    assert len(met) == model.config.core.ticks
     torch.testing.assert_close(met[0].rates, model.cell.wilson_cowan.start.detach().expand(2, -1))
     for tick in (1, 3):
         before = torch.cat((trace["corrected_e"][:, tick - 1], trace["corrected_i"][:, tick - 1]), 1)
@@ -119,7 +129,7 @@ def test_states_are_those_that_the_model_meets_before_each_named_tick(tiny_model
 @pytest.mark.parametrize("kind", ["ctm", "lstm"])
 def test_a_model_without_two_populations_gives_one_clear_line(tiny_model, kind):
     model = tiny_model(kind=kind)
-    analyses = (tide_cell, lambda m: states(m, images(), (0,)), lambda m: normalised_matrices(m, images(), (0,)))
+    analyses = (tide_cell, lambda m: follow(m, images()), lambda m: normalised_matrices(m, []))
     for analyse in analyses:
         with pytest.raises(InputError, match=rf"core is {kind}: it has no excitatory and inhibitory weights") as caught:
             analyse(model)

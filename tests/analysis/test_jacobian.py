@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from tide.analysis import jacobian
-from tide.analysis.gauge import states
 from tide.analysis.jacobian import Tick, batched_jacobian
+from tide.analysis.trajectory import follow
 from tide.models.thinker import Thinker
 from tide.models.tide import TideState
 
@@ -18,7 +18,7 @@ VIEWS = {"rates": 20, "core": 20 * (1 + 3), "whole": 20 * (1 + 3) + 21}
 def met(model: Thinker, tick: int = 2) -> TideState:
     """The state of one sample before a tick: one that the model meets."""
     image = torch.rand(1, 1, 9, 9, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
-    return states(model, image, (tick,))[0][1]
+    return follow(model, image).states[tick]
 
 
 def flat(state: TideState, view: str) -> np.ndarray:

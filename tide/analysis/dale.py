@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tide.analysis.gauge import scales, tide_cell
+from tide.analysis.gauge import divisors
 from tide.analysis.jacobian import batched_jacobian
+from tide.analysis.trajectory import all_lateral_iterations, raw_preactivation, tide_cell
 from tide.models.thinker import Thinker
 from tide.models.tide import TideState
 
@@ -47,13 +48,9 @@ def dale_audit(model: Thinker, state: TideState) -> DaleAudit:
         "lateral inhibition": lambda rates: _tick(model, state, rates)[1],
         "neuron-level models": lambda rates: _tick(model, state, rates)[2],
     }
-    training = cell.lateral.training
-    cell.lateral.train()
-    try:
+    with all_lateral_iterations(cell):
         for stage, output in outputs.items():
             jacobians[stage] = batched_jacobian(output, state.rates[0].detach())
-    finally:
-        cell.lateral.train(training)
     off = ~torch.eye(len(jacobians["weights"]), dtype=torch.bool)
     excitatory, inhibitory = {}, {}
     for stage, jacobian in jacobians.items():
@@ -74,9 +71,8 @@ def _tick(model: Thinker, state: TideState, rates: Tensor) -> tuple[Tensor, Tens
 def _weights_only(model: Thinker, state: TideState) -> Tensor:
     """∂r/∂r of the step with the norm's divisor held: (1 − α) I + diag(α φ′ g / s) W_eff."""
     cell, weights = tide_cell(model), state.weights.dynamics
-    attended = cell.attention(state.latent, state.keys, state.values)
-    h = torch.addmm(torch.addmm(weights.bias, attended.output, weights.input), state.rates, weights.recurrent)
-    divisor = scales(h, cell.config)
+    h = raw_preactivation(cell, state)
+    divisor = divisors(cell, h)
     normed = h / divisor * weights.gain
     slope = (normed > 0).to(h) if cell.config.activation == "relu" else torch.sigmoid(normed)
     factor = weights.alpha * (slope * weights.gain / divisor)[0]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +16,10 @@ import scipy.optimize
 import torch
 from torch import Tensor
 
-from tide.analysis.gauge import tide_cell
 from tide.analysis.jacobian import Tick, batched_jacobian
+from tide.analysis.trajectory import all_lateral_iterations, tide_cell
 from tide.core.guarantee import certified_norm
+from tide.models.cell import CellState
 from tide.models.thinker import Thinker
 from tide.models.tide import TideFeatures, TideState
 
@@ -75,12 +77,8 @@ class HeldCore:
         return state._replace(history=post.t()[:, :, None].expand_as(state.history))
 
     def _step(self, state: TideState) -> tuple[TideState, TideFeatures]:
-        training = self._cell.lateral.training
-        self._cell.lateral.train()
-        try:
+        with all_lateral_iterations(self._cell):
             return self._cell.step(state)
-        finally:
-            self._cell.lateral.train(training)
 
     def stationary_map(self, rates: Tensor) -> Tensor:
         """Return the rates (B, D) that a tick hands on from :meth:`settled`; its fixed points are those of the tick."""
@@ -135,32 +133,45 @@ class HeldCore:
     @torch.no_grad()
     def approach(self, start: Tensor, target: Tensor, ticks: int = 1000) -> Approach:
         """Let the core run from :meth:`settled` at ``start`` (D,) and follow its distance to ``target`` (D,)."""
-        state = self.settled(start[None])
-        latent, synchrony = state.latent, state.synchrony
-        distances, change = [], 0.0
-        for _ in range(ticks):
-            before = state.rates
-            state, _ = self._step(state)
-            state = state._replace(latent=latent, synchrony=synchrony)  # the attention is held
-            distances.append(float((state.rates[0] - target).norm()))
-            change = float((state.rates - before).abs().max())
+        path = self.path(start[None], ticks)[:, 0]
+        distances = [float((rates - target).norm()) for rates in path[1:]]
+        change = float((path[-1] - path[-2]).abs().max())
         return Approach(torch.tensor(distances, dtype=torch.float64), change, rate_of_approach(distances))
 
     @torch.no_grad()
     def differences(self, first: Tensor, second: Tensor, ticks: int) -> Tensor:
         """Return the difference of the rates of two runs of the core from starts (D,), (ticks + 1, D)."""
-        state = self.settled(torch.stack((first, second)))
-        latent, synchrony = state.latent, state.synchrony
-        apart = [state.rates[0] - state.rates[1]]
-        for _ in range(ticks):
-            state, _ = self._step(state)
-            state = state._replace(latent=latent, synchrony=synchrony)  # the attention is held
-            apart.append(state.rates[0] - state.rates[1])
-        return torch.stack(apart)
+        one, other = self.path(torch.stack((first, second)), ticks).unbind(1)
+        return one - other
+
+    @torch.no_grad()
+    def path(self, starts: Tensor, ticks: int) -> Tensor:
+        """Return the rates at the start and after every tick from :meth:`settled` at ``starts`` (B, D).
+
+        Shape (ticks + 1, B, D).
+        """
+        state = self.settled(starts)
+        holder = _Holder(state)
+        with all_lateral_iterations(self._cell):
+            self.model.run_ticks(state, holder, ticks)
+        return torch.stack([starts, *holder.rates])
 
     def certified_norms(self, differences: Tensor) -> Tensor:
         """Return :func:`tide.core.guarantee.certified_norm` of differences (..., D)."""
         return certified_norm(differences, self._cell.blocks(), self._cell.config)
+
+
+class _Holder:
+    """Holds the attention of every tick at that of one state, and keeps the rates."""
+
+    def __init__(self, state: TideState) -> None:
+        self._held = state
+        self.rates: list[Tensor] = []
+
+    def observe(self, state: CellState, features: Any) -> CellState:
+        held, here = self._held, cast(TideState, state)
+        self.rates.append(here.rates)
+        return here._replace(latent=held.latent, synchrony=held.synchrony)
 
 
 def rate_of_approach(distances: Sequence[float]) -> float | None:

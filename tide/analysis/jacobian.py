@@ -22,8 +22,8 @@ import torch
 from torch import Tensor
 from torch.func import jvp
 
-from tide.analysis.gauge import tide_cell
 from tide.analysis.matrices import spectrum
+from tide.analysis.trajectory import all_lateral_iterations, tide_cell
 from tide.models.thinker import Thinker
 from tide.models.tide import TideCell, TideState
 
@@ -87,12 +87,8 @@ class Tick:
 
     def __call__(self, vectors: Tensor) -> Tensor:
         """Return the vectors after one tick, (B, size)."""
-        training = self._cell.lateral.training
-        self._cell.lateral.train()  # all iterations: stopping early would depend on the size of a perturbation
-        try:
+        with all_lateral_iterations(self._cell):
             after, _ = self._cell.step(self.state(vectors))
-        finally:
-            self._cell.lateral.train(training)
         parts = [after.rates]
         if self._remembers:
             parts.append(after.history.transpose(0, 1).flatten(1))

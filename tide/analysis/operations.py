@@ -50,12 +50,5 @@ def _total(model: Thinker, batch: int, ticks: int) -> int:
     if isinstance(config.backbone, FeatureMapConfig):
         shape = (config.backbone.features, FEATURE_MAP, FEATURE_MAP)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        state = model.cell.begin(model.backbone(torch.empty(batch, *shape, device="meta")))
-        features = []
-        for _ in range(ticks):
-            state, feature = model.cell.step(state)
-            features.append(feature)
-        model.cell.readout(
-            {name: torch.stack([model.cell.observables[name](f) for f in features], 1) for name in model.cell.needed}
-        )
+        model(torch.empty(batch, *shape, device="meta"), ticks=ticks)
     return int(counter.get_total_flops())

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tide.analysis.fixed_points import HeldCore
-from tide.analysis.gauge import tide_cell
+from tide.analysis.trajectory import tide_cell
 from tide.core.guarantee import certified_rate
 from tide.models.thinker import Thinker
 from tide.models.tide import TideState

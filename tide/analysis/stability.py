@@ -17,16 +17,16 @@ from tide.analysis.balance import balance_index, regime
 from tide.analysis.dale import dale_audit
 from tide.analysis.fixed_points import HeldCore
 from tide.analysis.game import game_report
-from tide.analysis.gauge import normalised_matrices, tide_cell
+from tide.analysis.gauge import normalised_matrices
 from tide.analysis.jacobian import Tick
 from tide.analysis.linear import isolated_excitatory, isolated_inhibitory, step_bound
 from tide.analysis.lyapunov import Certificate, certify, certify_step, cheap_test
 from tide.analysis.matrices import spectral_radius
 from tide.analysis.parts import correction_gains, lateral_bound, meeting
-from tide.analysis.trajectory import Trajectory, follow
+from tide.analysis.trajectory import Trajectory, follow, tide_cell
 from tide.config import CoreConfig
 from tide.core.perron import perron_estimate
-from tide.core.wilson_cowan import RecurrentBlocks
+from tide.core.wilson_cowan import RecurrentBlocks, per_neuron
 from tide.models.thinker import Thinker
 
 SPECTRA = 4  # ticks at which spectra are taken
@@ -50,7 +50,7 @@ def analyse(
     trajectory = follow(model, images)
     ticks = spread_ticks(core.ticks)
     progress("normalised matrices")
-    normalised = normalised_weights(model, images, ticks)
+    normalised = normalised_weights(model, trajectory, ticks)
     progress("spectra")
     spectra = spectra_at(model, trajectory, ticks)
     progress("fixed points")
@@ -79,10 +79,10 @@ def analyse(
 
 def raw_weights(blocks: RecurrentBlocks, core: CoreConfig) -> tuple[dict[str, Any], Certificate]:
     """Return what is true of the raw weights alone, and the LDS certificate of W_eff."""
-    alpha_e, alpha_i = core.dt / core.tau_e, core.dt / core.tau_i
     w = blocks.effective()
-    alpha = torch.cat((w.new_full((core.n_e,), alpha_e), w.new_full((core.n_i,), alpha_i)))
-    excitatory, inhibitory = isolated_excitatory(blocks.ee, alpha_e), isolated_inhibitory(blocks.ii, alpha_i)
+    alpha = per_neuron(w.new_tensor([[core.alpha_e, core.alpha_i]]), core.n_e, core.neurons)[0]
+    excitatory = isolated_excitatory(blocks.ee, core.alpha_e)
+    inhibitory = isolated_inhibitory(blocks.ii, core.alpha_i)
     certificate = certify(w)
     continuous = alpha[:, None] / core.dt * (w - torch.eye(len(w), dtype=w.dtype))
     return {
@@ -106,9 +106,10 @@ def spread_ticks(ticks: int, count: int = SPECTRA) -> list[int]:
     return sorted({round(k * (ticks - 1) / max(1, count - 1)) for k in range(count)})
 
 
-def normalised_weights(model: Thinker, images: Tensor, ticks: Sequence[int]) -> dict[str, Any]:
+def normalised_weights(model: Thinker, trajectory: Trajectory, ticks: Sequence[int]) -> dict[str, Any]:
     """Return Perron eigenvalues and LDS answers of W̃ at the states met: of the function, not of the gauge."""
-    matrices, n_e = normalised_matrices(model, images, ticks), tide_cell(model).config.n_e
+    matrices = normalised_matrices(model, [trajectory.states[tick] for tick in ticks])
+    n_e = tide_cell(model).config.n_e
     rows = []
     for place, tick in enumerate(ticks):
         perron = [spectral_radius(w[:n_e, :n_e]) for w in matrices[:, place]]
@@ -121,7 +122,7 @@ def normalised_weights(model: Thinker, images: Tensor, ticks: Sequence[int]) -> 
                 **{answer: answers.count(answer) for answer in ("proved", "refuted", "unknown")},
             }
         )
-    return {"states": len(images) * len(ticks), "per_tick": rows}
+    return {"states": matrices.shape[0] * len(ticks), "per_tick": rows}
 
 
 def spectra_at(model: Thinker, trajectory: Trajectory, ticks: Sequence[int]) -> dict[str, Any]:

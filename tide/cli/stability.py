@@ -95,7 +95,7 @@ def _verify(given: StabilityArguments, out: Path) -> int:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    from tide.analysis.gauge import tide_cell
+    from tide.analysis.trajectory import tide_cell
     from tide.analysis.lyapunov import Certificate, verify
     from tide.models.load import load
 

@@ -194,6 +194,16 @@ class CoreConfig:
         """Number of inhibitory neurons."""
         return self.neurons - self.n_e
 
+    @property
+    def alpha_e(self) -> float:
+        """Share α_E = Δt/τ_E of the way that an excitatory rate goes in one Euler step."""
+        return self.dt / self.tau_e
+
+    @property
+    def alpha_i(self) -> float:
+        """Share α_I = Δt/τ_I of the way that an inhibitory rate goes in one Euler step."""
+        return self.dt / self.tau_i
+
     def __post_init__(self) -> None:
         one_of("core", "kind", self.kind, ("tide",))
         positive("core", neurons=self.neurons, ticks=self.ticks, tau_e=self.tau_e, tau_i=self.tau_i, dt=self.dt)

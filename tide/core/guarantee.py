@@ -56,9 +56,7 @@ def small_gain_matrix(blocks: RecurrentBlocks) -> Tensor:
 
 def small_gain_rate(blocks: RecurrentBlocks, core: CoreConfig) -> float:
     """Return ρ(I − Λ + ΛK): the factor per tick by which differences of rates shrink at least, where below 1."""
-    alpha = torch.tensor([core.dt / core.tau_e, core.dt / core.tau_i], dtype=torch.float64)
-    k = small_gain_matrix(blocks).cpu()
-    return float(_perron(torch.diag(1 - alpha) + alpha[:, None] * k)[0])
+    return float(_perron(_small_gain_step(blocks, core))[0])
 
 
 def balance_ratio(core: CoreConfig) -> float:
@@ -88,8 +86,7 @@ def certified_norm(differences: Tensor, blocks: RecurrentBlocks, core: CoreConfi
         scale, _ = _scaling(blocks, core)
         weighted: Tensor = torch.linalg.vector_norm(differences.double() * scale, dim=-1)
         return weighted
-    alpha = torch.tensor([core.dt / core.tau_e, core.dt / core.tau_i], dtype=torch.float64)
-    _, v, _ = _perron(torch.diag(1 - alpha) + alpha[:, None] * small_gain_matrix(blocks).cpu())
+    _, v, _ = _perron(_small_gain_step(blocks, core))
     parts = differences.double()[..., : core.n_e], differences.double()[..., core.n_e :]
     return torch.stack([part.norm(dim=-1) / weight for part, weight in zip(parts, v, strict=True)]).amax(0)
 
@@ -118,7 +115,7 @@ def project_contraction_(blocks: RecurrentBlocks) -> None:
 @torch.no_grad()
 def project_lds_(blocks: RecurrentBlocks, core: CoreConfig) -> None:
     """Move the blocks, in place, to where ‖P^½ M P^−½‖₂ ≤ 1 − LDS_MARGIN · min(α)."""
-    least = core.dt / max(core.tau_e, core.tau_i)
+    least = min(core.alpha_e, core.alpha_i)
     bound = 1 - LDS_MARGIN * least
     scale, alpha, n_e = *_scaling(blocks, core), core.n_e
     norm = 0.0
@@ -147,11 +144,17 @@ def project_lds_(blocks: RecurrentBlocks, core: CoreConfig) -> None:
             block.mul_(factor)
 
 
+def _small_gain_step(blocks: RecurrentBlocks, core: CoreConfig) -> Tensor:
+    """Return I − Λ + ΛK, (2, 2) float64."""
+    alpha = torch.tensor([core.alpha_e, core.alpha_i], dtype=torch.float64)
+    return torch.diag(1 - alpha) + alpha[:, None] * small_gain_matrix(blocks).cpu()
+
+
 def _scaling(blocks: RecurrentBlocks, core: CoreConfig) -> tuple[Tensor, Tensor]:
     """Return the diagonals of P^½ and Λ, (D,) float64."""
     e, i = (blocks.ee.new_ones(n, dtype=torch.float64) for n in (core.n_e, core.n_i))
     scale = torch.cat((e, balance_ratio(core) ** 0.5 * i))
-    return scale, torch.cat((core.dt / core.tau_e * e, core.dt / core.tau_i * i))
+    return scale, torch.cat((core.alpha_e * e, core.alpha_i * i))
 
 
 def _scaled_map(blocks: RecurrentBlocks, core: CoreConfig) -> Tensor:

@@ -27,23 +27,31 @@ def activate(h: Tensor, activation: Activation) -> Tensor:
 
 
 def population_norm(h: Tensor, n_e: int, norm: RateNorm) -> Tensor:
-    """Normalise pre-activations (B, D) by the root mean square of each population, without gain.
-
-    ``"rms"``: h / rms(h). ``"rms_cap"``: h / max(1, rms(h)), the radial projection onto a ball, Lipschitz constant 1.
-    ``"rms_shared"``: one rms over all neurons. ``"none"``: h itself. No mean is subtracted: the mean carries the E-I
-    balance.
-    """
+    """Normalise pre-activations (B, D) by :func:`norm_divisors`, without gain."""
     if norm == "none":
         return h
+    return h * per_neuron(norm_divisors(h, n_e, norm).reciprocal(), n_e, h.shape[1])
+
+
+def norm_divisors(h: Tensor, n_e: int, norm: RateNorm) -> Tensor:
+    """Return what the norm divides the pre-activations (B, D) of both populations by, (B, 2).
+
+    ``"rms"``: rms(h) of each population. ``"rms_cap"``: max(1, rms(h)), so that the norm is the radial projection onto
+    a ball, Lipschitz constant 1. ``"rms_shared"``: one rms over all neurons. ``"none"``: 1. No mean is subtracted: the
+    mean carries the E-I balance.
+    """
+    if norm == "none":
+        return torch.ones_like(h[:, :2])
     square = h * h
     if norm == "rms_shared":
-        return h * square.mean(1, keepdim=True).add(RMS_EPSILON).rsqrt()
+        return square.mean(1, keepdim=True).add(RMS_EPSILON).sqrt().expand(-1, 2)
     rms = torch.stack((square[:, :n_e].mean(1), square[:, n_e:].mean(1)), 1).add(RMS_EPSILON).sqrt()
-    if norm == "rms_cap":
-        rms = rms.clamp(min=1.0)
-    scale = rms.reciprocal()
-    n_i = h.shape[1] - n_e
-    return h * torch.cat((scale[:, :1].expand(-1, n_e), scale[:, 1:].expand(-1, n_i)), 1)
+    return rms.clamp(min=1.0) if norm == "rms_cap" else rms
+
+
+def per_neuron(values: Tensor, n_e: int, neurons: int) -> Tensor:
+    """Spread one value per population (B, 2) over its neurons, (B, D)."""
+    return torch.cat((values[:, :1].expand(-1, n_e), values[:, 1:].expand(-1, neurons - n_e)), 1)
 
 
 def ei_ratio(rates: Tensor, n_e: int, normalization: RatioNormalization = "sum") -> Tensor:
@@ -138,12 +146,8 @@ class WilsonCowan(Bounded):
 
     def compose(self) -> DynamicsWeights:
         """Compose what every tick uses."""
-        alpha = torch.cat(
-            (
-                self.gain.new_full((self.config.n_e,), self.config.dt / self.config.tau_e),
-                self.gain.new_full((self.config.n_i,), self.config.dt / self.config.tau_i),
-            )
-        )
+        core = self.config
+        alpha = per_neuron(self.gain.new_tensor([[core.alpha_e, core.alpha_i]]), core.n_e, core.neurons)[0]
         return DynamicsWeights(self.effective_matrix().t(), self.input.weight.t(), self.input.bias, self.gain, alpha)
 
     def forward(self, rates: Tensor, attended: Tensor, weights: DynamicsWeights) -> WilsonCowanStep:

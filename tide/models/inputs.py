@@ -36,6 +36,9 @@ def check_inputs(images: Tensor, config: ModelConfig) -> None:
         )
     if images.shape[0] == 0:
         raise InputError("the batch holds 0 images, 1 or more are wanted")
-    # Reading the answer back would break a compiled graph; there the check is left to the caller.
-    if not torch.compiler.is_compiling() and not bool(images.isfinite().all()):
+    # Reading the answer back would break a compiled graph, where the check is left to the caller; torch's meta device
+    # has no values.
+    if torch.compiler.is_compiling() or images.is_meta:
+        return
+    if not bool(images.isfinite().all()):
         raise InputError("images hold NaN or infinite pixels, finite ones are wanted: clean the data")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -11,6 +11,14 @@ from torch import Tensor
 from tide.heads import certainty
 from tide.models.cell import Carry, Cell, CellState
 from tide.types import Prediction
+
+
+class Observer(Protocol):
+    """What the loop shows every tick to."""
+
+    def observe(self, state: CellState, features: Any) -> CellState | None:
+        """See the state after a tick and what the tick computed; return the state that goes on, None to stop."""
+        ...
 
 
 class Collector:

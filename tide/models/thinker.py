@@ -19,7 +19,7 @@ from tide.models.build import build_backbone, build_cell
 from tide.models.cell import Cell, CellState
 from tide.models.files import load_weights, read_model, write_model
 from tide.models.inputs import check_inputs
-from tide.models.observers import Collector, Halter
+from tide.models.observers import Collector, Halter, Observer
 from tide.types import Prediction, ThoughtOutput
 
 
@@ -117,7 +117,7 @@ class Thinker(
     def _think(
         self,
         images: Tensor,
-        observer: Collector | Halter,
+        observer: Observer,
         ticks: int | None,
         tbptt: int = 0,
         recompute: int = 0,
@@ -126,8 +126,7 @@ class Thinker(
         ticks = self.config.core.ticks if ticks is None else ticks
         if ticks < 1:
             raise InputError(f"ticks is {ticks}, 1 or more are wanted")
-        check_inputs(images, self.config)
-        state: CellState | None = self.cell.begin(self._tokens(images))
+        state: CellState | None = self.begin(images)
         ends = {end for every in (tbptt, recompute) if every for end in range(every, ticks, every)}
         begin = 0
         for end in (*sorted(ends), ticks):
@@ -139,13 +138,18 @@ class Thinker(
                 state, seen = checkpoint(self._collected, state, observer, end - begin, use_reentrant=False)
                 observer.extend(seen)
             else:
-                state = self._stretch(state, observer, end - begin)
+                state = self.run_ticks(state, observer, end - begin)
             if state is None:
                 return
             begin = end
 
-    def _stretch(self, state: CellState, observer: Collector | Halter, ticks: int) -> CellState | None:
-        """The only loop over ticks. The observer sees every tick and returns the state that goes on."""
+    def begin(self, images: Tensor) -> CellState:
+        """Return the state before the first tick on ``images``; raises :class:`InputError` as :meth:`forward` does."""
+        check_inputs(images, self.config)
+        return self.cell.begin(self._tokens(images))
+
+    def run_ticks(self, state: CellState, observer: Observer, ticks: int) -> CellState | None:
+        """The only loop over ticks. The observer sees every tick and returns the state that goes on, None to stop."""
         step = self.compiled_step or self.cell.step
         for _ in range(ticks):
             state, features = step(state)
@@ -157,7 +161,7 @@ class Thinker(
 
     def _collected(self, state: CellState, like: Collector, ticks: int) -> tuple[CellState | None, Collector]:
         collector = like.empty()
-        return self._stretch(state, collector, ticks), collector
+        return self.run_ticks(state, collector, ticks), collector
 
     def _tokens(self, images: Tensor) -> Tensor:
         """Normalise and run the backbone, in training with its own precision; tokens come in the model's."""
