@@ -95,8 +95,8 @@ def _verify(given: StabilityArguments, out: Path) -> int:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    from tide.analysis.trajectory import tide_cell
     from tide.analysis.lyapunov import Certificate, verify
+    from tide.analysis.trajectory import tide_cell
     from tide.models.load import load
 
     try:
