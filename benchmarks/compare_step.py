@@ -8,6 +8,7 @@ busy moment of the machine touches all alike. Medians, and the median over round
 from __future__ import annotations
 
 import json
+import shlex
 import statistics
 import sys
 import time
@@ -27,8 +28,8 @@ from tide.cli.study_arguments import StudyArguments
 from tide.cli.studying import changes_of
 from tide.models.presets import MODELS
 from tide.studies.comparison import task_config
+from tide.train.environment import describe_environment
 from tide.train.prepare import resolved
-from tide.train.run import describe_environment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +89,8 @@ def measure(settings: Settings) -> dict[str, object]:
         "threads": torch.get_num_threads(),
         "models": models,
         "date": datetime.now(UTC).date().isoformat(),
-        "environment": {name: value for name, value in describe_environment().items() if name != "command"},
+        "command": shlex.join(["python", *sys.argv]),
+        "environment": describe_environment(),
     }
 
 

@@ -9,6 +9,7 @@ once model and optimiser were made, so that the difference is what a step needs.
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 import time
@@ -23,9 +24,9 @@ import tyro
 from tide.cli.dry_run import peak_memory
 from tide.models.presets import preset
 from tide.models.thinker import Thinker
+from tide.train.environment import describe_environment
 from tide.train.optim import make_optimizer
 from tide.train.prepare import resolved
-from tide.train.run import describe_environment
 from tide.train.step import Trainer
 
 
@@ -84,13 +85,13 @@ def main() -> None:
         rows.append({"ticks": ticks, "tbptt": tbptt, "recompute": recompute, **found})
         print(rows[-1], flush=True)
     shown = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(settings).items()}
-    environment = {name: value for name, value in describe_environment().items() if name != "command"}
     result = {
         "settings": {name: value for name, value in shown.items() if name not in ("one", "out", "limit")},
         "batch": settings.batch or preset(settings.preset).train.batch,
         "rows": rows,
         "date": datetime.now(UTC).date().isoformat(),
-        "environment": environment,
+        "command": shlex.join(["python", *sys.argv]),
+        "environment": describe_environment(),
     }
     if settings.out is not None:
         settings.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")

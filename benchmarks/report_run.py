@@ -43,6 +43,7 @@ def report(run: Path, data_dir: Path | None) -> dict[str, object]:
     """Collect the numbers of a run."""
     folder = RunFolder.open(run)
     config, environment = folder.config, folder.environment
+    results = folder.results()
     monitor, evaluations = folder.metrics("monitor"), folder.metrics("evaluation")
     model, splits = load_with_data(run, "last", directory=data_dir)
     whole = evaluate(model, splits.test)
@@ -54,12 +55,12 @@ def report(run: Path, data_dir: Path | None) -> dict[str, object]:
         "hardware": environment["processor"],
         "threads": environment["threads"],
         "seed": config.seed,
-        "training_seconds": json.loads((run / "results.json").read_text())["seconds"],
+        "training_seconds": results["seconds"],
         "parameters": sum(p.numel() for p in model.parameters()),
         "best_accuracy": max(line["accuracy"] for line in evaluations),
         "last": asdict(whole),
         "evaluations": [{k: line[k] for k in ("step", "accuracy", "accuracy_last_tick")} for line in evaluations],
-        "rejected_steps": json.loads((run / "results.json").read_text())["rejected"],
+        "rejected_steps": results["rejected"],
         "alarms": [f"step {line['step']}: {text}" for line in monitor for text in line["alarms"]],
         "memory": {
             "accuracy_with_readout_zeroed": without.accuracy,

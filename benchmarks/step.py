@@ -54,9 +54,9 @@ from tide.config import Config
 from tide.errors import check
 from tide.models.presets import preset
 from tide.models.thinker import Thinker
+from tide.train.environment import describe_environment
 from tide.train.optim import make_optimizer
 from tide.train.prepare import resolved
-from tide.train.run import describe_environment
 from tide.train.step import Trainer
 
 RANGE, NODE = "tide::", "autograd::engine::evaluate_function"

@@ -78,9 +78,9 @@ def test_task_loss_is_the_last_tick_where_loss_falls_and_certainty_rises() -> No
         logits[torch.arange(2), targets, tick] = 1.0 + tick
     sure = certainty(logits)
     assert task_loss(logits, sure, targets) == pytest.approx(cross_entropies(logits, targets)[:, -1].mean().item())
-    assert dual_loss_diagnostics(logits, sure, targets) == (1.0, 1.0)
+    assert dual_loss_diagnostics(cross_entropies(logits, targets), sure) == (1.0, 1.0)
     logits[0, :, 3] = 0.0  # one image becomes unsure for one tick: its certainty falls and its loss rises
-    assert dual_loss_diagnostics(logits, certainty(logits), targets) == (0.5, 0.5)
+    assert dual_loss_diagnostics(cross_entropies(logits, targets), certainty(logits)) == (0.5, 0.5)
 
 
 def test_ei_and_sync_losses_are_plain_means() -> None:

@@ -30,9 +30,13 @@ def cross_entropies(logits: Tensor, targets: Tensor) -> Tensor:
 
 def task_loss(logits: Tensor, certainty: Tensor, targets: Tensor) -> Tensor:
     """Mean over samples of ½ (CE at the tick of least CE + CE at the tick of most certainty) (reference CTM)."""
-    losses = cross_entropies(logits, targets)
+    return dual_losses(cross_entropies(logits, targets), certainty).mean()
+
+
+def dual_losses(losses: Tensor, certainty: Tensor) -> Tensor:
+    """Return each sample's dual loss (B,), given cross-entropy and certainty at every tick, both (B, T)."""
     at_certain = losses.gather(1, certainty.argmax(1, keepdim=True)).squeeze(1)
-    return 0.5 * (losses.amin(1) + at_certain).mean()
+    return 0.5 * (losses.amin(1) + at_certain)
 
 
 def ei_loss(ratio: Tensor, target: float) -> Tensor:
@@ -168,12 +172,11 @@ class DualLossDiagnostics(NamedTuple):
     loss_never_rises: Tensor
 
 
-def dual_loss_diagnostics(logits: Tensor, certainty: Tensor, targets: Tensor) -> DualLossDiagnostics:
-    """Return how often the premises of the dual loss's limit hold (paper, Appendix B.3).
+def dual_loss_diagnostics(losses: Tensor, certainty: Tensor) -> DualLossDiagnostics:
+    """Return how often the premises of the dual loss's limit hold, given both at every tick (B, T) (paper, App. B.3).
 
     Where the cross-entropy strictly falls and the certainty strictly rises, the task loss is the loss at the last tick.
     """
-    losses = cross_entropies(logits, targets)
-    rising = (certainty.diff(dim=1) >= 0).all(1).float().mean()
-    falling = (losses.diff(dim=1) <= 0).all(1).float().mean()
-    return DualLossDiagnostics(rising, falling)
+    never_falls = (certainty.diff(dim=1) >= 0).all(1).double().mean()
+    never_rises = (losses.diff(dim=1) <= 0).all(1).double().mean()
+    return DualLossDiagnostics(never_falls, never_rises)

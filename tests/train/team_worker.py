@@ -1,4 +1,5 @@
-"""Five steps of a tiny model in float64, on as many processes as ``torchrun`` starts; the leading one saves weights.
+"""Five steps of a tiny model in float64, on as many processes as ``torchrun`` starts; the leading one saves weights
+and the last step's loss terms.
 
 Not a test module: ``tests/train/test_team.py`` runs it as a program.
 """
@@ -40,11 +41,13 @@ def main(out: str) -> None:
         for step in range(5):
             batches = [(images.double(), labels) for images, labels in run.batches(step)]
             assert len(batches) == 2 // team.world
-            assert trainer.step(step, batches).accepted
+            result = trainer.step(step, batches)
+            assert result.accepted
         if team.leads:
             assert trainer.multipliers is not None
             moved = torch.tensor(trainer.multipliers.penalty_now(), dtype=torch.float64)
-            save_file({**model.state_dict(), "multipliers": moved}, out)
+            readings = torch.stack((*result.terms.terms.values(), result.terms.total, result.accuracy.double()))
+            save_file({**model.state_dict(), "multipliers": moved, "readings": readings}, out)
 
 
 if __name__ == "__main__":

@@ -107,6 +107,7 @@ def _attention(runs: dict[str, list[RunFacts]], data_dir: Path | None, count: in
     from tide.cli.models import load_with_data
     from tide.data import to_float
     from tide.heads import most_certain
+    from tide.plots.attention import attention_maps
     from tide.plots.comparison import Gaze, draw_attention
 
     loaded = {model: load_with_data(group[0].path, "last", directory=data_dir) for model, group in runs.items()}
@@ -119,10 +120,8 @@ def _attention(runs: dict[str, list[RunFacts]], data_dir: Path | None, count: in
         for name, (model, _) in loaded.items():
             with torch.no_grad():
                 out = model(images[index : index + 1], record="attention")
-            attention = out.trace["attention"][0].mean(1)
-            grid = int(attention.shape[1] ** 0.5)
             answer = test.classes[int(most_certain(out.logits, out.certainty).argmax())]
-            group.append(Gaze(name, attention.reshape(-1, grid, grid).numpy(), answer))
+            group.append(Gaze(name, attention_maps(out.trace["attention"][0]), answer))
         gazes.append(group)
     labels = [test.classes[int(test.labels[index])] for index in chosen]
     return draw_attention([image.permute(1, 2, 0).numpy() for image in images], labels, gazes)

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from tide.data import ImageSet, Splits
+from tide.data import Splits
 from tide.errors import InputError
 from tide.evaluate.halting import HaltingSweep, LongerThought, sweep_thresholds, think_longer
 from tide.models.thinker import Thinker
 from tide.plots.halting import draw_halting, stopping_shares
-from tide.train.run import describe_environment
+from tide.train.environment import describe_environment
 
 
 def run(
@@ -34,7 +34,7 @@ def run(
     if images is not None:
         if images < 1:
             raise InputError(f"--images is {images}, 1 or more are wanted")
-        test = ImageSet(test.images[:images], test.labels[:images], test.classes)
+        test = test.select(slice(images))
     with Console(stderr=True).status("measuring") as status:
 
         def show(what: str, done: int, total: int) -> None:
@@ -82,5 +82,5 @@ def _data(sweep: HaltingSweep, longer: LongerThought, data: str, name: str, comm
         "easiest": sweep.easiest(),
         "hardest": sweep.hardest(),
         "thinking_longer": asdict(longer),
-        "environment": describe_environment() | {"command": command},
+        "environment": {**describe_environment(), "command": command},
     }

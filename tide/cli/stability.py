@@ -67,7 +67,8 @@ def _analyse(given: StabilityArguments, out: Path, command: str) -> int:
     from tide.cli.studying import save_study
     from tide.data import to_float
     from tide.plots.stability import draw_stability
-    from tide.train.run import RunFolder, describe_environment
+    from tide.train.environment import describe_environment
+    from tide.train.run import RunFolder
 
     folder = RunFolder.open(given.run)
     model, splits = load_with_data(given.run, given.checkpoint, directory=given.data_dir)
@@ -76,7 +77,7 @@ def _analyse(given: StabilityArguments, out: Path, command: str) -> int:
         result, certificate = analyse(model, images, progress=lambda what: status.update(f"analysing: {what}"))
     # Named by how they came about, so that another machine can do the same.
     result |= {"run": given.run.name, "data": splits.name, "checkpoint": given.checkpoint}
-    result["environment"] = describe_environment() | {"command": command}
+    result["environment"] = {**describe_environment(), "command": command}
     text = markdown(result, given.run.name)
     figure = draw_stability(result, folder.metrics("monitor"), f"{given.run.name}, {splits.name}")
     save_study(out, "stability", result, text, {"stability.png": figure})

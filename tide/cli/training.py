@@ -117,11 +117,10 @@ def _fit(
         if resuming:
             training.resume()
         train, position = config.train, training.position
+        processes = f", {team.world} processes" if team.world > 1 else ""
         reporter.message(
             f"{run.path}: {config.data.name}, {sum(p.numel() for p in training.model.parameters()):,} parameters, "
-            f"{config.core.population}, {config.core.ticks} ticks, device {device}"
-            + f", {team.world} processes"
-            * (team.world > 1)
+            f"{config.core.population}, {config.core.ticks} ticks, device {device}{processes}"
         )
         reporter.message(
             f"steps {position.step} to {train.steps} of {train.batch * train.accumulation} images; warm-up "

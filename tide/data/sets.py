@@ -46,6 +46,10 @@ class ImageSet:
         """Return the number of images."""
         return len(self.images)
 
+    def select(self, index: slice | Tensor) -> ImageSet:
+        """Return the images of a slice, or of positions (n,), in that order."""
+        return ImageSet(self.images[index], self.labels[index], self.classes)
+
 
 @dataclass(frozen=True, eq=False)
 class Splits:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tide.data import ImageSet
 from tide.evaluate.answers import Answers, collect_answers
 from tide.evaluate.calibration import expected_calibration_error
+from tide.losses import dual_loss_diagnostics, dual_losses
 from tide.models.thinker import Thinker
 
 
@@ -48,16 +49,16 @@ def summarize(answers: Answers) -> Evaluation:
     correct = answers.correct
     per_tick = [float(value) for value in correct.double().mean(0)]
     right = answers.at_most_certain(correct)
-    dual_loss = 0.5 * (answers.losses.amin(1) + answers.at_most_certain(answers.losses)).double().mean()
+    premises = dual_loss_diagnostics(answers.losses, answers.certainty)
     return Evaluation(
         images=len(answers.labels),
         accuracy=float(right.double().mean()),
         accuracy_last_tick=per_tick[-1],
         accuracy_per_tick=per_tick,
-        loss=float(dual_loss),
+        loss=float(dual_losses(answers.losses, answers.certainty).double().mean()),
         certainty=float(answers.certainty.amax(1).double().mean()),
         calibration_error=expected_calibration_error(answers.at_most_certain(answers.confidence), right),
         ei_ratio=float(answers.ratio.double().mean()) if answers.ratio is not None else None,
-        certainty_never_falls=float((answers.certainty.diff(dim=1) >= 0).all(1).double().mean()),
-        loss_never_rises=float((answers.losses.diff(dim=1) <= 0).all(1).double().mean()),
+        certainty_never_falls=float(premises.certainty_never_falls),
+        loss_never_rises=float(premises.loss_never_rises),
     )

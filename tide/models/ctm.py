@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tide.config import CTMConfig
 from tide.models.ctm_cell import CTMCell, every_pair
-from tide.models.reference import ATTENTION, ReferenceModel, bare_config, check_arguments
+from tide.models.reference import ATTENTION, NOT_BUILT, ReferenceModel, bare_config, check_arguments
 
 REQUIRED = {
     "iterations": "ticks",
@@ -35,10 +35,8 @@ OPTIONAL = {
     "n_random_pairing_self": "self_pairs",
 }
 LEFT_OUT = {
+    **NOT_BUILT,
     "kind": "ctm",
-    "backbone_type": "none",
-    "positional_embedding_type": "none",
-    "prediction_reshaper": [-1],
     "use_thought_attention": False,
     "use_static_thought_trace": False,
 }
@@ -83,8 +81,6 @@ def from_reference_config(arguments: Mapping[str, Any]) -> CTM:
     Raises :class:`~tide.errors.ConfigError` for arguments that are unknown, missing or out of range, and for backbones
     and positional embeddings: there are ours.
     """
-    if arguments.get("prediction_reshaper") == [arguments.get("out_dims")]:
-        arguments = {**arguments, "prediction_reshaper": [-1]}  # the same, written out
     check_arguments(arguments, (*REQUIRED, "out_dims"), OPTIONAL, LEFT_OUT)
     settings = {ours: arguments[theirs] for theirs, ours in (REQUIRED | OPTIONAL).items() if theirs in arguments}
     return CTM(bare_config(CTMConfig(**settings), arguments))

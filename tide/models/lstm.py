@@ -7,7 +7,7 @@ from typing import Any
 
 from tide.config import LSTMConfig
 from tide.models.lstm_cell import LSTMCell
-from tide.models.reference import ATTENTION, ReferenceModel, bare_config, check_arguments
+from tide.models.reference import ATTENTION, NOT_BUILT, ReferenceModel, bare_config, check_arguments
 
 REQUIRED = {
     "iterations": "ticks",
@@ -17,12 +17,7 @@ REQUIRED = {
     "num_layers": "layers",
 }
 """The reference constructor's argument → our setting, of those without a default."""
-LEFT_OUT = {
-    "kind": "lstm",
-    "backbone_type": "none",
-    "positional_embedding_type": "none",
-    "prediction_reshaper": [-1],
-}
+LEFT_OUT = {**NOT_BUILT, "kind": "lstm"}
 """Arguments of parts that this baseline does not have, with the value that leaves each out."""
 
 
@@ -49,8 +44,6 @@ def from_reference_config(arguments: Mapping[str, Any]) -> LSTM:
     Raises :class:`~tide.errors.ConfigError` for arguments that are unknown, missing or out of range, and for backbones
     and positional embeddings: there are ours.
     """
-    if arguments.get("prediction_reshaper") == [arguments.get("out_dims")]:
-        arguments = {**arguments, "prediction_reshaper": [-1]}  # the same, written out
     check_arguments(arguments, (*REQUIRED, "out_dims"), ("dropout",), LEFT_OUT)
     settings = {ours: arguments[theirs] for theirs, ours in REQUIRED.items()}
     return LSTM(bare_config(LSTMConfig(**settings, dropout=arguments.get("dropout", 0.0)), arguments))

@@ -28,6 +28,8 @@ ATTENTION = {
     "head.bias": "output_projector.0.bias",
 }
 """Our parameter → the reference's, of what both baselines share."""
+NOT_BUILT = {"backbone_type": "none", "positional_embedding_type": "none", "prediction_reshaper": [-1]}
+"""Arguments of parts of the reference that neither baseline has, with the value that leaves each out."""
 
 
 class ReferenceModel(Thinker):
@@ -123,6 +125,8 @@ def check_arguments(
     for name, value in arguments.items():
         if name not in names:
             raise ConfigError(f"unknown argument {name!r} of the reference{did_you_mean(name, names)}")
+        if name == "prediction_reshaper" and value == [arguments.get("out_dims")]:
+            continue  # [-1], written out
         if name in left_out and value != left_out[name]:
             raise ConfigError(
                 f"{name} is {value!r}, {left_out[name]!r} is wanted: that part of the reference is not built here"

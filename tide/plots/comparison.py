@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from tide.plots.attention import PANELS, show_attention, show_image, shown_ticks
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 COLOURS = ("#c0392b", "#2d6ca2", "#4c9a5b", "#8e5aa8", "#b8860b", "#555555")
 OUTCOMES = {"both": "#4c9a5b", "only_first": "#c0392b", "only_second": "#2d6ca2", "none": "#999999"}
-ATTENTION_PANELS = 6
 
 
 def draw_comparison(result: Mapping[str, Any]) -> Figure:
@@ -109,31 +110,17 @@ def draw_attention(images: Sequence[Array], labels: Sequence[str], gazes: Sequen
     from matplotlib.figure import Figure
 
     rows = sum(len(group) for group in gazes)
-    figure = Figure(figsize=(1.75 * (ATTENTION_PANELS + 1), 1.9 * rows), layout="constrained")
-    panels = figure.subplots(rows, ATTENTION_PANELS + 1, squeeze=False)
+    figure = Figure(figsize=(1.75 * (PANELS + 1), 1.9 * rows), layout="constrained")
+    panels = figure.subplots(rows, PANELS + 1, squeeze=False)
     row = 0
     for image, label, group in zip(images, labels, gazes, strict=True):
         for gaze in group:
-            ticks = np.linspace(0, len(gaze.attention) - 1, ATTENTION_PANELS).round().astype(int)
-            grey = image.shape[2] == 1
-            pixels, colours = (image[:, :, 0], "gray") if grey else (image, None)
-            panels[row, 0].imshow(pixels, cmap=colours, vmin=0, vmax=1)
+            ticks = shown_ticks(len(gaze.attention))
+            show_image(panels[row, 0], image)
             panels[row, 0].set_title(f"{gaze.model}: {gaze.answer}\nlabelled {label}", fontsize=8)
-            extent = (-0.5, image.shape[1] - 0.5, image.shape[0] - 0.5, -0.5)
             highest = gaze.attention[ticks].max()
             for axes, tick in zip(panels[row, 1:], ticks, strict=True):
-                axes.imshow(pixels, cmap=colours, vmin=0, vmax=1, extent=extent)
-                axes.imshow(
-                    gaze.attention[tick],
-                    cmap="magma",
-                    vmin=0,
-                    vmax=highest,
-                    alpha=0.65,
-                    interpolation="bilinear",
-                    extent=extent,
-                )
+                show_attention(axes, image, gaze.attention[tick], highest)
                 axes.set_title(f"tick {tick + 1}", fontsize=8)
             row += 1
-    for axes in panels.flatten():
-        axes.set_axis_off()
     return figure

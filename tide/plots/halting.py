@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from tide.data import ImageSet
+from tide.data import ImageSet, to_float
 from tide.evaluate.halting import HaltingSweep, LongerThought
+from tide.plots.attention import show_image
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -105,9 +106,7 @@ def _strips(figure: Any, sweep: HaltingSweep, split: ImageSet) -> None:
         axes.set_axis_off()
     for rows, chosen in ((panels[:2], easy), (panels[2:], hard)):
         for axes, index in zip(rows.flatten(), chosen, strict=False):
-            image = split.images[index].cpu().permute(1, 2, 0).numpy()
-            grey = image.shape[2] == 1
-            axes.imshow(image[:, :, 0] if grey else image, cmap="gray" if grey else None)
+            show_image(axes, to_float(split.images[index].cpu()).permute(1, 2, 0).numpy())
             wrong = "" if bool(sweep.right[index]) else ", wrong"
             name = split.classes[int(sweep.labels[index])]
             axes.set_title(f"{int(sweep.ticks[index])}, {name}{wrong}", fontsize=7)

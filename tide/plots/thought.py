@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -11,6 +10,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from tide.models.thinker import Thinker
+from tide.plots.attention import PANELS, attention_maps, show_attention, show_image, shown_ticks
 from tide.types import ThoughtOutput
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 COLOURS = ("#c0392b", "#2d6ca2")  # of the excitatory and the inhibitory population, or of the two activities shown
 RATE_MAPS = ("Reds", "Blues")
-ATTENTION_PANELS = 6
 
 
 @dataclass(frozen=True)
@@ -52,8 +51,7 @@ class Thought:
         def array(tensor: Tensor) -> Array:
             return tensor.detach().cpu().double().numpy()
 
-        attention, settings = array(out.trace["attention"][0]).mean(1), model.config.input
-        grid = math.isqrt(attention.shape[1])
+        settings = model.config.input
         blocks, pairs, synchrony = model.cell.blocks(), model.cell.pairs(), None
         if pairs is not None:
             neurons = model.config.core.neurons
@@ -62,7 +60,7 @@ class Thought:
             synchrony[left, right] = synchrony[right, left] = array(out.trace["synchrony"][0, -1])
         return cls(
             image=array(image).transpose(1, 2, 0),
-            attention=attention.reshape(-1, grid, grid),
+            attention=attention_maps(out.trace["attention"][0]),
             activity={title: array(out.trace[name][0]).T for title, name in model.cell.activity.items()},
             certainty=array(out.certainty[0]),
             ei_ratio=array(out.ei_ratio[0]) if out.ei_ratio is not None else None,
@@ -96,12 +94,14 @@ def draw_thought(thought: Thought) -> Figure:
         f"{len(thought.certainty)}",
         fontsize=13,
     )
-    panels = top.subplots(1, ATTENTION_PANELS + 1)
-    _image(panels[0], thought)
-    ticks = np.linspace(0, len(thought.certainty) - 1, ATTENTION_PANELS).round().astype(int)
+    panels = top.subplots(1, PANELS + 1)
+    show_image(panels[0], thought.image)
+    panels[0].set_title("image")
+    ticks = shown_ticks(len(thought.certainty))
     highest = thought.attention[ticks].max()
     for axes, tick in zip(panels[1:], ticks, strict=True):
-        _attention(axes, thought, int(tick), highest)
+        show_attention(axes, thought.image, thought.attention[tick], highest)
+        axes.set_title(f"attention, tick {tick + 1}", fontsize=9)
     columns = middle.subplots(1, len(thought.activity))
     for axes, (title, rates), colours in zip(columns, thought.activity.items(), RATE_MAPS, strict=True):
         _rates(middle, axes, rates, title, colours)
@@ -111,30 +111,6 @@ def draw_thought(thought: Thought) -> Figure:
     if thought.synchrony is not None:
         _synchrony(bottom, rest[0], thought, thought.synchrony)
     return figure
-
-
-def _pixels(thought: Thought) -> tuple[Array, str | None]:
-    grey = thought.image.shape[2] == 1
-    return (thought.image[:, :, 0], "gray") if grey else (thought.image, None)
-
-
-def _image(axes: Axes, thought: Thought) -> None:
-    pixels, colours = _pixels(thought)
-    axes.imshow(pixels, cmap=colours, vmin=0, vmax=1)
-    axes.set_title("image")
-    axes.set_axis_off()
-
-
-def _attention(axes: Axes, thought: Thought, tick: int, highest: float) -> None:
-    pixels, colours = _pixels(thought)
-    height, width = pixels.shape[:2]
-    extent = (-0.5, width - 0.5, height - 0.5, -0.5)
-    axes.imshow(pixels, cmap=colours, vmin=0, vmax=1, extent=extent)
-    axes.imshow(
-        thought.attention[tick], cmap="magma", vmin=0, vmax=highest, alpha=0.65, interpolation="bilinear", extent=extent
-    )
-    axes.set_title(f"attention, tick {tick + 1}", fontsize=9)
-    axes.set_axis_off()
 
 
 def _rates(figure: SubFigure, axes: Axes, rates: Array, title: str, colours: str) -> None:

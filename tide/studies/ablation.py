@@ -139,7 +139,7 @@ def ablation_variants(
         study = STUDIES[name]
         start = base if study.task in (None, task) else budget(task_config(study.task, changes), steps, curve=False)
         for label, change in study.variants.items():
-            config = budget(from_dict(Config, {**change, "seed": seed}, base=start), steps, curve=False)
+            config = from_dict(Config, {**change, "seed": seed}, base=start)
             same = next((trial for trial in made if not differences(trial.config, config)), None)
             trial = same or Trial(f"{name}-{label}".replace(" ", "-"), config)
             if same is None:

@@ -250,9 +250,7 @@ class TrainingRun:
 
     def _probe(self) -> None:
         """Evaluate on the first test images only: the learning curve, finer than whole evaluations can afford."""
-        count = self.config.train.probe_images
-        few = ImageSet(self.test.images[:count], self.test.labels[:count], self.test.classes)
-        result = summarize(self._answers(few))
+        result = summarize(self._answers(self.test.select(slice(self.config.train.probe_images))))
         self.run.append("metrics", {"kind": "probe", "step": self.position.step, **asdict(result)})
         self.run.append("timing", {"step": self.position.step, "seconds": self.position.seconds})
 
@@ -277,10 +275,9 @@ class TrainingRun:
 
     def _answers(self, split: ImageSet, progress: Callable[[int, int], None] | None = None) -> Answers:
         """Return the model's answers to a split, of which each process asks its share, every image once."""
-        rank, world = self.team.rank, self.team.world
-        mine = ImageSet(split.images[rank::world], split.labels[rank::world], split.classes)
+        mine = split.select(slice(self.team.rank, None, self.team.world))
         answers = collect_answers(self.model, mine, batch=self.config.train.eval_batch, progress=progress)
-        return answers if world == 1 else Answers.interleave(self.team.gather(answers))
+        return answers if self.team.world == 1 else Answers.interleave(self.team.gather(answers))
 
     def _checkpoint(self) -> None:
         if not self.team.leads:

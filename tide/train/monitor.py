@@ -14,7 +14,7 @@ from tide.config import CoreConfig
 from tide.core.guarantee import certified_rate
 from tide.core.perron import perron_estimate
 from tide.core.wilson_cowan import RecurrentBlocks
-from tide.losses import dual_loss_diagnostics
+from tide.losses import cross_entropies, dual_loss_diagnostics
 from tide.models.thinker import Thinker
 from tide.train.optim import component_parameters, gradient_norm
 from tide.train.step import MicroBatch
@@ -64,7 +64,7 @@ def activity_quantities(dynamics: Dynamics, ratio: Tensor, n_e: int) -> dict[str
 @torch.no_grad()
 def answer_quantities(batch: MicroBatch) -> dict[str, float]:
     """Return the dual-loss diagnostics of one training batch."""
-    dual = dual_loss_diagnostics(batch.out.logits.detach(), batch.out.certainty.detach(), batch.labels)
+    dual = dual_loss_diagnostics(cross_entropies(batch.out.logits.detach(), batch.labels), batch.out.certainty.detach())
     return {name: float(value) for name, value in dual._asdict().items()}
 
 

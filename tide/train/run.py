@@ -14,18 +14,14 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import math
 import os
-import platform
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
@@ -35,8 +31,7 @@ from tide.config_io import read_yaml, to_yaml
 from tide.errors import CheckpointError
 from tide.evaluate.answers import Answers
 from tide.models.files import run_checkpoint
-
-LIBRARIES = ("torch", "numpy", "safetensors", "huggingface_hub", "scikit-learn", "pillow")
+from tide.train.environment import describe_environment
 
 
 class RunFolder:
@@ -55,7 +50,8 @@ class RunFolder:
             if any(path.iterdir()):
                 raise CheckpointError(f"{path} is not empty; give another --out, or continue with --resume {path}")
             (path / "config.yaml").write_text(to_yaml(config), encoding="utf-8")
-            text = json.dumps({**describe_environment(), **environment}, indent=2)
+            command = " ".join(["tide", *sys.argv[1:]])
+            text = json.dumps({**describe_environment(), "command": command, **environment}, indent=2)
             (path / "environment.json").write_text(text + "\n", encoding="utf-8")
             for name in ("metrics", "timing"):
                 (path / f"{name}.jsonl").touch()
@@ -191,42 +187,3 @@ class SilentRun(RunFolder):
 
 def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def describe_environment() -> dict[str, Any]:
-    """Return code version and commit, library versions, machine and command."""
-    return {
-        "version": importlib.metadata.version("tide-dynamics"),
-        "commit": _commit(),
-        "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "processor": _processor(),
-        "threads": torch.get_num_threads(),
-        "command": " ".join(["tide", *sys.argv[1:]]),
-    }
-
-
-def _processor() -> str:
-    """Return the processor's name and the number of its cores that this process sees."""
-    information = Path("/proc/cpuinfo")
-    lines = information.read_text(encoding="utf-8").splitlines() if information.is_file() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores"
-
-
-def _commit() -> str | None:
-    """Return the commit of the checkout that runs (with + where it has changes), or None for an installed package."""
-    root = Path(__file__).resolve().parents[2]
-    if not (root / ".git").exists():
-        return None
-
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(root), *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
-        return done.stdout.strip()
-
-    try:
-        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
-    except (OSError, subprocess.SubprocessError):
-        return None

@@ -31,7 +31,7 @@ class MicroBatch(NamedTuple):
 
 @dataclass(frozen=True)
 class StepResult:
-    """What one step did, averaged over its micro-batches.
+    """What one step did; loss terms and accuracy are means over the micro-batches of all processes.
 
     Gradients (clipped) stay on the parameters until the next step, where the stability monitor reads them.
     ``last`` is the last micro-batch.
@@ -83,10 +83,7 @@ class Trainer:
             micro.append(self._micro_batch(images, labels, kappa))
             statistics.take()
         self.team.sum_([p.grad for p in self.model.parameters() if p.grad is not None])
-        terms = LossTerms(
-            self.team.mean(torch.stack([m.terms.total for m in micro]).mean()),
-            {name: torch.stack([m.terms.terms[name] for m in micro]).mean() for name in micro[0].terms.terms},
-        )
+        terms, accuracy = self._mean_readings(micro)
 
         self.scaler.unscale_(self.optimizer)
         # Gradients and the mean loss are the same everywhere, so all processes decide alike.
@@ -104,8 +101,13 @@ class Trainer:
         else:
             statistics.restore_()
         self.scaler.update()
-        accuracy = torch.stack([m.accuracy for m in micro]).mean()
         return StepResult(accepted, terms, accuracy, norm, rate, kappa, micro[-1])
+
+    def _mean_readings(self, micro: Sequence[MicroBatch]) -> tuple[LossTerms, Tensor]:
+        """Return the loss terms and the accuracy, mean over the micro-batches of all processes: one message."""
+        rows = [torch.stack((m.terms.total, *m.terms.terms.values(), m.accuracy.to(m.terms.total))) for m in micro]
+        total, *terms, accuracy = self.team.mean(torch.stack(rows).mean(0)).unbind()
+        return LossTerms(total, dict(zip(micro[0].terms.terms, terms, strict=True))), accuracy
 
     @torch.no_grad()
     def _move_multipliers(self, micro: Sequence[MicroBatch]) -> None:

@@ -1,0 +1,60 @@
+"""Images and the attention paid to them: what several pictures share."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Array = npt.NDArray[Any]
+PANELS = 6  # ticks at which attention is shown
+
+
+def attention_maps(attention: Tensor) -> Array:
+    """Return one sample's attention (T, heads, positions) as maps on the grid of tokens, mean over heads.
+
+    Shape (T, rows, columns), rows = columns.
+    """
+    mean: Array = attention.detach().cpu().double().mean(1).numpy()
+    grid = math.isqrt(mean.shape[1])
+    return mean.reshape(-1, grid, grid)
+
+
+def shown_ticks(ticks: int) -> list[int]:
+    """Return the ticks (0-based) at which attention is shown, spread over a thought, the first and last among them."""
+    return [int(tick) for tick in np.linspace(0, ticks - 1, PANELS).round()]
+
+
+def show_image(axes: Axes, image: Array) -> None:
+    """Show an image (H, W, 1 or 3) in [0, 1]."""
+    height, width, channels = image.shape
+    grey = channels == 1
+    axes.imshow(
+        image[:, :, 0] if grey else image,
+        cmap="gray" if grey else None,
+        vmin=0,
+        vmax=1,
+        extent=(-0.5, width - 0.5, height - 0.5, -0.5),
+    )
+    axes.set_axis_off()
+
+
+def show_attention(axes: Axes, image: Array, attention: Array, highest: float) -> None:
+    """Show attention (rows, columns), coloured up to ``highest``, over an image (H, W, 1 or 3) in [0, 1]."""
+    show_image(axes, image)
+    height, width = image.shape[:2]
+    axes.imshow(
+        attention,
+        cmap="magma",
+        vmin=0,
+        vmax=highest,
+        alpha=0.65,
+        interpolation="bilinear",
+        extent=(-0.5, width - 0.5, height - 0.5, -0.5),
+    )
