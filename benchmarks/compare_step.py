@@ -11,16 +11,12 @@ import json
 import shlex
 import statistics
 import sys
-import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
 import tyro
-
-sys.path.insert(0, str(Path(__file__).parent))
-from step import make_step
 
 from tide.analysis.operations import count_operations
 from tide.cli.device import DeviceName, pick_device, set_threads
@@ -30,6 +26,7 @@ from tide.models.presets import MODELS
 from tide.studies.comparison import task_config
 from tide.train.environment import describe_environment
 from tide.train.prepare import resolved
+from tide.train.timing import alternate, step_on_random_images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,16 +54,9 @@ def measure(settings: Settings) -> dict[str, object]:
         settings.task,
         changes_of(StudyArguments(ticks=settings.ticks, memory_length=settings.memory_length, batch=settings.batch)),
     )
-    made = {name: make_step(resolved(MODELS[name](base)), device) for name in settings.models}
-    seconds: dict[str, list[float]] = {name: [] for name in made}
-    for number in range(-3, settings.rounds):
-        for name, (_, step) in made.items():
-            began = time.perf_counter()
-            step()
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-            if number >= 0:
-                seconds[name].append(time.perf_counter() - began)
+    made = {name: step_on_random_images(resolved(MODELS[name](base)), device) for name in settings.models}
+    times = alternate([step for _, step in made.values()], settings.rounds, device, warmup=3)
+    seconds = dict(zip(made, times, strict=True))
     first = seconds[settings.models[0]]
     models = {}
     for name, (trainer, _) in made.items():

@@ -25,7 +25,6 @@ import json
 import shlex
 import statistics
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -53,11 +52,10 @@ from tide.cli.device import DeviceName, pick_device, set_threads
 from tide.config import Config
 from tide.errors import check
 from tide.models.presets import preset
-from tide.models.thinker import Thinker
 from tide.train.environment import describe_environment
-from tide.train.optim import make_optimizer
 from tide.train.prepare import resolved
 from tide.train.step import Trainer
+from tide.train.timing import alternate, step_on_random_images
 
 RANGE, NODE = "tide::", "autograd::engine::evaluate_function"
 LOOP, UNATTRIBUTED = "loop", "unattributed"
@@ -96,25 +94,6 @@ def make_config(settings: Settings) -> Config:
     core = {name: value for name in ("neurons", "ticks") if (value := getattr(settings, name)) is not None}
     train = {} if settings.batch is None else {"batch": settings.batch}
     return resolved(preset(settings.preset, core=core, train=train))
-
-
-def make_step(config: Config, device: torch.device) -> tuple[Trainer, Callable[[], None]]:
-    """Return a trainer of ``config`` (resolved) and a function that runs one of its steps on random images."""
-    model = Thinker(config.model).to(device)
-    trainer = Trainer(model, make_optimizer(model, config.train), config)
-    generator, shape = torch.Generator().manual_seed(0), config.input
-    images = torch.rand(config.train.batch, shape.channels, shape.size, shape.size, generator=generator).to(device)
-    labels = torch.randint(shape.classes, (config.train.batch,), generator=generator).to(device)
-    start, length = config.train.curriculum_start, config.train.curriculum_length
-    assert start is not None
-    assert length is not None
-
-    def step() -> None:
-        result = trainer.step(start + length, [(images, labels)] * config.train.accumulation)
-        if not result.accepted:
-            raise RuntimeError("the step was rejected, so its time would leave the optimiser out")
-
-    return trainer, step
 
 
 def component_functions(trainer: Trainer) -> dict[str, list[tuple[Any, str]]]:
@@ -288,17 +267,9 @@ def _prepare(product: Product) -> Callable[[], Any]:
     return partial(getattr(torch, product.kind), *args, **kwargs, out=product.operator(*args, **kwargs))
 
 
-def alternate(functions: Sequence[Callable[[], None]], steps: int, device: torch.device) -> list[dict[str, float]]:
-    """Return median, minimum and maximum seconds of each function, run in turn ``steps`` times."""
-    seconds: list[list[float]] = [[] for _ in functions]
-    for _ in range(steps):
-        for function, times in zip(functions, seconds, strict=True):
-            began = time.perf_counter()
-            function()
-            if device.type != "cpu":
-                torch.accelerator.synchronize()
-            times.append(time.perf_counter() - began)
-    return [{"median": statistics.median(t), "minimum": min(t), "maximum": max(t)} for t in seconds]
+def summary(seconds: Sequence[float]) -> dict[str, float]:
+    """Return median, minimum and maximum."""
+    return {"median": statistics.median(seconds), "minimum": min(seconds), "maximum": max(seconds)}
 
 
 def measure(settings: Settings) -> dict[str, Any]:
@@ -306,7 +277,7 @@ def measure(settings: Settings) -> dict[str, Any]:
     check(settings.steps >= 1, f"--steps is {settings.steps}, 1 or more are wanted")
     set_threads(settings.threads)
     device, config = pick_device(settings.device), make_config(settings)
-    trainer, step = make_step(config, device)
+    trainer, step = step_on_random_images(config, device)
     with ProductCounter() as counter:
         step()
     floor = make_floor(counter.products)
@@ -316,7 +287,7 @@ def measure(settings: Settings) -> dict[str, Any]:
         step()
         floor()
     profiled = split(trainer, step) if device.type == "cpu" and not settings.compile else None
-    seconds, floor_seconds = alternate((step, floor), settings.steps, device)
+    seconds, floor_seconds = (summary(s) for s in alternate((step, floor), settings.steps, device))
     if profiled is not None:
         profiled["inflation"] = profiled["seconds"] / seconds["median"]
     gflop = sum(product.flops for product in counter.products) * 1e-9

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from tide.config import Config
 from tide.config_io import from_dict
 from tide.train.prepare import resolved
+from tide.train.timing import step_on_random_images
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "step.py"
 
@@ -77,7 +78,7 @@ def test_counts_the_products_of_dynamics_and_neuron_models(benchmark, tiny_model
 
 
 def test_floor_runs_the_same_products(benchmark, config):
-    _, step = benchmark.make_step(config, torch.device("cpu"))
+    _, step = step_on_random_images(config, torch.device("cpu"))
     with benchmark.ProductCounter() as counter:
         step()
     floor = benchmark.make_floor(counter.products)
@@ -89,7 +90,7 @@ def test_floor_runs_the_same_products(benchmark, config):
 
 
 def test_shares_cover_the_step(benchmark, config):
-    trainer, step = benchmark.make_step(config, torch.device("cpu"))
+    trainer, step = step_on_random_images(config, torch.device("cpu"))
     step()
     result = benchmark.split(trainer, step, steps=2)
     assert all(value >= 0 for share in result["shares"].values() for value in share.values())

@@ -169,6 +169,7 @@ def test_halt_sweep_writes_numbers_and_a_picture(folder: Path, tmp_path: Path, c
         ("ablate mnits", "did you mean 'mnist'?"),
         ("ablate digits --studies tau", "did you mean 'tau-"),
         ("ablate digits --steps 0", "--steps is 0"),
+        ("ablate digits --rounds -1", "--rounds is -1"),
         ("ablate digits --spread-seeds 3 3", "seed 3 is given 2 times"),
     ],
 )

@@ -63,12 +63,13 @@ def test_drift_collapse_spread_and_time_by_hand(make_facts):
     facts = {
         "baseline-1": make_facts(PERFECT),
         "baseline-2": make_facts(eight, seed=2),
-        "near": make_facts(eight, seed=3, rate=1.0),
+        "near": make_facts(eight, seed=3),
         "drifted": make_facts(nine, seed=4, best=1.0),
         "collapsed": make_facts(six, seed=5, ratio=0.01),
     }
-    variants = [Variant("ticks", name, Trial(name, run.config)) for name, run in facts.items()]
-    result = ablation_result(facts, variants, 1)
+    trials = {name: Trial(name, run.config) for name, run in facts.items()}
+    variants = [Variant("ticks", name, trial, trials["baseline-1"]) for name, trial in trials.items()]
+    result = ablation_result(facts, variants, 1, {"near": 2.0, "drifted": 1.0, "collapsed": 1.0})
     spread = 0.1 * 2**0.5
     assert result["baseline"]["last_accuracy"] == pytest.approx(0.9)
     assert result["baseline"]["spread"] == pytest.approx(spread)

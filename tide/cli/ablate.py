@@ -28,6 +28,8 @@ class AblateArguments(StudyArguments):
     """Seed of every variant."""
     spread_seeds: tuple[int, ...] = (42, 43, 44, 45, 46)
     """Seeds of the baseline: their spread says which differences mean something."""
+    rounds: int = 5
+    """Training steps of each variant, in turn with the baseline's, that its time factor is measured by; 0: none."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -44,24 +46,40 @@ def run(arguments: Sequence[str]) -> int:
         for name, study in STUDIES.items():
             print(f"{name:<20} {study.title}: {', '.join(study.variants)}")
         return 0
+    from rich.console import Console
+
+    from tide.cli.device import pick_device, set_threads
     from tide.cli.studying import changes_of, finish, make_runner, read_facts, save_study, told
     from tide.plots.ablation import draw_ablation
     from tide.studies.ablation_report import ablation_result, markdown
+    from tide.studies.step_times import step_time_factors
     from tide.studies.trials import check_seeds
 
     check_seeds(given.spread_seeds)
     if given.steps < 1:
         raise InputError(f"--steps is {given.steps}, 1 or more are wanted")
+    if given.rounds < 0:
+        raise InputError(f"--rounds is {given.rounds}, 0 (no time factors) or more are wanted")
     names = tuple(STUDIES) if given.studies == ("all",) else given.studies
     changes = changes_of(given)
     trials, variants = ablation_variants(
         given.task, names, changes, steps=given.steps, seed=given.seed, spread_seeds=given.spread_seeds
     )
     out = given.out or Path("runs") / f"ablate-{given.task}"
-    outcome = make_runner(out, given).run(trials)
+    runner = make_runner(out, given)
+    outcome = runner.run(trials)
     facts = read_facts(trials, outcome, out)
     if trials[0].name in facts and not outcome.stopped:
-        result = ablation_result(facts, variants, given.seed)
+        set_threads(runner.threads)  # as the runs had
+        finished = [variant for variant in variants if variant.trial.name in facts]
+        with Console(stderr=True).status("step times") as status:
+
+            def show(name: str, done: int, total: int) -> None:
+                status.update(f"step times: {done} of {total} variants done, now {name}")
+
+            device = pick_device(given.device)
+            factors = step_time_factors(finished, out, given.rounds, device, show) if given.rounds else {}
+        result = ablation_result(facts, variants, given.seed, factors)
         result["command"] = told("ablate", arguments)
         text = markdown(result)
         save_study(out, "ablation", result, text, {"ablation.png": draw_ablation(result)})

@@ -50,7 +50,8 @@ def draw_ablation(result: Mapping[str, Any]) -> Figure:
     ratio.xaxis.set_minor_formatter(NullFormatter())
     ratio.axvline(4.0, color=BASELINE, linewidth=1)
     ratio.set_xlabel("E-I ratio")
-    factor.scatter([row["time_factor"] for _, row in positions], places, c=LAST, s=16)
+    timed = [(row["time_factor"], place) for place, row in positions if row["time_factor"] is not None]
+    factor.scatter([value for value, _ in timed], [place for _, place in timed], c=LAST, s=16)
     factor.axvline(1.0, color=BASELINE, linewidth=1)
     factor.set_xlim(left=0)
     factor.set_xlabel("time of a training step / baseline's")

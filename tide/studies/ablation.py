@@ -113,11 +113,15 @@ STUDIES: Mapping[str, Study] = {
 
 @dataclass(frozen=True)
 class Variant:
-    """One cell of a table: its study, its name there, and the trial that gives its numbers."""
+    """One cell of a table: its study, its name there, the trial that gives its numbers, and the one to compare with.
+
+    That is the baseline of the variants' seed; on data of its own a study's first variant.
+    """
 
     study: str
     name: str
     trial: Trial
+    reference: Trial
 
 
 def ablation_variants(
@@ -134,7 +138,7 @@ def ablation_variants(
     base = budget(task_config(task, changes), steps, curve=False)
     seeds = dict.fromkeys((seed, *spread_seeds))
     made = [Trial(f"{BASELINE}-{s}", replace(base, seed=s)) for s in seeds]
-    variants = []
+    variants: list[Variant] = []
     for name in names:
         study = STUDIES[name]
         start = base if study.task in (None, task) else budget(task_config(study.task, changes), steps, curve=False)
@@ -144,5 +148,7 @@ def ablation_variants(
             trial = same or Trial(f"{name}-{label}".replace(" ", "-"), config)
             if same is None:
                 made.append(trial)
-            variants.append(Variant(name, label, trial))
+            own = [variant.trial for variant in variants if variant.study == name][:1] or [trial]
+            reference = made[0] if trial.config.data.name == base.data.name else own[0]
+            variants.append(Variant(name, label, trial, reference))
     return made, variants

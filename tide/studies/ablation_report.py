@@ -14,8 +14,13 @@ COLLAPSE = 0.5  # how far the E-I ratio may lie off its target, as a share of it
 DISTINCT = 2.0  # standard deviations over the baseline's seeds that tell two runs apart
 
 
-def ablation_result(facts: Mapping[str, RunFacts], variants: Sequence[Variant], seed: int) -> dict[str, Any]:
-    """Return the ablation as plain data, from the finished runs by trial name; variants without a run are left out."""
+def ablation_result(
+    facts: Mapping[str, RunFacts], variants: Sequence[Variant], seed: int, factors: Mapping[str, float]
+) -> dict[str, Any]:
+    """Return the ablation as plain data, from the finished runs by trial name; variants without a run are left out.
+
+    ``factors`` gives by trial name the time of a training step over that of the run it is compared with.
+    """
     baselines = [run for name, run in facts.items() if name.startswith(f"{BASELINE}-")]
     base = facts[f"{BASELINE}-{seed}"]
     last = [run.last_accuracy for run in baselines]
@@ -41,29 +46,31 @@ def ablation_result(facts: Mapping[str, RunFacts], variants: Sequence[Variant], 
     }
     for name in dict.fromkeys(variant.study for variant in variants):
         rows = [variant for variant in variants if variant.study == name and variant.trial.name in facts]
-        runs = [facts[variant.trial.name] for variant in rows]
-        # A study on data of its own has no spread to be judged by, and its first variant to be compared with.
-        own = bool(runs) and runs[0].config.data.name != base.config.data.name
-        reference = (runs[0].last_accuracy, runs[0], None) if own else (statistics.fmean(last), base, spread)
         result["studies"][name] = {
             "title": STUDIES[name].title,
-            "data": runs[0].config.data.name if own else base.config.data.name,
-            "rows": [_row(variant.name, run, *reference) for variant, run in zip(rows, runs, strict=True)],
+            "data": rows[0].trial.config.data.name if rows else base.config.data.name,
+            "rows": [_row(variant, facts, result["baseline"], factors) for variant in rows],
         }
     return result
 
 
-def _row(name: str, run: RunFacts, accuracy: float, base: RunFacts, spread: float | None) -> dict[str, Any]:
-    difference = run.last_accuracy - accuracy
+def _row(
+    variant: Variant, facts: Mapping[str, RunFacts], baseline: Mapping[str, Any], factors: Mapping[str, float]
+) -> dict[str, Any]:
+    run, reference = facts[variant.trial.name], variant.reference.name
+    accuracy, spread = baseline["last_accuracy"], baseline["spread"]
+    if not reference.startswith(f"{BASELINE}-"):  # on data of its own there is no spread to be judged by
+        accuracy, spread = facts[reference].last_accuracy if reference in facts else None, None
+    difference = run.last_accuracy - accuracy if accuracy is not None else None
     return {
-        "variant": name,
-        "is_baseline": run.path == base.path,
+        "variant": variant.name,
+        "is_baseline": variant.trial.name == reference,
         "best_accuracy": run.best_accuracy,
         "last_accuracy": run.last_accuracy,
         "ei_ratio": run.last["ei_ratio"],
-        "time_factor": base.steps_per_second / run.steps_per_second,
+        "time_factor": factors.get(variant.trial.name),
         "difference": difference,
-        "distinguishable": abs(difference) >= DISTINCT * spread if spread is not None else None,
+        "distinguishable": abs(difference) >= DISTINCT * spread if difference is not None and spread else None,
         "drift": run.best_accuracy - run.last_accuracy > DRIFT,
         "silent": silent_population(run),
         "rejected_steps": run.rejected,
@@ -96,7 +103,7 @@ def markdown(result: Mapping[str, Any]) -> str:
         "Δ is the last accuracy less the baseline's mean, in points; under twice the standard deviation it is *not "
         "distinguishable*. † the last accuracy lies more than 2 points under the best. ‡ the E-I ratio is off its "
         "target by more than half; the population named is the one with the lower mean rate. The time factor is the "
-        "time of a training step over the baseline's.",
+        "time of a training step over the baseline's, both measured in turn.",
     ]
     for study in result["studies"].values():
         where = f" ({study['data']})" if study["data"] != result["data"] else ""
@@ -123,7 +130,9 @@ def _line(row: Mapping[str, Any]) -> str:
         remarks.append(f"{row['rejected_steps']} steps rejected")
     marks = "†" * row["drift"] + "‡" * (row["silent"] is not None)
     ratio = f"{row['ei_ratio']:.3g}" if row["ei_ratio"] is not None else "-"
+    factor = f"{row['time_factor']:.2f}" if row["time_factor"] is not None else "-"
+    difference = f"{100 * row['difference']:+.2f}" if row["difference"] is not None else "-"
     return (
         f"| {row['variant']} | {100 * row['best_accuracy']:.2f} | {100 * row['last_accuracy']:.2f}{marks} | "
-        f"{100 * row['difference']:+.2f} | {ratio} | {row['time_factor']:.2f} | {', '.join(remarks)} |"
+        f"{difference} | {ratio} | {factor} | {', '.join(remarks)} |"
     )
