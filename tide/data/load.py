@@ -1,4 +1,4 @@
-"""Loading a data set by its name or from a folder of photos."""
+"""Loading a data set by its name or from a folder of photos, or opening one that does not fit into memory."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from tide.data.cifar import read_batch, read_classes
 from tide.data.digits import load_digits
 from tide.data.folder import load_folder
 from tide.data.idx import read_idx
+from tide.data.photo_set import PhotoSet, PhotoSplits
 from tide.data.places import default_directory, locate, present_files
 from tide.data.registry import DataSet, find
+from tide.data.scan import check_same_classes, scan_part
 from tide.data.sets import ImageSet, Splits
 from tide.errors import DataError
 
@@ -53,6 +55,30 @@ def load(
     root = Path(directory) if directory is not None else default_directory()
     files = _verified_files(data_set, root)
     return _load_idx(data_set, files) if data_set.format == "idx" else _load_cifar(data_set, files)
+
+
+def open_photos(name: str, *, size: int | None = None, channels: int | None = None) -> PhotoSplits:
+    """Find the photos of a data set and leave them where they are, to be decoded when they are used.
+
+    Args:
+        name: ``folder:DIR`` with the folders that :func:`load` reads.
+        size: height and width in pixels to which photos are brought.
+        channels: 1 to decode photos in gray, 3 in colour.
+
+    Returns:
+        The training and test photos. No photo has been opened.
+
+    Raises:
+        DataError: the name is another, ``size`` or ``channels`` is missing or out of range, a folder is missing or
+            empty, or the classes of the parts differ.
+    """
+    if not name.startswith(_FOLDER):
+        raise DataError(f"data set {name!r} met, folder:DIR wanted: named sets fit into memory, load them")
+    directory = Path(name.removeprefix(_FOLDER)).expanduser()
+    parts = {part: scan_part(directory, part) for part in ("train", "val")}
+    check_same_classes(directory, *parts.values())
+    train, test = (PhotoSet.of_files(files, tuple(files), size, channels) for files in parts.values())
+    return PhotoSplits(f"{_FOLDER}{directory}", train, test)
 
 
 def _verified_files(data_set: DataSet, root: Path) -> list[Path]:
