@@ -3,6 +3,7 @@
 from tide.data.augment import augment, to_float
 from tide.data.batches import batch_indices, derive_seed
 from tide.data.fetch import fetch, status
+from tide.data.layouts import load_test_photos
 from tide.data.load import load, open_photos
 from tide.data.photo import decode
 from tide.data.photo_set import PhotoSet, PhotoSplits
@@ -27,6 +28,7 @@ __all__ = [
     "derive_seed",
     "fetch",
     "load",
+    "load_test_photos",
     "names",
     "open_photos",
     "statistics",
