@@ -1,6 +1,7 @@
 """Decoding single photos."""
 
 import io
+from functools import partial
 
 import numpy as np
 import pytest
@@ -117,8 +118,9 @@ GRAY = (FOUR @ [0.299, 0.587, 0.114]).round().astype(np.uint8)[..., None].repeat
         (*clear_palette(), "PNG", WHITE),
         (turned()[0], turned()[1], "PNG", FOUR),
         (turned()[0], {**turned()[1], "quality": 100, "subsampling": 0}, "JPEG", FOUR),
+        (turned()[0], turned()[1], "TIFF", FOUR),  # of which Pillow tells the upright size before it is decoded
     ],
-    ids=["rgb", "jpeg", "cmyk", "gray", "16 bits", "palette", "transparent palette", "turned", "turned jpeg"],
+    ids=["rgb", "jpeg", "cmyk", "gray", "16 bits", "palette", "transparent palette", "turned", "turned jpeg", "tiff"],
 )
 def test_a_part_of_every_kind_of_photo_has_the_right_corners(image, options, kind, wanted):
     seen = []
@@ -184,6 +186,17 @@ def test_refuses_what_is_no_photo(tmp_path, refuses):
             decode(str(path), 8, 3)
         with refuses("photo: unreadable"):
             decode(io.BytesIO(data[: len(data) // 2]), 8, 3)
+
+
+@pytest.mark.parametrize("error", [RuntimeError, OSError, SyntaxError, ValueError, EOFError])
+def test_whatever_a_damaged_photo_raises_is_one_line(error, monkeypatch, refuses):
+    def fails(image: Image.Image, mode: str) -> None:
+        raise error("two\nlines")
+
+    monkeypatch.setattr("tide.data.photo._flatten", fails)
+    for read in (decode, partial(decode_part, choose=lambda width, height: (0, 0, 1, 1))):
+        with refuses("photo: unreadable photo met (two lines)"):
+            read(saved(colours("L", 0)), 8, 3)
 
 
 def test_refuses_impossible_formats(refuses):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import pickle
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -69,6 +71,12 @@ def test_a_folder_is_opened_without_opening_photos(folder, monkeypatch):
     assert splits.train.labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4
     assert splits.test.shape == (1, 16, 16)
     assert splits.test.source.name(3) == str(folder / "val" / "dog" / "1.png")
+
+
+def test_files_keep_their_names():
+    names = ["a.jpg", "", "Zoë/ü.png", os.fsdecode(b"\xff.bmp")]
+    files = PhotoFiles(names)
+    assert [files.open(index) for index in range(len(files))] == names
 
 
 def test_refuses_what_is_no_set_of_photos(folder, photos, refuses):
@@ -149,7 +157,8 @@ def test_requests_may_be_endless_and_are_taken_only_so_far_ahead(photos):
     for _ in range(3):
         next(stream)
     assert 3 <= len(taken) <= 6
-    stream.close()
+    del stream
+    assert not multiprocessing.active_children()
 
 
 def test_what_workers_get_can_be_sent_to_them(photos):

@@ -116,7 +116,15 @@ def _opened(path_or_file: str | os.PathLike[str] | IO[bytes]) -> Iterator[Image.
         with Image.open(cast("str | Path | IO[bytes]", path_or_file)) as photo:
             yield photo
     # Besides OSError, Pillow's readers let these through when data are damaged.
-    except (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError) as error:
+    except (
+        OSError,
+        ValueError,
+        SyntaxError,
+        RuntimeError,
+        EOFError,
+        struct.error,
+        Image.DecompressionBombError,
+    ) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(
             f"{_name_of(path_or_file)}: unreadable photo met ({reason}), a whole image wanted: replace or remove it"

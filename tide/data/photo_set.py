@@ -67,7 +67,7 @@ class PhotoSet:
         numbers = {name: number for number, name in enumerate(classes)}
         counts = torch.tensor([len(photos) for photos in files.values()], dtype=torch.int64)
         labels = torch.tensor([numbers[name] for name in files], dtype=torch.int64).repeat_interleave(counts)
-        source = PhotoFiles(tuple(photo for photos in files.values() for photo in photos))
+        source = PhotoFiles(photo for photos in files.values() for photo in photos)
         return cls(source, labels, tuple(classes), size, channels)
 
     def __len__(self) -> int:

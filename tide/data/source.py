@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import os
+from collections.abc import Iterable
 from typing import IO, Protocol
+
+import numpy as np
 
 
 class PhotoSource(Protocol):
@@ -27,24 +29,27 @@ class PhotoSource(Protocol):
         ...
 
 
-@dataclass(frozen=True)
 class PhotoFiles:
     """Photos that are files of their own.
 
-    Attributes:
-        files: their paths.
+    The paths lie in one piece of memory that worker processes share. Of separate texts a worker would come to own a
+    copy merely by reading them, since Python counts the references to a text in the text itself.
     """
 
-    files: Sequence[str] = field(repr=False)
+    def __init__(self, files: Iterable[str]) -> None:
+        """Keep the paths ``files``."""
+        paths = [os.fsencode(file) for file in files]
+        self._paths = b"".join(paths)
+        self._edges = np.cumsum([0, *map(len, paths)], dtype=np.int64)
 
     def __len__(self) -> int:
         """Return the number of photos."""
-        return len(self.files)
+        return len(self._edges) - 1
 
     def name(self, index: int) -> str:
         """Return the path of photo ``index``."""
-        return self.files[index]
+        return os.fsdecode(self._paths[self._edges[index] : self._edges[index + 1]])
 
     def open(self, index: int) -> str:
         """Return the path of photo ``index``."""
-        return self.files[index]
+        return self.name(index)
