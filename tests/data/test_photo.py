@@ -1,6 +1,7 @@
 """Decoding single photos."""
 
 import io
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ import torch
 from PIL import Image
 
 from tide.data import decode
+from tide.data.crop import centre_crop
+from tide.data.photo import decode_part
 
 
 def saved(image: Image.Image, kind: str = "PNG", **options: object) -> io.BytesIO:
@@ -75,6 +78,91 @@ def test_exif_orientation_is_respected(orientation):
     stored = Image.fromarray(np.ascontiguousarray(np.rot90(upright, turns)))
     pixels = decode(saved(stored, exif=exif), 16, 1)
     assert torch.equal(pixels[0], torch.from_numpy(upright))
+    part = decode_part(saved(stored, exif=exif), 4, 1, lambda width, height: (6, 0, 10, 4))
+    assert torch.equal(part[0], torch.from_numpy(upright[:4, 6:10]))
+
+
+FOUR = np.array([[(250, 0, 0), (0, 250, 0)], [(0, 0, 250), (250, 250, 0)]], dtype=np.uint8)  # corners of a photo
+
+
+def quarters(height: int = 40, width: int = 60) -> Image.Image:
+    """A photo of four colours, each in one quarter."""
+    return Image.fromarray(FOUR.repeat(height // 2, 0).repeat(width // 2, 1))
+
+
+def turned() -> tuple[Image.Image, dict[str, object]]:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned a quarter clockwise to stand upright
+    return quarters().transpose(Image.Transpose.ROTATE_90), {"exif": exif}
+
+
+def clear_palette() -> tuple[Image.Image, dict[str, object]]:
+    image = quarters().quantize(4)
+    image.paste(image.getpixel((0, 0)), (0, 0, *image.size))
+    return image, {"transparency": image.getpixel((0, 0))}
+
+
+WHITE = np.full((2, 2, 3), 255, dtype=np.uint8)
+GRAY = (FOUR @ [0.299, 0.587, 0.114]).round().astype(np.uint8)[..., None].repeat(3, 2)
+
+
+@pytest.mark.parametrize(
+    ("image", "options", "kind", "wanted"),
+    [
+        (quarters(), {}, "PNG", FOUR),
+        (quarters(), {"quality": 100, "subsampling": 0}, "JPEG", FOUR),
+        (quarters().convert("CMYK"), {"quality": 100}, "JPEG", FOUR),
+        (quarters().convert("L"), {}, "PNG", GRAY),
+        (Image.fromarray(np.array(quarters().convert("L")).astype(np.uint16) * 257), {}, "PNG", GRAY),
+        (quarters().quantize(4), {}, "PNG", FOUR),
+        (*clear_palette(), "PNG", WHITE),
+        (turned()[0], turned()[1], "PNG", FOUR),
+        (turned()[0], {**turned()[1], "quality": 100, "subsampling": 0}, "JPEG", FOUR),
+        (turned()[0], turned()[1], "TIFF", FOUR),  # of which Pillow tells the upright size before it is decoded
+    ],
+    ids=["rgb", "jpeg", "cmyk", "gray", "16 bits", "palette", "transparent palette", "turned", "turned jpeg", "tiff"],
+)
+def test_a_part_of_every_kind_of_photo_has_the_right_corners(image, options, kind, wanted):
+    seen = []
+
+    def choose(width: int, height: int) -> tuple[int, int, int, int]:
+        seen.append((width, height))
+        return 10, 0, 50, 40
+
+    for channels, colours in ((3, wanted), (1, (wanted @ [0.299, 0.587, 0.114]).round()[..., None])):
+        for mirrored in (False, True):
+            pixels = decode_part(saved(image, kind, **options), 12, channels, choose, mirrored=mirrored)
+            assert pixels.dtype == torch.uint8
+            assert pixels.shape == (channels, 12, 12)
+            corners = pixels[:, ::11, ::11].permute(1, 2, 0).double()
+            expected = torch.from_numpy(colours.astype(float))
+            assert (corners - (expected.flip(1) if mirrored else expected)).abs().max() <= 6
+    assert set(seen) == {(60, 40)}
+
+
+@pytest.mark.parametrize(("width", "height", "size"), [(64, 64, 56), (96, 64, 28), (64, 96, 28), (37, 37, 28)])
+def test_a_part_is_what_cropping_the_scaled_photo_gives(width, height, size):
+    noise = np.random.default_rng(3).integers(0, 256, (height, width), dtype=np.uint8)
+    pixels = decode_part(saved(Image.fromarray(noise)), size, 1, lambda wide, high: centre_crop(wide, high, size))
+    scale = round(size * 256 / 224) / min(width, height)
+    scaled = Image.fromarray(noise).resize((round(width * scale), round(height * scale)), Image.Resampling.BICUBIC)
+    left, top = (scaled.width - size) // 2, (scaled.height - size) // 2
+    slow = np.array(scaled.crop((left, top, left + size, top + size)))
+    assert (pixels[0].int() - torch.from_numpy(slow).int()).abs().max() <= 1  # pixels outside the part count, too
+
+
+def test_draft_decoding_of_a_part_stays_close_and_is_used(monkeypatch):
+    ramp = np.linspace(0, 255, 512).astype(np.uint8)[None].repeat(512, 0)
+    loaded = []
+    monkeypatch.setattr(
+        "tide.data.photo._flatten", lambda image, mode: loaded.append(image.size) or image.convert(mode)
+    )
+    for box, size in (((0, 0, 512, 512), (64, 64)), ((128, 0, 256, 128), (128, 128)), ((0, 0, 40, 40), (512, 512))):
+        pixels = decode_part(saved(Image.fromarray(ramp), "JPEG", quality=95), 16, 1, lambda *_, box=box: box)[0]
+        wanted = torch.from_numpy(ramp[0, box[0] : box[2]].astype(np.float32))
+        wanted = torch.nn.functional.adaptive_avg_pool1d(wanted[None], 16)[0]
+        assert (pixels.float() - wanted).abs().max() < 4
+        assert loaded.pop() == size  # at least twice the pixels wanted, in the part
 
 
 def test_draft_decoding_of_large_jpegs_stays_close():
@@ -98,6 +186,17 @@ def test_refuses_what_is_no_photo(tmp_path, refuses):
             decode(str(path), 8, 3)
         with refuses("photo: unreadable"):
             decode(io.BytesIO(data[: len(data) // 2]), 8, 3)
+
+
+@pytest.mark.parametrize("error", [RuntimeError, OSError, SyntaxError, ValueError, EOFError])
+def test_whatever_a_damaged_photo_raises_is_one_line(error, monkeypatch, refuses):
+    def fails(image: Image.Image, mode: str) -> None:
+        raise error("two\nlines")
+
+    monkeypatch.setattr("tide.data.photo._flatten", fails)
+    for read in (decode, partial(decode_part, choose=lambda width, height: (0, 0, 1, 1))):
+        with refuses("photo: unreadable photo met (two lines)"):
+            read(saved(colours("L", 0)), 8, 3)
 
 
 def test_refuses_impossible_formats(refuses):

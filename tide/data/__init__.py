@@ -1,16 +1,25 @@
-"""Image data: named sets and photo folders, read, checked, downloaded, augmented and put into training order."""
+"""Image data: named sets and photos, read, checked, downloaded, decoded, augmented and put into training order."""
 
 from tide.data.augment import augment, to_float
 from tide.data.batches import batch_indices, derive_seed
 from tide.data.fetch import fetch, status
-from tide.data.load import load
+from tide.data.layouts import load_test_photos
+from tide.data.load import load, open_photos
 from tide.data.photo import decode
+from tide.data.photo_set import PhotoSet, PhotoSplits
 from tide.data.places import default_directory
 from tide.data.registry import names
 from tide.data.sets import ImageSet, Splits, statistics
+from tide.data.source import PhotoFiles, PhotoSource
+from tide.data.stream import PhotoBatch
 
 __all__ = [
     "ImageSet",
+    "PhotoBatch",
+    "PhotoFiles",
+    "PhotoSet",
+    "PhotoSource",
+    "PhotoSplits",
     "Splits",
     "augment",
     "batch_indices",
@@ -19,7 +28,9 @@ __all__ = [
     "derive_seed",
     "fetch",
     "load",
+    "load_test_photos",
     "names",
+    "open_photos",
     "statistics",
     "status",
     "to_float",

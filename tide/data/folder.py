@@ -9,10 +9,9 @@ import torch
 
 from tide.data.photo import check_format, decode
 from tide.data.progress import progress_bar
+from tide.data.scan import Classes, check_same_classes, scan_part
 from tide.data.sets import ImageSet, Splits
-from tide.errors import DataError
 
-_EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 _BAR_FROM = 500  # photos; fewer are decoded before a bar could be read
 
 
@@ -21,7 +20,8 @@ def load_folder(directory: Path, size: int | None, channels: int | None) -> Spli
 
     The classes are the names of the folders in ``train``, sorted; ``val`` must have the same and becomes the test
     part. Photos are the files ending in jpg, jpeg, png, webp or bmp, in either case; other files and everything
-    hidden are left out. See :func:`tide.data.photo.decode` for how a photo becomes a square.
+    hidden are left out. Photos may also lie in ``train/CLASS/images`` and ``val/images`` as in tiny-imagenet. See
+    :func:`tide.data.photo.decode` for how a photo becomes a square.
 
     Args:
         directory: the folder that holds ``train`` and ``val``.
@@ -36,54 +36,13 @@ def load_folder(directory: Path, size: int | None, channels: int | None) -> Spli
             or ``channels`` is missing or out of range.
     """
     size, channels = check_format(size, channels)
-    parts = {part: _scan(directory, part) for part in ("train", "val")}
-    _compare(directory, *parts.values())
+    parts = {part: scan_part(directory, part) for part in ("train", "val")}
+    check_same_classes(directory, *parts.values())
     train, val = (_decode_all(classes, size, channels, f"decoding {part}") for part, classes in parts.items())
     return Splits(f"folder:{directory}", train, val)
 
 
-def _scan(directory: Path, part: str) -> dict[str, list[Path]]:
-    """Return the photos of each class of one part, classes and photos sorted by name."""
-    folder = directory / part
-    if not folder.is_dir():
-        raise DataError(
-            f"{directory}: no folder {part!r} met, train/CLASS/ and val/CLASS/ wanted: put the photos there by class"
-        )
-    classes = {}
-    for place in sorted(folder.iterdir()):
-        if place.name.startswith(".") or not place.is_dir():
-            continue
-        photos = [file for file in sorted(place.iterdir()) if _is_photo(file)]
-        if not photos:
-            raise DataError(
-                f"{place}: no photos met, a {', '.join(_EXTENSIONS)} file wanted: add photos or remove the folder"
-            )
-        classes[place.name] = photos
-    if not classes:
-        raise DataError(
-            f"{folder}: no class folders met, at least one wanted: put a folder of photos for each class there"
-        )
-    return classes
-
-
-def _is_photo(file: Path) -> bool:
-    return file.suffix.lower() in _EXTENSIONS and not file.name.startswith(".") and file.is_file()
-
-
-def _compare(directory: Path, train: dict[str, list[Path]], val: dict[str, list[Path]]) -> None:
-    """Raise DataError unless both parts have the same classes."""
-    for here, there, lacking in (
-        ("train", "val", train.keys() - val.keys()),
-        ("val", "train", val.keys() - train.keys()),
-    ):
-        if lacking:
-            raise DataError(
-                f"{directory}: class {min(lacking)!r} met in {here} but not in {there}, the same in both wanted: "
-                f"add it to {there} or remove it from {here}"
-            )
-
-
-def _decode_all(classes: dict[str, list[Path]], size: int, channels: int, title: str) -> ImageSet:
+def _decode_all(classes: Classes, size: int, channels: int, title: str) -> ImageSet:
     photos = [photo for files in classes.values() for photo in files]
     images = torch.empty(len(photos), channels, size, size, dtype=torch.uint8)
 

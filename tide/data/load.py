@@ -1,4 +1,4 @@
-"""Loading a data set by its name or from a folder of photos."""
+"""Loading a data set by its name or from a folder of photos, or opening one that does not fit into memory."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from tide.data.checksum import verify
 from tide.data.cifar import read_batch, read_classes
 from tide.data.digits import load_digits
 from tide.data.folder import load_folder
+from tide.data.hub import open_hub
 from tide.data.idx import read_idx
+from tide.data.photo_set import PhotoSet, PhotoSplits
 from tide.data.places import default_directory, locate, present_files
 from tide.data.registry import DataSet, find
+from tide.data.scan import check_same_classes, scan_part
 from tide.data.sets import ImageSet, Splits
 from tide.errors import DataError
 
-_FOLDER = "folder:"
+_FOLDER, _HUB = "folder:", "hub:"
 # The entries of the batches that hold the labels, and of the meta file that hold the class names.
 _CIFAR_KEYS = {"cifar10": ("labels", "label_names"), "cifar100": ("fine_labels", "fine_label_names")}
 
@@ -53,6 +56,33 @@ def load(
     root = Path(directory) if directory is not None else default_directory()
     files = _verified_files(data_set, root)
     return _load_idx(data_set, files) if data_set.format == "idx" else _load_cifar(data_set, files)
+
+
+def open_photos(name: str, *, size: int | None = None, channels: int | None = None) -> PhotoSplits:
+    """Find the photos of a data set and leave them where they are, to be decoded when they are used.
+
+    Args:
+        name: ``folder:DIR`` with the folders that :func:`load` reads, or ``hub:DIR`` with Parquet files of a data set
+            of the Hugging Face hub, which wants the extra ``hub`` to be installed.
+        size: height and width in pixels to which photos are brought.
+        channels: 1 to decode photos in gray, 3 in colour.
+
+    Returns:
+        The training and test photos. No photo has been decoded.
+
+    Raises:
+        DataError: the name is another, ``size`` or ``channels`` is missing or out of range, a folder is missing or
+            empty, or the classes of the parts differ.
+    """
+    if name.startswith(_HUB):
+        return open_hub(Path(name.removeprefix(_HUB)).expanduser(), size, channels)
+    if not name.startswith(_FOLDER):
+        raise DataError(f"data set {name!r} met, folder:DIR or hub:DIR wanted: named sets fit into memory, load them")
+    directory = Path(name.removeprefix(_FOLDER)).expanduser()
+    parts = {part: scan_part(directory, part) for part in ("train", "val")}
+    check_same_classes(directory, *parts.values())
+    train, test = (PhotoSet.of_files(files, tuple(files), size, channels) for files in parts.values())
+    return PhotoSplits(f"{_FOLDER}{directory}", train, test)
 
 
 def _verified_files(data_set: DataSet, root: Path) -> list[Path]:

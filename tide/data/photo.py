@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
@@ -11,10 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tide.data.crop import Box
 from tide.errors import DataError
 
 if TYPE_CHECKING:
     from PIL import Image
+
+_SPARE = 2  # a decoder may skip detail, but must leave this many times the pixels wanted in each direction
 
 
 def decode(path_or_file: str | os.PathLike[str] | IO[bytes], size: int, channels: int) -> Tensor:
@@ -38,19 +44,54 @@ def decode(path_or_file: str | os.PathLike[str] | IO[bytes], size: int, channels
     from PIL import Image, ImageOps
 
     check_format(size, channels)
-    try:
-        with Image.open(cast("str | Path | IO[bytes]", path_or_file)) as opened:
-            # Lets the JPEG decoder skip detail far below the size wanted; it changes nothing for other formats.
-            opened.draft(None, (2 * size, 2 * size))
-            image = _flatten(ImageOps.exif_transpose(opened), "L" if channels == 1 else "RGB")
-            pixels = np.array(ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC))
-    # Besides OSError, Pillow's readers let these through when data are damaged.
-    except (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(
-            f"{_name_of(path_or_file)}: unreadable photo met ({reason}), a whole image wanted: replace or remove it"
-        ) from error
-    return torch.from_numpy(pixels.reshape(size, size, channels)).permute(2, 0, 1).contiguous()
+    with _opened(path_or_file) as photo:
+        # Lets the JPEG decoder skip detail far below the size wanted; it changes nothing for other formats.
+        photo.draft(None, (_SPARE * size, _SPARE * size))
+        return _to_tensor(ImageOps.fit(_upright(photo, channels), (size, size), Image.Resampling.BICUBIC))
+
+
+def decode_part(
+    path_or_file: str | os.PathLike[str] | IO[bytes],
+    size: int,
+    channels: int,
+    choose: Callable[[int, int], Box],
+    *,
+    mirrored: bool = False,
+) -> Tensor:
+    """Decode a part of a photo, scaled with antialiasing to a square.
+
+    The photo is turned, made opaque and converted as by :func:`decode`.
+
+    Args:
+        path_or_file: path of the photo or an open binary file, in any format that Pillow reads.
+        size: height and width of the result in pixels, at least 1.
+        channels: 1 for gray or 3 for red, green and blue.
+        choose: is called with the width and height in pixels of the upright photo and returns the part wanted: left,
+            upper, right and lower edge within them, fractions allowed.
+        mirrored: whether to mirror the result left to right.
+
+    Returns:
+        Pixel values 0..255, uint8, shape (channels, size, size).
+
+    Raises:
+        DataError: the photo cannot be read, or ``size`` or ``channels`` is out of range.
+    """
+    from PIL import Image
+
+    check_format(size, channels)
+    with _opened(path_or_file) as photo:
+        width, height = photo.size[::-1] if _on_its_side(photo) else photo.size
+        box = choose(width, height)
+        # The part, not only the photo, keeps more detail than is wanted. One scale serves both directions, so that it
+        # does not matter here whether the photo lies on its side.
+        detail = _SPARE * size / min(box[2] - box[0], box[3] - box[1])
+        photo.draft(None, (math.ceil(photo.width * detail), math.ceil(photo.height * detail)))
+        image = _upright(photo, channels)
+        across, down = image.width / width, image.height / height
+        left, top = box[0] * across, box[1] * down
+        right, bottom = min(box[2] * across, image.width), min(box[3] * down, image.height)
+        pixels = _to_tensor(image.resize((size, size), Image.Resampling.BICUBIC, box=(left, top, right, bottom)))
+    return pixels.flip(2) if mirrored else pixels
 
 
 def check_format(size: int | None, channels: int | None) -> tuple[int, int]:
@@ -66,6 +107,44 @@ def check_format(size: int | None, channels: int | None) -> tuple[int, int]:
     return size, channels
 
 
+@contextmanager
+def _opened(path_or_file: str | os.PathLike[str] | IO[bytes]) -> Iterator[Image.Image]:
+    """Open a photo and say in one line what is wrong with it, whether that shows now or while it is decoded."""
+    from PIL import Image
+
+    try:
+        with Image.open(cast("str | Path | IO[bytes]", path_or_file)) as photo:
+            yield photo
+    # Besides OSError, Pillow's readers let these through when data are damaged.
+    except (
+        OSError,
+        ValueError,
+        SyntaxError,
+        RuntimeError,
+        EOFError,
+        struct.error,
+        Image.DecompressionBombError,
+    ) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(
+            f"{_name_of(path_or_file)}: unreadable photo met ({reason}), a whole image wanted: replace or remove it"
+        ) from error
+
+
+def _on_its_side(photo: Image.Image) -> bool:
+    """Tell whether the EXIF orientation swaps width and height; of a TIFF, Pillow gives the upright size already."""
+    from PIL import ExifTags
+
+    return photo.format != "TIFF" and photo.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+
+
+def _upright(photo: Image.Image, channels: int) -> Image.Image:
+    """Return a photo as an opaque 8-bit image, turned as its EXIF orientation says."""
+    from PIL import ImageOps
+
+    return _flatten(ImageOps.exif_transpose(photo), "L" if channels == 1 else "RGB")
+
+
 def _flatten(image: Image.Image, mode: str) -> Image.Image:
     """Return an opaque 8-bit image of the given mode."""
     from PIL import Image
@@ -76,6 +155,12 @@ def _flatten(image: Image.Image, mode: str) -> Image.Image:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert(mode)
+
+
+def _to_tensor(image: Image.Image) -> Tensor:
+    """Return the pixels of an image in gray or RGB, uint8, shape (channels, height, width)."""
+    pixels = np.array(image).reshape(image.height, image.width, -1)
+    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
 
 
 def _name_of(path_or_file: str | os.PathLike[str] | IO[bytes]) -> str:

@@ -29,18 +29,7 @@ class ImageSet:
 
     def __post_init__(self) -> None:
         check_images(self.images)
-        count = len(self.images)
-        if self.labels.dtype != torch.int64 or self.labels.shape != (count,):
-            raise DataError(
-                f"labels of {_describe(self.labels)} met, int64 of shape ({count},) wanted: give each image one label"
-            )
-        low, high = (int(value) for value in self.labels.aminmax())
-        last = len(self.classes) - 1
-        if low < 0 or high > last:
-            raise DataError(
-                f"label {low if low < 0 else high} met, 0..{last} wanted for {last + 1} classes: "
-                "number the classes from 0 and name every one of them"
-            )
+        check_labels(self.labels, len(self.images), self.classes)
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -74,11 +63,7 @@ class Splits:
                 f"{self.name}: test images of shape {tuple(self.test.images.shape[1:])} met, "
                 f"{tuple(self.train.images.shape[1:])} wanted as in training: bring both parts to one shape"
             )
-        if self.train.classes != self.test.classes:
-            raise DataError(
-                f"{self.name}: {_difference(self.train.classes, self.test.classes)}: "
-                "give both parts the same classes in the same order"
-            )
+        check_agreement(self.name, self.train.classes, self.test.classes)
 
 
 def check_images(images: Tensor) -> None:
@@ -91,6 +76,27 @@ def check_images(images: Tensor) -> None:
         raise DataError(
             f"images of shape {tuple(images.shape)} met, at least one image and pixel wanted: give more data"
         )
+
+
+def check_labels(labels: Tensor, count: int, classes: tuple[str, ...]) -> None:
+    """Raise :class:`~tide.errors.DataError` unless ``labels`` numbers the class of each of ``count`` images."""
+    if labels.dtype != torch.int64 or labels.shape != (count,):
+        raise DataError(
+            f"labels of {_describe(labels)} met, int64 of shape ({count},) wanted: give each image one label"
+        )
+    low, high = (int(value) for value in labels.aminmax())
+    last = len(classes) - 1
+    if low < 0 or high > last:
+        raise DataError(
+            f"label {low if low < 0 else high} met, 0..{last} wanted for {last + 1} classes: "
+            "number the classes from 0 and name every one of them"
+        )
+
+
+def check_agreement(name: str, train: tuple[str, ...], test: tuple[str, ...]) -> None:
+    """Raise :class:`~tide.errors.DataError` unless both parts of the data set ``name`` have the same classes."""
+    if train != test:
+        raise DataError(f"{name}: {_difference(train, test)}: give both parts the same classes in the same order")
 
 
 def statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:

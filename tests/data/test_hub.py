@@ -1,0 +1,130 @@
+"""Photos in Parquet files as the Hugging Face hub has them."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from tide.data import batch_indices, open_photos
+
+NAMES = ["cat", "dog", "eel"]
+
+
+@pytest.fixture
+def datasets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The library, with a cache of its own and without a network, or a skipped test."""
+    library = pytest.importorskip("datasets", reason="no datasets: pip install 'tide-dynamics[hub]'")
+    monkeypatch.setattr(library.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    monkeypatch.setattr(library.config, "HF_HUB_OFFLINE", True)
+    library.disable_progress_bars()
+    return library
+
+
+def encoded(level: int) -> bytes:
+    stream = io.BytesIO()
+    Image.new("L", (12, 8), level).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def write(library: Any, path: Path, levels: list[int], *, names: list[str] = NAMES, **columns: Any) -> None:
+    """Write photos of one gray level each, their labels counting 0, 1, 2, 0, ..."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = {
+        "image": [{"bytes": encoded(level), "path": f"{level}.png"} for level in levels],
+        "label": [number % 3 for number in range(len(levels))],
+    }
+    features = {"image": library.Image(), "label": library.ClassLabel(names=names)}
+    for name, (values, kind) in columns.items():
+        rows[name], features[name] = values, kind
+    library.Dataset.from_dict(rows, features=library.Features(features)).to_parquet(path)
+
+
+@pytest.fixture
+def folder(datasets: Any, tmp_path: Path) -> Path:
+    directory = tmp_path / "photos"
+    write(datasets, directory / "data" / "train-00000-of-00002.parquet", [0, 10, 20, 30])
+    write(datasets, directory / "data" / "train-00001-of-00002.parquet", [40, 50, 60])
+    write(datasets, directory / "data" / "validation-00000-of-00001.parquet", [70, 80])
+    write(datasets, directory / "data" / "test-00000-of-00001.parquet", [90])
+    return directory
+
+
+def test_reads_both_parts_like_files(folder):
+    splits = open_photos(f"hub:{folder}", size=4, channels=1)
+    assert splits.name == f"hub:{folder}"
+    assert splits.train.classes == splits.test.classes == tuple(NAMES)
+    assert splits.train.labels.tolist() == [0, 1, 2, 0, 0, 1, 2]
+    (batch,) = splits.test.batches(5)
+    assert batch.images[:, 0, 0, 0].tolist() == [70, 80]
+    requests = [(batch_indices(7, 5, step, 3), step) for step in range(3)]
+    alone, helped = (list(splits.train.crops(requests, workers=workers)) for workers in (0, 2))
+    for (index, _), left, right in zip(requests, alone, helped, strict=True):
+        assert torch.equal(left.images, right.images)
+        assert left.images.shape == (5, 1, 4, 4)
+        assert torch.equal(left.images[:, 0, 0, 0], index * 10)
+        assert torch.equal(left.labels, splits.train.labels[index])
+
+
+def test_the_layout_of_converted_data_sets_and_a_part_called_test(datasets, tmp_path):
+    write(datasets, tmp_path / "default" / "train" / "0000.parquet", [0, 10])
+    write(datasets, tmp_path / "default" / "test" / "0000.parquet", [20])
+    splits = open_photos(f"hub:{tmp_path}", size=4, channels=3)
+    assert (len(splits.train), len(splits.test)) == (2, 1)
+
+
+def test_unreadable_rows_are_named(datasets, folder):
+    image = ([{"bytes": b"no photo", "path": None}, None, {"bytes": encoded(5), "path": None}], datasets.Image())
+    write(datasets, folder / "data" / "validation-00000-of-00001.parquet", [0, 0, 0], image=image)
+    photos = open_photos(f"hub:{folder}", size=4, channels=1).test
+    lines: list[str] = []
+    (batch,) = photos.batches(5, on_unreadable=lines.append)
+    assert batch.positions.tolist() == [2]
+    assert lines[0].startswith(f"{folder}, validation, row 0: unreadable photo met (")
+    assert lines[1].startswith(f"{folder}, validation, row 1: no photo met")
+
+
+def test_a_row_may_name_a_file(datasets, folder, tmp_path):
+    (tmp_path / "7.png").write_bytes(encoded(7))
+    image = ([{"bytes": None, "path": str(tmp_path / "7.png")}], datasets.Image())
+    write(datasets, folder / "data" / "validation-00000-of-00001.parquet", [0], image=image)
+    (batch,) = open_photos(f"hub:{folder}", size=4, channels=1).test.batches(5)
+    assert batch.images.unique().tolist() == [7]
+
+
+def test_refuses_other_files(datasets, folder, refuses):
+    path = folder / "data" / "validation-00000-of-00001.parquet"
+    write(datasets, path, [0], label=([0], datasets.Value("int64")))
+    with refuses(f"{folder}, validation: Value as column 'label'", "ClassLabel"):
+        open_photos(f"hub:{folder}", size=4, channels=1)
+    write(datasets, path, [0], label=([None], datasets.ClassLabel(names=NAMES)))
+    with refuses(f"{folder}, validation: no label in row 0"):
+        open_photos(f"hub:{folder}", size=4, channels=1)
+    datasets.Dataset.from_dict({"label": [0]}).to_parquet(path)
+    with refuses(f"{folder}, validation: nothing as column 'image'", "Image"):
+        open_photos(f"hub:{folder}", size=4, channels=1)
+    write(datasets, path, [0], names=["cat", "dog", "elk"])
+    with refuses(f"hub:{folder}: test class 2 'elk'"):
+        open_photos(f"hub:{folder}", size=4, channels=1)
+    path.write_bytes(b"PAR1")
+    with refuses(folder, "unreadable Parquet files"):
+        open_photos(f"hub:{folder}", size=4, channels=1)
+    with refuses("photo size None"):
+        open_photos(f"hub:{folder}", channels=1)
+
+
+def test_refuses_folders_without_parts(tmp_path, refuses):
+    with refuses(tmp_path, "no Parquet files", "train-*.parquet"):
+        open_photos(f"hub:{tmp_path}", size=4, channels=1)
+
+
+def test_the_missing_library_is_one_line(tmp_path, monkeypatch, refuses):
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    (tmp_path / "train-0.parquet").write_bytes(b"")
+    with refuses(tmp_path, "pip install 'tide-dynamics[hub]'"):
+        open_photos(f"hub:{tmp_path}", size=4, channels=1)

@@ -1,0 +1,238 @@
+"""Photos decoded when they are used: what a set holds, and its batches in test and in training order."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from tide.data import PhotoBatch, PhotoFiles, PhotoSet, PhotoSplits, batch_indices, derive_seed, open_photos
+from tide.data.crop import centre_crop, random_crop
+from tide.data.decoding import Crops
+from tide.data.photo import decode_part
+
+NAMES = ("cat", "dog", "eel")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three classes of four training and two validation photos of noise, no two alike, in several shapes."""
+    random = np.random.default_rng(5)
+    for part, count in (("train", 4), ("val", 2)):
+        for name in NAMES:
+            for number in range(count):
+                file = tmp_path / part / name / f"{number}.{'png' if number % 2 else 'jpg'}"
+                file.parent.mkdir(parents=True, exist_ok=True)
+                coarse = random.integers(0, 256, (5, 6 - number, 3), dtype=np.uint8)
+                Image.fromarray(coarse).resize((64 - 9 * number, 40)).save(file)
+    return tmp_path
+
+
+@pytest.fixture
+def photos(folder: Path) -> PhotoSet:
+    return open_photos(f"folder:{folder}", size=16, channels=3).train
+
+
+def requests(count: int, first: int = 0, steps: int = 5, batch: int = 5) -> Iterator[tuple[Tensor, int]]:
+    """Ask for training batches ``first``, ``first + 1``, ... of a run."""
+    for step in range(first, steps):
+        yield batch_indices(count, batch, step, 7), derive_seed(11, step)
+
+
+def damage(photos: PhotoSet, *positions: int) -> None:
+    """Damage photos in three ways: no bytes, half of them, others."""
+    for position in positions:
+        path = Path(photos.source.name(position))
+        path.write_bytes((b"", path.read_bytes()[: path.stat().st_size // 2], b"no photo")[position % 3])
+
+
+def same(left: list[PhotoBatch], right: list[PhotoBatch]) -> bool:
+    return len(left) == len(right) and all(
+        torch.equal(a, b) for pair in zip(left, right, strict=True) for a, b in zip(*pair, strict=True)
+    )
+
+
+def test_a_folder_is_opened_without_opening_photos(folder, monkeypatch):
+    monkeypatch.setattr("PIL.Image.open", None)
+    splits = open_photos(f"folder:{folder}", size=16, channels=1)
+    assert splits.name == f"folder:{folder}"
+    assert (len(splits.train), len(splits.test)) == (12, 6)
+    assert splits.train.classes == splits.test.classes == NAMES
+    assert splits.train.labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4
+    assert splits.test.shape == (1, 16, 16)
+    assert splits.test.source.name(3) == str(folder / "val" / "dog" / "1.png")
+
+
+def test_files_keep_their_names():
+    names = ["a.jpg", "", "Zoë/ü.png", os.fsdecode(b"\xff.bmp")]
+    files = PhotoFiles(names)
+    assert [files.open(index) for index in range(len(files))] == names
+
+
+def test_refuses_what_is_no_set_of_photos(folder, photos, refuses):
+    with refuses("data set 'mnist'", "folder:DIR"):
+        open_photos("mnist", size=8, channels=1)
+    with refuses("photo size None"):
+        open_photos(f"folder:{folder}", channels=1)
+    with refuses("photo channels 2"):
+        PhotoSet(photos.source, photos.labels, NAMES, 8, 2)
+    with refuses("0 photos"):
+        PhotoSet(PhotoFiles(()), photos.labels[:0], NAMES, 8, 3)
+    with refuses("labels of int32 and shape (12,)"):
+        PhotoSet(photos.source, photos.labels.int(), NAMES, 8, 3)
+    with refuses("labels of int64 and shape (11,)"):
+        PhotoSet(photos.source, photos.labels[1:], NAMES, 8, 3)
+    with refuses("label 2", "0..1"):
+        PhotoSet(photos.source, photos.labels, NAMES[:2], 8, 3)
+    other = PhotoSet(photos.source, photos.labels, NAMES, 8, 3)
+    with refuses("tests: test images of shape (3, 8, 8)", "(3, 16, 16)"):
+        PhotoSplits("tests", photos, other)
+    with refuses("tests: test class 1 'elk'"):
+        PhotoSplits("tests", photos, PhotoSet(photos.source, photos.labels, ("cat", "elk", "eel"), 16, 3))
+    (folder / "val" / "elk").mkdir()
+    (folder / "val" / "elk" / "1.png").write_bytes(b"")
+    with refuses("class 'elk' met in val but not in train"):
+        open_photos(f"folder:{folder}", size=8, channels=3)
+
+
+def test_test_order_is_every_photo_once_in_the_middle(photos):
+    batches = list(photos.batches(5))
+    assert [len(batch.images) for batch in batches] == [5, 5, 2]
+    assert torch.cat([batch.positions for batch in batches]).tolist() == list(range(12))
+    assert torch.equal(torch.cat([batch.labels for batch in batches]), photos.labels)
+    images = torch.cat([batch.images for batch in batches])
+    assert images.dtype == torch.uint8
+    for position, image in enumerate(images):
+        slow = decode_part(photos.source.name(position), 16, 3, lambda width, height: centre_crop(width, height, 16))
+        assert torch.equal(image, slow)
+    (chosen,) = photos.batches(5, positions=torch.tensor([9, 2]))
+    assert chosen.positions.tolist() == [9, 2]
+    assert torch.equal(chosen.images, images[[9, 2]])
+
+
+def test_training_order_crops_each_slot_by_its_seed_and_number(photos):
+    mirrored = []
+    for (index, seed), batch in zip(requests(12), photos.crops(requests(12)), strict=True):
+        assert batch.images.shape == (5, 3, 16, 16)
+        assert torch.equal(batch.positions, index)
+        assert torch.equal(batch.labels, photos.labels[index])
+        for slot, image in enumerate(batch.images):
+            draws = Random(derive_seed(seed, slot))
+            mirrored.append(draws.random() < 0.5)
+            slow = decode_part(photos.source.name(int(index[slot])), 16, 3, partial(random_crop, draws=draws))
+            assert torch.equal(image, slow.flip(2) if mirrored[-1] else slow)
+    assert 5 < sum(mirrored) < 20
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_any_number_of_workers_and_any_start_give_the_same(workers, photos):
+    damage(photos, 2, 9)
+    state = torch.get_rng_state()
+    assert same(list(photos.batches(4, workers=workers)), list(photos.batches(4)))
+    wanted = list(photos.crops(requests(12)))
+    assert same(list(photos.crops(requests(12), workers=workers)), wanted)
+    assert same(list(photos.crops(requests(12, first=2), workers=workers)), wanted[2:])
+    assert torch.equal(torch.get_rng_state(), state)  # dropout does not depend on how photos are loaded
+
+
+def test_requests_may_be_endless_and_are_taken_only_so_far_ahead(photos):
+    taken = []
+
+    def endless() -> Iterator[tuple[Tensor, int]]:
+        while True:
+            taken.append(len(taken))
+            yield torch.tensor([0]), 1
+
+    stream = photos.crops(endless(), workers=1)
+    for _ in range(3):
+        next(stream)
+    assert 3 <= len(taken) <= 6
+    del stream
+    assert not multiprocessing.active_children()
+
+
+def test_what_workers_get_can_be_sent_to_them(photos):
+    crops = Crops(photos.source, 16, 3, 10)
+    copy = pickle.loads(pickle.dumps(crops))
+    assert torch.equal(copy[[3, 4], 5].images, crops[[3, 4], 5].images)
+
+
+def test_unreadable_photos_are_left_out_of_tests_and_reported_once(photos, refuses):
+    damage(photos, 0, 4, 5, 11)
+    lines: list[str] = []
+    for workers in (0, 2):
+        batches = list(photos.batches(2, workers=workers, limit=4, on_unreadable=lines.append))
+        assert [len(batch.images) for batch in batches] == [1, 2, 2, 2, 1]  # positions 4 and 5 were a batch
+        assert torch.cat([batch.positions for batch in batches]).tolist() == [1, 2, 3, 6, 7, 8, 9, 10]
+        assert torch.cat([batch.labels for batch in batches]).tolist() == [0, 0, 0, 1, 1, 2, 2, 2]
+    assert list(photos.unreadable) == [0, 4, 5, 11]
+    assert lines == list(photos.unreadable.values())
+    for line, position in zip(lines, photos.unreadable, strict=True):
+        assert line.startswith(f"{photos.source.name(position)}: unreadable photo met (")
+        assert "\n" not in line
+
+
+def test_unreadable_photos_are_replaced_by_the_next_in_training(photos):
+    (whole,) = photos.crops([(torch.tensor([1, 0, 6, 0]), 3)])
+    damage(photos, 0, 4, 5, 11, 10)
+    lines: list[str] = []
+    for workers in (0, 1):
+        index = torch.tensor([11, 0, 4, 10])  # after 10 and 11 comes 0, which is unreadable as well, and then 1
+        (batch,) = photos.crops([(index, 3)], workers=workers, on_unreadable=lines.append)
+        assert batch.positions.tolist() == [1, 1, 6, 1]
+        assert batch.labels.tolist() == [0, 0, 1, 0]
+        assert torch.equal(batch.images[[0, 2]], whole.images[[0, 2]])  # slots crop alike, whatever was tried before
+    assert sorted(photos.unreadable) == [0, 4, 5, 10, 11]
+    assert lines == list(photos.unreadable.values())
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_too_many_unreadable_photos_end_the_stream(workers: int, photos: PhotoSet, refuses: Callable):
+    damage(photos, 1, 4, 7)
+    first, last = photos.source.name(1), photos.source.name(7)
+    with refuses("3 unreadable photos", "at most 2", f"the first is {first}, the last {last}"):
+        list(photos.batches(3, workers=workers, limit=2))
+    with refuses("3 unreadable photos", "at most 2"):  # known ones count, too
+        list(photos.crops([(torch.tensor([1]), 0)], workers=workers, limit=2))
+    photos.unreadable.clear()
+    with refuses("1 unreadable photos", "at most 0", f"the first is {first}, the last {first}"):
+        list(photos.batches(3, workers=workers, limit=0))
+
+
+def test_a_set_without_readable_photos_is_refused(photos, refuses):
+    damage(photos, *range(12))
+    with refuses("12 unreadable photos and no other", photos.source.name(0)):
+        list(photos.batches(5))
+    with refuses("12 unreadable photos and no other"):
+        next(photos.crops(requests(12)))
+    with refuses("12 unreadable photos", "at most 3"):
+        next(photos.crops(requests(12), limit=3))
+
+
+def test_refuses_wrong_arguments(photos, refuses):
+    with refuses("batch 0"):
+        photos.batches(0)
+    with refuses("workers -1"):
+        photos.batches(1, workers=-1)
+    with refuses("limit -1"):
+        photos.crops([], limit=-1)
+    with refuses("position 12", "0..11"):
+        photos.batches(1, positions=torch.tensor([3, 12]))
+    with refuses("positions of float32 and shape (1,)"):
+        photos.batches(1, positions=torch.ones(1))
+    for workers in (0, 1):
+        stream = photos.crops([(torch.tensor([3]), 1), (torch.tensor([-1]), 1)], workers=workers)
+        assert next(stream).positions.tolist() == [3]
+        with refuses("position -1"):
+            next(stream)
+    assert list(photos.crops([])) == []

@@ -1,0 +1,105 @@
+"""What a worker process does: turns a list of photos into a tensor, and says which of them it could not read."""
+
+from __future__ import annotations
+
+from functools import partial
+from random import Random
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, get_worker_info
+
+from tide.data.batches import derive_seed
+from tide.data.crop import centre_crop, random_crop
+from tide.data.photo import decode_part
+from tide.data.source import PhotoSource
+from tide.errors import DataError
+
+
+class Decoded(NamedTuple):
+    """Images (B, C, H, W) as uint8, the B positions of their photos, and what was wrong with others by position."""
+
+    images: Tensor
+    positions: list[int]
+    unreadable: dict[int, str]
+
+
+class Squares(Dataset[Decoded]):
+    """The squares in the middle of the photos asked for, without the unreadable ones."""
+
+    def __init__(self, source: PhotoSource, size: int, channels: int) -> None:
+        """Take the photos from ``source`` and decode them to (``channels``, ``size``, ``size``)."""
+        self.source, self.size, self.channels = source, size, channels
+
+    def __getitem__(self, request: list[int]) -> Decoded:
+        """Decode the photos at the positions in ``request``."""
+        images, unreadable = _room(len(request), self.channels, self.size), {}
+        positions: list[int] = []
+        for position in request:
+            try:
+                images[len(positions)] = decode_part(
+                    self.source.open(position), self.size, self.channels, partial(centre_crop, size=self.size)
+                )
+                positions.append(position)
+            except DataError as error:
+                unreadable[position] = str(error)
+        return Decoded(images[: len(positions)], positions, unreadable)
+
+
+class Crops(Dataset[Decoded]):
+    """Random crops of the photos asked for; in place of an unreadable one comes the next readable one."""
+
+    def __init__(self, source: PhotoSource, size: int, channels: int, limit: int) -> None:
+        """Take the photos from ``source``, decode them to (``channels``, ``size``, ``size``).
+
+        More than ``limit`` unreadable photos end the search for readable ones: the main process stops then anyway.
+        """
+        self.source, self.size, self.channels, self.limit = source, size, channels, limit
+
+    def __getitem__(self, request: tuple[list[int], int]) -> Decoded:
+        """Decode the photos at the positions in ``request``, cropped as its seed determines."""
+        wanted, seed = request
+        images = _room(len(wanted), self.channels, self.size)
+        positions: list[int] = []
+        unreadable: dict[int, str] = {}
+        for slot, position in enumerate(wanted):
+            taken = self._fill(images[slot], position, derive_seed(seed, slot), unreadable)
+            if taken is None:
+                return Decoded(images[:0], [], unreadable)
+            positions.append(taken)
+        return Decoded(images, positions, unreadable)
+
+    def _fill(self, image: Tensor, position: int, seed: int, unreadable: dict[int, str]) -> int | None:
+        """Decode the first readable photo from ``position`` on into ``image``; return its position, None for none."""
+        for step in range(len(self.source)):
+            candidate = (position + step) % len(self.source)
+            if candidate in unreadable:
+                continue
+            # Each candidate is cropped with the same numbers, whichever were tried before it.
+            draws = Random(seed)
+            mirrored = draws.random() < 0.5
+            choose = partial(random_crop, draws=draws)
+            try:
+                image.copy_(
+                    decode_part(self.source.open(candidate), self.size, self.channels, choose, mirrored=mirrored)
+                )
+                return candidate
+            except DataError as error:
+                unreadable[candidate] = str(error)
+                if len(unreadable) > self.limit:
+                    return None
+        return None
+
+
+def _room(count: int, channels: int, size: int) -> Tensor:
+    """Return room for images; in a worker, where the main process can see it, so that it need not be copied."""
+    images = torch.empty(count, channels, size, size, dtype=torch.uint8)
+    if get_worker_info() is None:
+        return images
+    try:
+        images.share_memory_()  # type: ignore[no-untyped-call]
+    except RuntimeError as error:
+        # Raised here and not when the batch is sent, where PyTorch would drop the batch and wait for it forever.
+        raise MemoryError(f"shared memory: {error}") from error
+    return images

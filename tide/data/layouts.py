@@ -1,0 +1,110 @@
+"""Published test sets of photos, recognised by how their folders lie, for a model with classes of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from tide.data.photo_set import PhotoSet
+from tide.data.scan import Classes, folders_in, photos_in, scan_classes, scan_part
+from tide.errors import DataError, did_you_mean
+
+_SEVERITIES = tuple("12345")
+_LAYOUTS = "val/CLASS/, val/images/ with val/val_annotations.txt, CORRUPTION/SEVERITY/CLASS/ or CLASS/ with photos"
+
+
+def load_test_photos(
+    directory: str | os.PathLike[str],
+    classes: Sequence[str],
+    size: int | None,
+    channels: int | None,
+    *,
+    corruption: str | None = None,
+    severity: int | None = None,
+) -> PhotoSet:
+    """Read a folder of photos as a test set for a model.
+
+    The layouts are, tried in this order: ``val/CLASS/*``, the test part of a folder that one can train on;
+    ``val/images/*`` with ``val/val_annotations.txt``, as tiny-imagenet has it; ``CORRUPTION/SEVERITY/CLASS/*`` with
+    severities 1 to 5, as ImageNet-C has it; ``CLASS/*``, as ImageNet-R has it.
+
+    Args:
+        directory: the folder.
+        classes: the names of the model's classes, in the order of its outputs; the folder may have a part of them.
+        size: height and width of the model's images in pixels.
+        channels: 1 for gray or 3 for colour.
+        corruption: which corruption to take, wanted for that layout and for no other.
+        severity: which severity to take, wanted for that layout and for no other.
+
+    Returns:
+        The photos, sorted by class and then by file name, labelled with the places of their classes in ``classes``.
+
+    Raises:
+        DataError: the folder fits no layout, has a class that the model does not know, or lacks the corruption or the
+            severity; annotations are damaged; or an argument is missing or out of range.
+    """
+    folder = Path(directory).expanduser()
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no folder met, one of photos wanted: check the path")
+    corruptions = _corruptions(folder)
+    asked = corruption is not None or severity is not None
+    if (folder / "val").is_dir():
+        found = scan_part(folder, "val")
+    elif corruptions:
+        found, asked = scan_classes(_corrupted(folder, corruptions, corruption, severity)), False
+    elif any(photos_in(folder / name) for name in folders_in(folder)):
+        found = scan_classes(folder)
+    else:
+        raise DataError(f"{folder}: {_describe(folder)} met, {_LAYOUTS} wanted: give the folder that holds them")
+    if asked:
+        raise DataError(
+            f"{folder}: no folders CORRUPTION/SEVERITY/CLASS/ met, they are wanted for corruption {corruption!r} and "
+            f"severity {severity}: leave both out or give another folder"
+        )
+    _check_known(folder, found, classes)
+    return PhotoSet.of_files(found, classes, size, channels)
+
+
+def _corruptions(folder: Path) -> list[str]:
+    """Return the folders that hold folders of severities, which hold folders and not photos."""
+    return [
+        name
+        for name in folders_in(folder)
+        if any(level in _SEVERITIES and folders_in(folder / name / level) for level in folders_in(folder / name))
+    ]
+
+
+def _corrupted(folder: Path, corruptions: list[str], corruption: str | None, severity: int | None) -> Path:
+    """Return the folder of the classes of one corruption and severity."""
+    if corruption not in corruptions:
+        raise DataError(
+            f"{folder}: corruption {corruption!r} met, one of its {len(corruptions)} wanted"
+            f"{did_you_mean(corruption or '', corruptions)}"
+        )
+    severities = [level for level in folders_in(folder / corruption) if level in _SEVERITIES]
+    if str(severity) not in severities:
+        raise DataError(
+            f"{folder / corruption}: severity {severity} met, one of {', '.join(severities)} wanted: give one of them"
+        )
+    return folder / corruption / str(severity)
+
+
+def _check_known(folder: Path, found: Classes, classes: Sequence[str]) -> None:
+    """Raise DataError unless the model knows all classes found."""
+    unknown = [name for name in found if name not in set(classes)]
+    if unknown:
+        hint = did_you_mean(unknown[0], classes)
+        if len(classes) > 20 and "did you mean" not in hint:
+            hint = f"; the first is {classes[0]!r}"
+        raise DataError(
+            f"{folder}: {len(unknown)} of {len(found)} classes that the model does not know met, the first "
+            f"{unknown[0]!r}, only the model's {len(classes)} wanted: give a folder with the same names{hint}"
+        )
+
+
+def _describe(folder: Path) -> str:
+    """Say in a few words what lies in a folder."""
+    names, photos = folders_in(folder), len(photos_in(folder))
+    some = ", ".join(f"{name}/" for name in names[:3]) + (", ..." if len(names) > 3 else "")
+    return f"{photos} photos and {some or 'no folders'}"

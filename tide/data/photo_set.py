@@ -1,0 +1,129 @@
+"""Labelled photos that are decoded when they are used, for data that do not fit into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from tide.data.photo import check_format
+from tide.data.sets import check_agreement, check_labels
+from tide.data.source import PhotoFiles, PhotoSource
+from tide.data.stream import LIMIT, PhotoBatch, crops_of, squares_of
+from tide.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class PhotoSet:
+    """Labelled photos, each decoded to one size whenever it is used.
+
+    Attributes:
+        source: the photos, at least one.
+        labels: class number of each photo, int64, shape (N,), values 0..len(classes)-1.
+        classes: the name of each class.
+        size: height and width of the decoded images in pixels, at least 1.
+        channels: channels of the decoded images: 1 for gray or 3 for colour.
+        unreadable: what was wrong with each photo that could not be read so far, by its position. All streams of this
+            set share it, so that each photo is reported once.
+
+    Raises:
+        DataError: there are no photos, or a type, shape or value is not as above.
+    """
+
+    source: PhotoSource
+    labels: Tensor
+    classes: tuple[str, ...]
+    size: int
+    channels: int
+    unreadable: dict[int, str] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        check_format(self.size, self.channels)
+        if len(self.source) == 0:
+            raise DataError("0 photos met, at least 1 wanted: give more data")
+        check_labels(self.labels, len(self.source), self.classes)
+
+    @classmethod
+    def of_files(
+        cls, files: Mapping[str, Sequence[str]], classes: Sequence[str], size: int | None, channels: int | None
+    ) -> PhotoSet:
+        """Return the set of the photos that lie in files.
+
+        Args:
+            files: the paths of the photos of each class, all of them in ``classes``.
+            classes: the name of each class; may name more than ``files`` has.
+            size: height and width of the decoded images in pixels.
+            channels: 1 for gray or 3 for colour.
+
+        Returns:
+            The photos in the order of ``files``, with the place of their class in ``classes`` as label.
+
+        Raises:
+            DataError: there are no photos, or ``size`` or ``channels`` is missing or out of range.
+        """
+        size, channels = check_format(size, channels)
+        numbers = {name: number for number, name in enumerate(classes)}
+        counts = torch.tensor([len(photos) for photos in files.values()], dtype=torch.int64)
+        labels = torch.tensor([numbers[name] for name in files], dtype=torch.int64).repeat_interleave(counts)
+        source = PhotoFiles(photo for photos in files.values() for photo in photos)
+        return cls(source, labels, tuple(classes), size, channels)
+
+    def __len__(self) -> int:
+        """Return the number of photos, readable or not."""
+        return len(self.source)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of a decoded image."""
+        return self.channels, self.size, self.size
+
+    def batches(
+        self,
+        batch: int,
+        *,
+        workers: int = 0,
+        positions: Tensor | None = None,
+        limit: int = LIMIT,
+        on_unreadable: Callable[[str], None] | None = None,
+    ) -> Generator[PhotoBatch, None, None]:
+        """Decode the photos one after the other as for a test: see :func:`tide.data.stream.squares_of`."""
+        return squares_of(self, batch, workers=workers, positions=positions, limit=limit, on_unreadable=on_unreadable)
+
+    def crops(
+        self,
+        requests: Iterable[tuple[Tensor, int]],
+        *,
+        workers: int = 0,
+        limit: int = LIMIT,
+        on_unreadable: Callable[[str], None] | None = None,
+    ) -> Generator[PhotoBatch, None, None]:
+        """Decode random crops of the photos as for training: see :func:`tide.data.stream.crops_of`."""
+        return crops_of(self, requests, workers=workers, limit=limit, on_unreadable=on_unreadable)
+
+
+@dataclass(frozen=True, eq=False)
+class PhotoSplits:
+    """A data set of photos in its two parts, which agree in classes and in the shape of their images.
+
+    Attributes:
+        name: what the set is called in logs and reports.
+        train: the photos to learn from.
+        test: the photos to measure on.
+
+    Raises:
+        DataError: the two parts do not agree.
+    """
+
+    name: str
+    train: PhotoSet
+    test: PhotoSet
+
+    def __post_init__(self) -> None:
+        if self.train.shape != self.test.shape:
+            raise DataError(
+                f"{self.name}: test images of shape {self.test.shape} met, {self.train.shape} wanted as in training: "
+                "bring both parts to one shape"
+            )
+        check_agreement(self.name, self.train.classes, self.test.classes)

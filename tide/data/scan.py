@@ -1,0 +1,95 @@
+"""Which photos lie in which class folders, found without opening any of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+from tide.data.annotations import ANNOTATIONS, read_annotations
+from tide.errors import DataError
+
+_EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+
+# The paths of the photos of each class. Text, since a million paths as objects would take several times the memory.
+Classes = dict[str, list[str]]
+
+
+def scan_part(directory: Path, part: str) -> Classes:
+    """Return the photos of one part of a folder of photos.
+
+    Args:
+        directory: the folder that holds the parts.
+        part: ``train`` or ``val``: the photos lie in ``DIR/PART/CLASS``, or in ``DIR/PART/images`` with their classes
+            in ``DIR/PART/val_annotations.txt``, as tiny-imagenet has them.
+
+    Returns:
+        The paths of the photos of each class, classes and photos sorted by name.
+
+    Raises:
+        DataError: a folder is missing, empty or unreadable, or the annotations are damaged.
+    """
+    folder = directory / part
+    if not folder.is_dir():
+        raise DataError(
+            f"{directory}: no folder {part!r} met, train/CLASS/ and val/CLASS/ wanted: put the photos there by class"
+        )
+    if (folder / ANNOTATIONS).is_file():
+        return read_annotations(folder / ANNOTATIONS, photos_in(folder / "images"))
+    return scan_classes(folder)
+
+
+def scan_classes(folder: Path) -> Classes:
+    """Return the photos in ``FOLDER/CLASS`` and ``FOLDER/CLASS/images``, classes and photos sorted by name.
+
+    Files that are no photos by their ending and everything hidden are left out.
+
+    Raises:
+        DataError: there is no class folder, or a folder is unreadable or has no photos.
+    """
+    classes = {}
+    for name in folders_in(folder):
+        place = folder / name
+        classes[name] = photos_in(place) + (photos_in(place / "images") if (place / "images").is_dir() else [])
+        if not classes[name]:
+            raise DataError(
+                f"{place}: no photos met, a {', '.join(_EXTENSIONS)} file wanted: add photos or remove the folder"
+            )
+    if not classes:
+        raise DataError(
+            f"{folder}: no class folders met, at least one wanted: put a folder of photos for each class there"
+        )
+    return classes
+
+
+def folders_in(folder: Path) -> list[str]:
+    """Return the names of the folders in a folder, sorted, without hidden ones."""
+    return sorted(entry.name for entry in _entries(folder) if entry.is_dir())
+
+
+def photos_in(folder: Path) -> list[str]:
+    """Return the paths of the photos that lie in a folder itself, sorted by name, without hidden ones."""
+    files = (entry for entry in _entries(folder) if entry.name.lower().endswith(_EXTENSIONS) and entry.is_file())
+    return sorted(entry.path for entry in files)
+
+
+def check_same_classes(directory: Path, train: Collection[str], val: Collection[str]) -> None:
+    """Raise DataError unless both parts have the same classes."""
+    for here, there, lacking in (
+        ("train", "val", set(train) - set(val)),
+        ("val", "train", set(val) - set(train)),
+    ):
+        if lacking:
+            raise DataError(
+                f"{directory}: class {min(lacking)!r} met in {here} but not in {there}, the same in both wanted: "
+                f"add it to {there} or remove it from {here}"
+            )
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        # Unlike listing paths, this asks the file system once for a folder and not once more for each file in it.
+        with os.scandir(folder) as entries:
+            return [entry for entry in entries if not entry.name.startswith(".")]
+    except OSError as error:
+        raise DataError(f"{folder}: {error.strerror or error} met, a readable folder wanted: check the path") from error

@@ -1,0 +1,55 @@
+"""Where photos come from: anything that can count, name and open them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import IO, Protocol
+
+import numpy as np
+
+
+class PhotoSource(Protocol):
+    """Photos by number, from 0. Worker processes get a copy, so it must survive pickling."""
+
+    def __len__(self) -> int:
+        """Return the number of photos."""
+        ...
+
+    def name(self, index: int) -> str:
+        """Return what a message calls photo ``index``."""
+        ...
+
+    def open(self, index: int) -> str | IO[bytes]:
+        """Return the path of photo ``index`` or a file of its bytes, whose ``name`` is that of the photo.
+
+        Raises:
+            DataError: the bytes cannot be read.
+        """
+        ...
+
+
+class PhotoFiles:
+    """Photos that are files of their own.
+
+    The paths lie in one piece of memory that worker processes share. Of separate texts a worker would come to own a
+    copy merely by reading them, since Python counts the references to a text in the text itself.
+    """
+
+    def __init__(self, files: Iterable[str]) -> None:
+        """Keep the paths ``files``."""
+        paths = [os.fsencode(file) for file in files]
+        self._paths = b"".join(paths)
+        self._edges = np.cumsum([0, *map(len, paths)], dtype=np.int64)
+
+    def __len__(self) -> int:
+        """Return the number of photos."""
+        return len(self._edges) - 1
+
+    def name(self, index: int) -> str:
+        """Return the path of photo ``index``."""
+        return os.fsdecode(self._paths[self._edges[index] : self._edges[index + 1]])
+
+    def open(self, index: int) -> str:
+        """Return the path of photo ``index``."""
+        return self.name(index)

@@ -1,0 +1,159 @@
+"""Batches of photos, decoded by worker processes ahead of their use: in test order, and cropped in training order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from tide.data.decoding import Crops, Decoded, Squares
+from tide.data.prefetch import prefetch
+from tide.errors import DataError
+
+if TYPE_CHECKING:
+    from tide.data.photo_set import PhotoSet
+
+LIMIT = 100  # unreadable photos that a data set may have
+
+
+class PhotoBatch(NamedTuple):
+    """Decoded photos (B, C, H, W) as uint8, their labels (B,) and their positions in the set (B,), both int64."""
+
+    images: Tensor
+    labels: Tensor
+    positions: Tensor
+
+
+def squares_of(
+    photos: PhotoSet,
+    batch: int,
+    *,
+    workers: int,
+    positions: Tensor | None = None,
+    limit: int = LIMIT,
+    on_unreadable: Callable[[str], None] | None = None,
+) -> Generator[PhotoBatch, None, None]:
+    """Decode photos one after the other, each to the square in its middle (:func:`tide.data.crop.centre_crop`).
+
+    Unreadable photos are left out: a batch may be smaller for it, and ``positions`` of the batches has gaps.
+
+    Args:
+        photos: the photos.
+        batch: photos in a batch, at least 1.
+        workers: processes that decode; with 0 the photos are decoded in this process, with the same result.
+        positions: which photos to decode, in this order, int64, shape (n,); all if not given.
+        limit: unreadable photos of the set to put up with, at least 0.
+        on_unreadable: called in this process with a line about each unreadable photo, once for the life of the set.
+
+    Yields:
+        The batches. Closing the generator, or letting go of it, ends the processes.
+
+    Raises:
+        DataError: an argument is out of range, more than ``limit`` photos or all are unreadable, or a process died.
+    """
+    _check_at_least(("batch", batch, 1), ("workers", workers, 0), ("limit", limit, 0))
+    if positions is None:
+        positions = torch.arange(len(photos))
+    _check_positions(positions, len(photos))
+    requests = (positions[start : start + batch].tolist() for start in range(0, len(positions), batch))
+    squares = Squares(photos.source, photos.size, photos.channels)
+    return _batches(photos, prefetch(squares, requests, workers), limit, on_unreadable)
+
+
+def crops_of(
+    photos: PhotoSet,
+    requests: Iterable[tuple[Tensor, int]],
+    *,
+    workers: int,
+    limit: int = LIMIT,
+    on_unreadable: Callable[[str], None] | None = None,
+) -> Generator[PhotoBatch, None, None]:
+    """Decode a random crop of each photo asked for, mirrored left to right with probability 1/2.
+
+    The random numbers of slot k of a request derive from its seed and k alone: a batch depends on its request and on
+    nothing before it, and not on the number of processes. In place of an unreadable photo comes the next readable one
+    of the set, after the last the first.
+
+    Args:
+        photos: the photos.
+        requests: for each batch, the photos wanted (int64, shape (B,), B at least 1) and a seed. They are taken ahead
+            of the batches, so that the workers have something to do, and may be endless.
+        workers: processes that decode; with 0 the photos are decoded in this process, with the same result.
+        limit: unreadable photos of the set to put up with, at least 0.
+        on_unreadable: called in this process with a line about each unreadable photo, once for the life of the set.
+
+    Yields:
+        A batch for each request, in their order; ``positions`` are those of the photos that were taken. Closing the
+        generator, or letting go of it, ends the processes.
+
+    Raises:
+        DataError: an argument is out of range, more than ``limit`` photos or all are unreadable, or a process died.
+    """
+    _check_at_least(("workers", workers, 0), ("limit", limit, 0))
+
+    def checked() -> Iterator[tuple[list[int], int]]:
+        for index, seed in requests:
+            _check_positions(index, len(photos))
+            yield index.tolist(), int(seed)
+
+    crops = Crops(photos.source, photos.size, photos.channels, limit)
+    return _batches(photos, prefetch(crops, checked(), workers), limit, on_unreadable)
+
+
+def _batches(
+    photos: PhotoSet,
+    stream: Generator[Decoded, None, None],
+    limit: int,
+    on_unreadable: Callable[[str], None] | None,
+) -> Generator[PhotoBatch, None, None]:
+    with closing(stream):
+        for images, positions, unreadable in stream:
+            _report(photos, unreadable, limit, on_unreadable)
+            if positions:
+                yield PhotoBatch(images, photos.labels[positions], torch.tensor(positions))
+            elif len(photos.unreadable) == len(photos):
+                raise DataError(
+                    f"{len(photos)} unreadable photos and no other met, at least one readable photo wanted: "
+                    f"replace them, the first is {photos.source.name(0)}"
+                )
+
+
+def _report(
+    photos: PhotoSet, unreadable: dict[int, str], limit: int, on_unreadable: Callable[[str], None] | None
+) -> None:
+    """Note unreadable photos, report those not yet known, and raise DataError once there are too many."""
+    for position, message in unreadable.items():
+        if position not in photos.unreadable:
+            photos.unreadable[position] = message
+            if on_unreadable is not None:
+                on_unreadable(message)
+        if len(photos.unreadable) > limit:
+            first, *_, last = (*photos.unreadable, position)
+            raise DataError(
+                f"{len(photos.unreadable)} unreadable photos met, at most {limit} wanted: replace or remove them; "
+                f"the first is {photos.source.name(first)}, the last {photos.source.name(last)}"
+            )
+
+
+def _check_at_least(*arguments: tuple[str, int, int]) -> None:
+    for name, value, least in arguments:
+        if value < least:
+            raise DataError(f"{name} {value} met, at least {least} wanted: give a larger {name}")
+
+
+def _check_positions(positions: Tensor, count: int) -> None:
+    if positions.dtype != torch.int64 or positions.ndim != 1 or len(positions) == 0:
+        kind = str(positions.dtype).removeprefix("torch.")
+        raise DataError(
+            f"positions of {kind} and shape {tuple(positions.shape)} met, int64 of shape (B,) with B at least 1 "
+            "wanted: give the numbers of the photos"
+        )
+    low, high = (int(value) for value in positions.aminmax())
+    if low < 0 or high >= count:
+        raise DataError(
+            f"position {low if low < 0 else high} met, 0..{count - 1} wanted for {count} photos: "
+            "give the numbers of photos that the set has"
+        )
