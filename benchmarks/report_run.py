@@ -45,9 +45,9 @@ def report(run: Path, data_dir: Path | None) -> dict[str, object]:
     config, environment = folder.config, folder.environment
     results = folder.results()
     monitor, evaluations = folder.metrics("monitor"), folder.metrics("evaluation")
-    model, splits = load_with_data(run, "last", directory=data_dir)
-    whole = evaluate(model, splits.test)
-    without: Evaluation = evaluate(zero_memory_readout(model), splits.test)
+    model, data = load_with_data(run, "last", directory=data_dir)
+    whole = evaluate(model, data.test)
+    without: Evaluation = evaluate(zero_memory_readout(model), data.test)
     return {
         "command": environment["command"],
         "commit": environment["commit"],

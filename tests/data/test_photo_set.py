@@ -162,7 +162,7 @@ def test_requests_may_be_endless_and_are_taken_only_so_far_ahead(photos):
 
 
 def test_what_workers_get_can_be_sent_to_them(photos):
-    crops = Crops(photos.source, 16, 3, 10)
+    crops = Crops(photos.source, 16, 3, 10, flip=True)
     copy = pickle.loads(pickle.dumps(crops))
     assert torch.equal(copy[[3, 4], 5].images, crops[[3, 4], 5].images)
 

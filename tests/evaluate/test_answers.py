@@ -65,13 +65,16 @@ def test_evaluation_is_the_mean_over_images_asked_one_by_one(tiny_model, split, 
 def test_joined_answers_of_batches_are_those_of_all_images_in_order(tiny_model, split, kind):
     model = tiny_model(kind=kind).eval()
     with torch.no_grad():
-        whole = Answers.of(model(to_float(split.images)), split.labels)
+        whole = Answers.of(model(to_float(split.images)), split.labels, torch.arange(7))
         parts = [
-            Answers.of(model(to_float(split.images[part])), split.labels[part])
+            Answers.of(model(to_float(split.images[part])), split.labels[part], torch.arange(7)[part])
             for part in (slice(0, 2), slice(2, 3), slice(3, 7))
         ]
     collected = collect_answers(model, split, batch=3)
-    for joined in (Answers.join(parts), collected):
+    shared = Answers.merge(
+        [collect_answers(model, split, batch=2, positions=torch.arange(rank, 7, 3)) for rank in range(3)]
+    )
+    for joined in (Answers.join(parts), collected, shared):
         for field in fields(Answers):
             expected, found = getattr(whole, field.name), getattr(joined, field.name)
             assert (found is None) == (expected is None) == (field.name == "ratio" and kind != "tide")
@@ -82,6 +85,7 @@ def test_joined_answers_of_batches_are_those_of_all_images_in_order(tiny_model, 
 
 def test_answers_take_each_image_s_most_certain_tick_and_the_likeliest_class_of_every_tick():
     answers = Answers(
+        positions=torch.arange(2),
         labels=torch.tensor([2, 0]),
         predicted=torch.tensor([[0, 2, 1], [0, 1, 0]]),
         certainty=torch.tensor([[0.1, 0.8, 0.8], [0.5, 0.2, 0.4]]),

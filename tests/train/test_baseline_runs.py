@@ -18,7 +18,8 @@ from tide.errors import CheckpointError
 from tide.evaluate.answers import Answers
 from tide.models.load import load
 from tide.models.presets import preset
-from tide.train.loop import DATA_STREAM, TrainingRun
+from tide.train.feed import DATA_STREAM
+from tide.train.loop import TrainingRun
 from tide.train.prepare import fit_to_data, resolved
 from tide.train.report import PlainReporter, Reading
 from tide.train.run import RunFolder
@@ -154,7 +155,7 @@ def test_answers_on_disk_are_those_of_the_most_certain_tick(tmp_path: Path) -> N
     values = torch.tensor([[0.1, 0.8, 0.3], [0.5, 0.2, 0.4]])
     labels, predicted = torch.tensor([2, 0]), torch.tensor([[0, 2, 1], [1, 0, 0]])
     run = RunFolder(tmp_path)
-    run.write_answers(Answers(labels, predicted, values, values + 0.1, losses=values, ratio=None))
+    run.write_answers(Answers(torch.arange(2), labels, predicted, values, values + 0.1, losses=values, ratio=None))
     found = {name: column.tolist() for name, column in run.answers().items()}
     assert (found["label"], found["answer"]) == ([2, 0], [2, 1])
     assert found["certainty"] == pytest.approx([0.8, 0.5])

@@ -111,10 +111,9 @@ def _attention(runs: dict[str, list[RunFacts]], data_dir: Path | None, count: in
     from tide.plots.comparison import Gaze, draw_attention
 
     loaded = {model: load_with_data(group[0].path, "last", directory=data_dir) for model, group in runs.items()}
-    _, splits = next(iter(loaded.values()))
-    test = splits.test
+    _, (_, test) = next(iter(loaded.values()))
     chosen = [int((test.labels == label).nonzero()[0]) for label in range(min(count, len(test.classes)))]
-    images, gazes = to_float(test.images[chosen]), []
+    images, gazes = to_float(test.select(torch.tensor(chosen)).images), []
     for index in range(len(chosen)):
         group = []
         for name, (model, _) in loaded.items():

@@ -9,7 +9,7 @@ import time
 import torch
 
 from tide.config import Config
-from tide.data import Splits, to_float
+from tide.data import AnySplits, to_float
 from tide.models.thinker import Thinker
 from tide.train.optim import make_optimizer
 from tide.train.report import format_seconds
@@ -24,7 +24,7 @@ def peak_memory(device: torch.device) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
-def show(config: Config, splits: Splits, device: torch.device, *, compile_step: bool) -> None:
+def show(config: Config, splits: AnySplits, device: torch.device, *, compile_step: bool) -> None:
     """Build the model, run a few steps, print what was seen."""
     from rich.console import Console
     from rich.table import Table
@@ -33,8 +33,8 @@ def show(config: Config, splits: Splits, device: torch.device, *, compile_step: 
     model = Thinker(config.model).to(device)
     if compile_step:
         model.compile_step()
-    images = to_float(splits.train.images[: train.batch].to(device))
-    labels = splits.train.labels[: train.batch].to(device)
+    some = splits.train.select(slice(train.batch))
+    images, labels = to_float(some.images.to(device)), some.labels.to(device)
     table = Table(title=f"{splits.name}: {len(splits.train)} training and {len(splits.test)} test images")
     for heading in ("what", "shape or number"):
         table.add_column(heading)

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from tide.cli.device import DeviceName, pick_device, set_threads
+from tide.cli.device import DeviceName, pick_device, pick_workers, set_threads
 from tide.cli.parse import parse
 from tide.errors import InputError
 
@@ -21,7 +21,8 @@ class EvalArguments:
     run: Annotated[Path, tyro.conf.Positional]
     """Run folder, or folder that save_pretrained wrote."""
     data: str | None = None
-    """Data set (default: the run's)."""
+    """Data set (default: the run's): a name, hub:DIR, or folder:DIR, also of a published test set: DIR/CLASS/*,
+    DIR/val/images with annotations, CORRUPTION/SEVERITY of ImageNet-C."""
     data_dir: Path | None = None
     """Folder of the data sets (default: the run's, else $TIDE_DATA, else a cache folder of the user's)."""
     checkpoint: Literal["best", "last"] = "best"
@@ -33,6 +34,8 @@ class EvalArguments:
     halt_sweep: bool = False
     """Accuracy, ticks and measured speed at thresholds of certainty, and thought up to four times as long as trained:
     a table, and JSON and a picture in the current folder or at --out."""
+    workers: int | None = None
+    """Processes that decode photos (default: one for each core but one, 8 at most)."""
     images: int | None = None
     """With --halt-sweep: use only the first so many test images."""
     out: Path | None = None
@@ -65,14 +68,14 @@ def run(arguments: Sequence[str]) -> int:
     from tide.evaluate.accuracy import evaluate
 
     device = pick_device(given.device)
-    model, splits = load_with_data(given.run, given.checkpoint, given.data, given.data_dir)
+    model, data = load_with_data(given.run, given.checkpoint, given.data, given.data_dir)
     if given.halt_sweep:
         from tide.cli.halting import run as sweep
         from tide.cli.studying import told
 
         return sweep(
             model.to(device),
-            splits,
+            data,
             given.run.name,
             batch=given.batch,
             ticks=given.ticks,
@@ -84,12 +87,14 @@ def run(arguments: Sequence[str]) -> int:
     with console.status("evaluating") as status:
         result = evaluate(
             model.to(device),
-            splits.test,
+            data.test,
             batch=given.batch,
             ticks=given.ticks,
+            workers=pick_workers(given.workers),
+            on_unreadable=lambda what: console.print(f"left out: {what}"),
             progress=lambda done, total: status.update(f"evaluating: {done} of {total} images"),
         )
-    print(f"{splits.name}, {result.images} test images, {given.run}")
+    print(f"{data.name}, {result.images} test images, {given.run}")
     print(f"  most certain tick   {100 * result.accuracy:6.2f} %")
     print(f"  last tick           {100 * result.accuracy_last_tick:6.2f} %")
     print(f"  mean certainty      {result.certainty:8.4f}")

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from tide.data import Splits
+from tide.cli.models import TestData
 from tide.errors import InputError
 from tide.evaluate.halting import HaltingSweep, LongerThought, sweep_thresholds, think_longer
 from tide.models.thinker import Thinker
@@ -20,7 +20,7 @@ from tide.train.environment import describe_environment
 
 def run(
     model: Thinker,
-    splits: Splits,
+    data: TestData,
     name: str,
     *,
     batch: int,
@@ -30,11 +30,9 @@ def run(
     command: str,
 ) -> int:
     """Sweep, print the table, write JSON and picture: to ``out`` and beside it, else into the current folder."""
-    test = splits.test
-    if images is not None:
-        if images < 1:
-            raise InputError(f"--images is {images}, 1 or more are wanted")
-        test = test.select(slice(images))
+    if images is not None and images < 1:
+        raise InputError(f"--images is {images}, 1 or more are wanted")
+    test = data.test.select(slice(images))
     with Console(stderr=True).status("measuring") as status:
 
         def show(what: str, done: int, total: int) -> None:
@@ -43,10 +41,10 @@ def run(
         sweep = sweep_thresholds(model, test, batch=batch, ticks=ticks, progress=lambda d, t: show("thresholds", d, t))
         longer = think_longer(model, test, progress=lambda d, t: show("thinking longer", d, t))
     path = out or Path(f"halting-{name}.json")
-    _print(sweep, longer, splits.name, len(test))
-    figure = draw_halting(sweep, longer, test, f"{name}: {splits.name}, {len(test)} test images")
+    _print(sweep, longer, data.name, len(test))
+    figure = draw_halting(sweep, longer, test, f"{name}: {data.name}, {len(test)} test images")
     try:
-        path.write_text(json.dumps(_data(sweep, longer, splits.name, name, command), indent=2) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(_data(sweep, longer, data.name, name, command), indent=2) + "\n", encoding="utf-8")
         figure.savefig(path.with_suffix(".png"), dpi=130)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}; give another --out") from error

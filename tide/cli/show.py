@@ -76,12 +76,12 @@ def _thought(given: ShowArguments, chosen: str) -> tuple[Figure, str]:
     device, truth = pick_device(given.device), None
     if chosen.isdigit() and not Path(chosen).exists():
         number = int(chosen)
-        model, splits = load_with_data(given.run, given.checkpoint, directory=given.data_dir)
-        if number >= len(splits.test):
-            raise InputError(f"test image {number} does not exist, 0 to {len(splits.test) - 1} do; give one of them")
-        image = to_float(splits.test.images[number : number + 1])
-        truth = splits.test.classes[int(splits.test.labels[number])]
-        name = f"{splits.name}-{number}"
+        model, data = load_with_data(given.run, given.checkpoint, directory=given.data_dir)
+        if number >= len(data.test):
+            raise InputError(f"test image {number} does not exist, 0 to {len(data.test) - 1} do; give one of them")
+        image = to_float(data.test.select(slice(number, number + 1)).images)
+        truth = data.test.classes[int(data.test.labels[number])]
+        name = f"{data.name}-{number}"
     else:
         model = load(given.run, checkpoint=given.checkpoint)
         image = read_photo(model, Path(chosen))

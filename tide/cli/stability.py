@@ -71,15 +71,15 @@ def _analyse(given: StabilityArguments, out: Path, command: str) -> int:
     from tide.train.run import RunFolder
 
     folder = RunFolder.open(given.run)
-    model, splits = load_with_data(given.run, given.checkpoint, directory=given.data_dir)
-    images = to_float(splits.test.images[: given.images])
+    model, data = load_with_data(given.run, given.checkpoint, directory=given.data_dir)
+    images = to_float(data.test.select(slice(given.images)).images)
     with Console(stderr=True).status("analysing") as status:
         result, certificate = analyse(model, images, progress=lambda what: status.update(f"analysing: {what}"))
     # Named by how they came about, so that another machine can do the same.
-    result |= {"run": given.run.name, "data": splits.name, "checkpoint": given.checkpoint}
+    result |= {"run": given.run.name, "data": data.name, "checkpoint": given.checkpoint}
     result["environment"] = {**describe_environment(), "command": command}
     text = markdown(result, given.run.name)
-    figure = draw_stability(result, folder.metrics("monitor"), f"{given.run.name}, {splits.name}")
+    figure = draw_stability(result, folder.metrics("monitor"), f"{given.run.name}, {data.name}")
     save_study(out, "stability", result, text, {"stability.png": figure})
     proof = {name: part for name in ("p", "witness") if (part := getattr(certificate, name)) is not None}
     try:

@@ -18,7 +18,7 @@ class TrainArguments:
 
     settings: Annotated[Config, tyro.conf.arg(name="")]
     data: str | None = None
-    """Data set in place of the preset's: digits, mnist, fashion-mnist, cifar10, cifar100 or folder:DIR."""
+    """Data set in place of the preset's: digits, mnist, fashion-mnist, cifar10, cifar100, folder:DIR or hub:DIR."""
     data_dir: Path | None = None
     """Folder of the data sets (default: $TIDE_DATA, else a cache folder of the user's)."""
     out: Path | None = None
@@ -35,5 +35,7 @@ class TrainArguments:
     """Device to train on."""
     threads: int | None = None
     """Threads of one operation on the CPU."""
+    workers: int | None = None
+    """Processes that decode streamed photos (default: one for each core but one, 8 at most)."""
     compile: bool = False
     """Compile one tick with torch.compile."""

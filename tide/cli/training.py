@@ -10,12 +10,12 @@ from pathlib import Path
 
 import torch
 
-from tide.cli.device import pick_device
+from tide.cli.device import pick_device, pick_workers
 from tide.cli.train_arguments import TrainArguments
 from tide.config import Config, CoreConfig
 from tide.config_io import differences
 from tide.core.guarantee import coverage
-from tide.data import Splits, load
+from tide.data import AnySplits, load, open_photos
 from tide.errors import CheckpointError, InputError
 from tide.train.loop import TrainingRun
 from tide.train.prepare import fit_to_data, resolved, with_data
@@ -30,8 +30,10 @@ def settings(given: TrainArguments) -> Config:
     return resolved(config)
 
 
-def read_data(config: Config, directory: Path | None) -> Splits:
-    """Read the data set that the settings name."""
+def read_data(config: Config, directory: Path | None) -> AnySplits:
+    """Read the data set that the settings name, or find its photos where they are streamed."""
+    if config.data.photos == "streamed":
+        return open_photos(config.data.name, size=config.input.size, channels=config.input.channels)
     return load(config.data.name, directory, size=config.input.size, channels=config.input.channels)
 
 
@@ -57,7 +59,16 @@ def start(given: TrainArguments, name: str) -> int:
 
     with team.together(device):
         run = _led(team, create)
-        return _fit(config, splits, run, device, team, compile_step=given.compile, resuming=False)
+        return _fit(
+            config,
+            splits,
+            run,
+            device,
+            team,
+            compile_step=given.compile,
+            workers=pick_workers(given.workers),
+            resuming=False,
+        )
 
 
 def resume(given: TrainArguments) -> int:
@@ -77,7 +88,16 @@ def resume(given: TrainArguments) -> int:
             "leave them out to continue the run, or start a new one with --out"
         )
     with team.together(device):
-        return _fit(stored, splits, run, device, team, compile_step=given.compile, resuming=True)
+        return _fit(
+            stored,
+            splits,
+            run,
+            device,
+            team,
+            compile_step=given.compile,
+            workers=pick_workers(given.workers),
+            resuming=True,
+        )
 
 
 def _led(team: Team, create: Callable[[], RunFolder]) -> RunFolder:
@@ -102,18 +122,21 @@ def _free_folder(name: str) -> Path:
 
 def _fit(
     config: Config,
-    splits: Splits,
+    splits: AnySplits,
     run: RunFolder,
     device: torch.device,
     team: Team,
     *,
     compile_step: bool,
+    workers: int,
     resuming: bool,
 ) -> int:
     """Train, show how it ended, and return the exit code: 0, or 128 + signal for a run stopped early."""
     steps = config.train.steps
     with make_reporter(steps) if team.leads else SilentReporter(steps) as reporter:
-        training = TrainingRun(config, splits, run, reporter, device=device, compile_step=compile_step, team=team)
+        training = TrainingRun(
+            config, splits, run, reporter, device=device, compile_step=compile_step, team=team, workers=workers
+        )
         if resuming:
             training.resume()
         train, position = config.train, training.position

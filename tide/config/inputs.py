@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
-from tide.config.checks import not_negative
+from tide.config.checks import not_negative, one_of
 from tide.errors import check
+
+Photos = Literal["in_memory", "streamed"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,11 +53,30 @@ class DataConfig:
     """The training images and their augmentation."""
 
     name: str = "mnist"
-    """digits, mnist, fashion-mnist, cifar10, cifar100, or folder:DIR."""
+    """digits, mnist, fashion-mnist, cifar10, cifar100, folder:DIR (photos) or hub:DIR (photos in Parquet files)."""
     crop_padding: int = 0
-    """Random crop after padding by this many pixels."""
+    """Random crop after padding by this many pixels; of images in memory."""
     flip: bool = False
     """Random horizontal flip."""
+    photos: Photos = "in_memory"
+    """Photos `in_memory` are decoded once, to the square in their middle; `streamed` ones whenever they are used, in
+    training to a random part of 8 to 100 % of their area: for data that do not fit into memory."""
+    unreadable_limit: int = 100
+    """Photos that may be unreadable; more end the run."""
 
     def __post_init__(self) -> None:
-        not_negative("data", crop_padding=self.crop_padding)
+        not_negative("data", crop_padding=self.crop_padding, unreadable_limit=self.unreadable_limit)
+        one_of("data", "photos", self.photos, ("in_memory", "streamed"))
+        streamed = self.photos == "streamed"
+        check(
+            not streamed or self.name.startswith(("folder:", "hub:")),
+            f"data.photos is streamed for {self.name}, in_memory is wanted: only folder:DIR and hub:DIR are photos",
+        )
+        check(
+            streamed or not self.name.startswith("hub:"),
+            f"data.photos is in_memory for {self.name}, streamed is wanted: --data.photos streamed",
+        )
+        check(
+            not streamed or self.crop_padding == 0,
+            f"data.crop_padding is {self.crop_padding}, 0 is wanted: streamed photos are cropped in another way",
+        )

@@ -3,6 +3,7 @@
 from tide.data.augment import augment, to_float
 from tide.data.batches import batch_indices, derive_seed
 from tide.data.fetch import fetch, status
+from tide.data.in_order import AnySplits, LabelledImages, in_order
 from tide.data.layouts import load_test_photos
 from tide.data.load import load, open_photos
 from tide.data.photo import decode
@@ -14,7 +15,9 @@ from tide.data.source import PhotoFiles, PhotoSource
 from tide.data.stream import PhotoBatch
 
 __all__ = [
+    "AnySplits",
     "ImageSet",
+    "LabelledImages",
     "PhotoBatch",
     "PhotoFiles",
     "PhotoSet",
@@ -27,6 +30,7 @@ __all__ = [
     "default_directory",
     "derive_seed",
     "fetch",
+    "in_order",
     "load",
     "load_test_photos",
     "names",

@@ -50,12 +50,13 @@ class Squares(Dataset[Decoded]):
 class Crops(Dataset[Decoded]):
     """Random crops of the photos asked for; in place of an unreadable one comes the next readable one."""
 
-    def __init__(self, source: PhotoSource, size: int, channels: int, limit: int) -> None:
+    def __init__(self, source: PhotoSource, size: int, channels: int, limit: int, *, flip: bool) -> None:
         """Take the photos from ``source``, decode them to (``channels``, ``size``, ``size``).
 
-        More than ``limit`` unreadable photos end the search for readable ones: the main process stops then anyway.
+        ``flip`` mirrors them with probability 1/2. More than ``limit`` unreadable photos end the search for readable
+        ones: the main process stops then anyway.
         """
-        self.source, self.size, self.channels, self.limit = source, size, channels, limit
+        self.source, self.size, self.channels, self.limit, self.flip = source, size, channels, limit, flip
 
     def __getitem__(self, request: tuple[list[int], int]) -> Decoded:
         """Decode the photos at the positions in ``request``, cropped as its seed determines."""
@@ -78,7 +79,7 @@ class Crops(Dataset[Decoded]):
                 continue
             # Each candidate is cropped with the same numbers, whichever were tried before it.
             draws = Random(seed)
-            mirrored = draws.random() < 0.5
+            mirrored = draws.random() < 0.5 and self.flip
             choose = partial(random_crop, draws=draws)
             try:
                 image.copy_(

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import warnings
+import zlib
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from tide.data.photo import check_format
-from tide.data.sets import check_agreement, check_labels
+from tide.data.sets import ImageSet, check_agreement, check_labels, check_same_shape
 from tide.data.source import PhotoFiles, PhotoSource
 from tide.data.stream import LIMIT, PhotoBatch, crops_of, squares_of
 from tide.errors import DataError
+
+DECODED_AT_ONCE = 64  # photos
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,12 +100,29 @@ class PhotoSet:
         self,
         requests: Iterable[tuple[Tensor, int]],
         *,
+        flip: bool = True,
         workers: int = 0,
         limit: int = LIMIT,
         on_unreadable: Callable[[str], None] | None = None,
     ) -> Generator[PhotoBatch, None, None]:
         """Decode random crops of the photos as for training: see :func:`tide.data.stream.crops_of`."""
-        return crops_of(self, requests, workers=workers, limit=limit, on_unreadable=on_unreadable)
+        return crops_of(self, requests, flip=flip, workers=workers, limit=limit, on_unreadable=on_unreadable)
+
+    def select(self, index: slice | Tensor) -> ImageSet:
+        """Decode the photos of a slice, or at positions (n,), into memory, as for a test; of unreadable ones it warns.
+
+        Raises:
+            DataError: there are none, or too many or all are unreadable.
+        """
+        positions = torch.arange(len(self))[index]
+        parts = list(self.batches(DECODED_AT_ONCE, positions=positions, on_unreadable=warnings.warn))
+        images, labels, _ = (torch.cat(column) for column in zip(*parts, strict=True))
+        return ImageSet(images, labels, self.classes)
+
+    def checksum(self) -> int:
+        """Return a number that two sets of the same photos (by label and file name), in the same order, share."""
+        names = (Path(self.source.name(index)).name for index in range(0, len(self), max(1, len(self) // 1000)))
+        return zlib.crc32("\n".join(names).encode(), zlib.crc32(self.labels.numpy().tobytes()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,9 +143,5 @@ class PhotoSplits:
     test: PhotoSet
 
     def __post_init__(self) -> None:
-        if self.train.shape != self.test.shape:
-            raise DataError(
-                f"{self.name}: test images of shape {self.test.shape} met, {self.train.shape} wanted as in training: "
-                "bring both parts to one shape"
-            )
+        check_same_shape(self.name, self.train.shape, self.test.shape)
         check_agreement(self.name, self.train.classes, self.test.classes)

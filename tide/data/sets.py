@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 
 import torch
@@ -39,6 +40,17 @@ class ImageSet:
         """Return the images of a slice, or of positions (n,), in that order."""
         return ImageSet(self.images[index], self.labels[index], self.classes)
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image."""
+        _, channels, height, width = self.images.shape
+        return channels, height, width
+
+    def checksum(self) -> int:
+        """Return a number that two sets with the same labels and first images, in the same order, share."""
+        first = zlib.crc32(self.images[:64].cpu().numpy().tobytes())
+        return zlib.crc32(self.labels.cpu().numpy().tobytes(), first)
+
 
 @dataclass(frozen=True, eq=False)
 class Splits:
@@ -58,11 +70,7 @@ class Splits:
     test: ImageSet
 
     def __post_init__(self) -> None:
-        if self.train.images.shape[1:] != self.test.images.shape[1:]:
-            raise DataError(
-                f"{self.name}: test images of shape {tuple(self.test.images.shape[1:])} met, "
-                f"{tuple(self.train.images.shape[1:])} wanted as in training: bring both parts to one shape"
-            )
+        check_same_shape(self.name, self.train.shape, self.test.shape)
         check_agreement(self.name, self.train.classes, self.test.classes)
 
 
@@ -90,6 +98,14 @@ def check_labels(labels: Tensor, count: int, classes: tuple[str, ...]) -> None:
         raise DataError(
             f"label {low if low < 0 else high} met, 0..{last} wanted for {last + 1} classes: "
             "number the classes from 0 and name every one of them"
+        )
+
+
+def check_same_shape(name: str, train: tuple[int, int, int], test: tuple[int, int, int]) -> None:
+    """Raise :class:`~tide.errors.DataError` unless the images of both parts of a data set have the same shape."""
+    if train != test:
+        raise DataError(
+            f"{name}: test images of shape {test} met, {train} wanted as in training: bring both parts to one shape"
         )
 
 

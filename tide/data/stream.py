@@ -67,11 +67,12 @@ def crops_of(
     photos: PhotoSet,
     requests: Iterable[tuple[Tensor, int]],
     *,
+    flip: bool,
     workers: int,
     limit: int = LIMIT,
     on_unreadable: Callable[[str], None] | None = None,
 ) -> Generator[PhotoBatch, None, None]:
-    """Decode a random crop of each photo asked for, mirrored left to right with probability 1/2.
+    """Decode a random crop of each photo asked for.
 
     The random numbers of slot k of a request derive from its seed and k alone: a batch depends on its request and on
     nothing before it, and not on the number of processes. In place of an unreadable photo comes the next readable one
@@ -81,6 +82,7 @@ def crops_of(
         photos: the photos.
         requests: for each batch, the photos wanted (int64, shape (B,), B at least 1) and a seed. They are taken ahead
             of the batches, so that the workers have something to do, and may be endless.
+        flip: whether to mirror a crop left to right with probability 1/2.
         workers: processes that decode; with 0 the photos are decoded in this process, with the same result.
         limit: unreadable photos of the set to put up with, at least 0.
         on_unreadable: called in this process with a line about each unreadable photo, once for the life of the set.
@@ -99,7 +101,7 @@ def crops_of(
             _check_positions(index, len(photos))
             yield index.tolist(), int(seed)
 
-    crops = Crops(photos.source, photos.size, photos.channels, limit)
+    crops = Crops(photos.source, photos.size, photos.channels, limit, flip=flip)
     return _batches(photos, prefetch(crops, checked(), workers), limit, on_unreadable)
 
 

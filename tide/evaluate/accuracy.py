@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tide.data import ImageSet
+from tide.data import LabelledImages
 from tide.evaluate.answers import Answers, collect_answers
 from tide.evaluate.calibration import expected_calibration_error
 from tide.losses import dual_loss_diagnostics, dual_losses
@@ -34,14 +34,20 @@ class Evaluation:
 
 def evaluate(
     model: Thinker,
-    split: ImageSet,
+    split: LabelledImages,
     *,
     batch: int = 500,
     ticks: int | None = None,
+    workers: int = 0,
+    on_unreadable: Callable[[str], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Evaluate ``model`` in eval mode on every image of ``split``; arguments as :func:`collect_answers`."""
-    return summarize(collect_answers(model, split, batch=batch, ticks=ticks, progress=progress))
+    return summarize(
+        collect_answers(
+            model, split, batch=batch, ticks=ticks, workers=workers, on_unreadable=on_unreadable, progress=progress
+        )
+    )
 
 
 def summarize(answers: Answers) -> Evaluation:

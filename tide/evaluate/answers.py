@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
 import torch
 from torch import Tensor
 
-from tide.data import ImageSet, to_float
+from tide.data import LabelledImages, in_order, to_float
+from tide.data.stream import LIMIT
 from tide.losses import cross_entropies
 from tide.models.thinker import Thinker
 from tide.types import ThoughtOutput
@@ -20,11 +21,12 @@ from tide.types import ThoughtOutput
 class Answers:
     """Of n images over T ticks, on the CPU.
 
-    ``labels`` (n,); ``predicted`` (n, T), the likeliest class at every tick; ``certainty`` (n, T); ``confidence``
-    (n, T), the probability of that class; ``losses`` (n, T), the cross-entropy; ``ratio`` (n, T), the E-I ratio, None
-    for a model without populations.
+    ``positions`` (n,) of the images in the split, ascending; ``labels`` (n,); ``predicted`` (n, T), the likeliest class
+    at every tick; ``certainty`` (n, T); ``confidence`` (n, T), the probability of that class; ``losses`` (n, T), the
+    cross-entropy; ``ratio`` (n, T), the E-I ratio, None for a model without populations.
     """
 
+    positions: Tensor
     labels: Tensor
     predicted: Tensor
     certainty: Tensor
@@ -33,12 +35,13 @@ class Answers:
     ratio: Tensor | None
 
     @classmethod
-    def of(cls, out: ThoughtOutput, labels: Tensor) -> Self:
-        """Take the answers of one batch from the model's output and the labels (B,)."""
+    def of(cls, out: ThoughtOutput, labels: Tensor, positions: Tensor) -> Self:
+        """Take the answers of one batch from the model's output, the labels (B,) and the images' positions (B,)."""
         logits = out.logits.cpu()
         confidence, predicted = torch.softmax(logits, 1).max(1)
         ratio = out.ei_ratio.cpu() if out.ei_ratio is not None else None
-        return cls(labels, predicted, out.certainty.cpu(), confidence, cross_entropies(logits, labels), ratio)
+        losses = cross_entropies(logits, labels)
+        return cls(positions, labels, predicted, out.certainty.cpu(), confidence, losses, ratio)
 
     @classmethod
     def join(cls, parts: Sequence[Self]) -> Self:
@@ -48,10 +51,10 @@ class Answers:
         return cls(**{"ratio": None, **columns})
 
     @classmethod
-    def interleave(cls, parts: Sequence[Self]) -> Self:
-        """Join the answers of several processes, of which the k-th was asked images k, k + count, k + 2 count, ..."""
-        joined, count = cls.join(parts), len(parts)
-        order = torch.cat([torch.arange(k, len(joined.labels), count) for k in range(count)]).argsort()
+    def merge(cls, parts: Sequence[Self]) -> Self:
+        """Join the answers of several processes, each asked other images, in the order of the split."""
+        joined = cls.join(parts)
+        order = joined.positions.argsort()
         columns: dict[str, Any] = {field.name: getattr(joined, field.name) for field in fields(cls)}
         ordered: dict[str, Any] = {name: None if value is None else value[order] for name, value in columns.items()}
         return cls(**ordered)
@@ -80,23 +83,32 @@ def evaluating(model: Thinker) -> Iterator[None]:
 
 def collect_answers(
     model: Thinker,
-    split: ImageSet,
+    split: LabelledImages,
     *,
     batch: int = 500,
     ticks: int | None = None,
+    positions: Tensor | None = None,
+    workers: int = 0,
+    limit: int = LIMIT,
+    on_unreadable: Callable[[str], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Answers:
-    """Ask ``model`` in eval mode about every image of ``split``; no image is left out or asked twice.
+    """Ask ``model`` in eval mode about every image of ``split``, once; only unreadable photos are left out.
 
-    ``progress`` is called with (images done, images in all) after each batch.
+    ``positions`` (n,) names the images to ask about, ascending, where it is not all of them. ``workers``, ``limit`` and
+    ``on_unreadable`` are for photos, see :func:`tide.data.in_order`. ``progress`` is called with (images done, images
+    in all) after each batch.
     """
     device = model.mean.device
+    asked = len(split) if positions is None else len(positions)
     parts: list[Answers] = []
-    with evaluating(model):
-        for start in range(0, len(split), batch):
-            out = model(to_float(split.images[start : start + batch].to(device)), ticks=ticks)
-            labels = split.labels[start : start + batch].cpu()
-            parts.append(Answers.of(out, labels))
+    done = 0
+    stream = in_order(split, batch, positions=positions, workers=workers, limit=limit, on_unreadable=on_unreadable)
+    with evaluating(model), closing(stream):
+        for images, labels, places in stream:
+            out = model(to_float(images.to(device)), ticks=ticks)
+            parts.append(Answers.of(out, labels.cpu(), places))
+            done += len(labels)
             if progress is not None:
-                progress(min(start + batch, len(split)), len(split))
+                progress(done, asked)
     return Answers.join(parts)

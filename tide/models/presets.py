@@ -128,7 +128,7 @@ def imagenet() -> Config:
             memory=MemoryConfig(width=512),
             head=HeadConfig(hidden=2048),
         ),
-        data=DataConfig(name="folder:imagenet", flip=True),
+        data=DataConfig(name="folder:imagenet", photos="streamed", flip=True),
         loss=LossConfig(game="residual", spectral_weight=0.1),
         train=TrainConfig(
             steps=steps,

@@ -6,6 +6,7 @@ import signal
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,13 +14,14 @@ import torch
 from torch import Tensor
 
 from tide.config import Config
-from tide.data import ImageSet, Splits, augment, batch_indices, derive_seed, to_float
+from tide.data import AnySplits, ImageSet, derive_seed, to_float
 from tide.errors import CheckpointError, DataError, TrainingError
 from tide.evaluate.accuracy import summarize
 from tide.evaluate.answers import Answers, collect_answers
 from tide.models.files import load_weights, read_model
 from tide.models.thinker import Thinker
 from tide.train.checkpoint import load_training, save_checkpoint
+from tide.train.feed import DROPOUT_STREAM, Feed, MemoryFeed, PhotoFeed, sample_order
 from tide.train.monitor import StabilityMonitor
 from tide.train.multipliers import GameMultipliers
 from tide.train.optim import make_optimizer
@@ -29,8 +31,6 @@ from tide.train.schedule import idle_terms
 from tide.train.signals import StopRequest
 from tide.train.step import StepResult, Trainer
 from tide.train.team import ALONE, Team
-
-DATA_STREAM, AUGMENT_STREAM, DROPOUT_STREAM = range(3)  # independent random streams derived from the one seed
 
 
 @dataclass
@@ -48,10 +48,9 @@ class Position:
     seconds: float = 0.0
 
 
-def _check_same_data(splits: Splits, team: Team) -> None:
+def _check_same_data(splits: AnySplits, team: Team) -> None:
     """Raise :class:`DataError` unless all processes hold the same images."""
-    found = [zlib.crc32(part.labels.cpu().numpy().tobytes()) for part in (splits.train, splits.test)]
-    found.append(zlib.crc32(splits.train.images[:64].cpu().numpy().tobytes()))
+    found = [part.checksum() for part in (splits.train, splits.test)]
     for rank, other in enumerate(team.gather(found)):
         if other != found:
             raise DataError(
@@ -70,15 +69,18 @@ class TrainingRun:
     def __init__(
         self,
         config: Config,
-        splits: Splits,
+        splits: AnySplits,
         run: RunFolder,
         reporter: Reporter,
         *,
         device: torch.device | None = None,
         compile_step: bool = False,
         team: Team = ALONE,
+        workers: int = 0,
     ) -> None:
         """``config`` must be resolved and fit ``splits``; ``run`` is new or holds a checkpoint to continue.
+
+        ``workers`` processes decode streamed photos.
 
         Raises :class:`~tide.errors.ConfigError` where the micro-batches cannot be shared out evenly, and
         :class:`~tide.errors.DataError` where the processes of the team see different data.
@@ -87,10 +89,13 @@ class TrainingRun:
         self._mine = team.share(config.train.accumulation, "train.accumulation")
         _check_same_data(splits, team)
         self.device = device or torch.device("cpu")
-        self.test = splits.test
-        # Decoded once, kept as uint8 on the device, augmented there in batches.
-        self.train = ImageSet(
-            splits.train.images.to(self.device), splits.train.labels.to(self.device), splits.train.classes
+        self.test, self.images, self.workers = splits.test, len(splits.train), workers
+        self.feed: Feed = (
+            MemoryFeed(splits.train, config, self.device)
+            if isinstance(splits.train, ImageSet)
+            else PhotoFeed(
+                splits.train, config, self.device, self._mine, workers=workers, on_unreadable=self._unreadable
+            )
         )
         self.model = Thinker(config.model).to(self.device)
         self.optimizer = make_optimizer(self.model, config.train)
@@ -124,26 +129,15 @@ class TrainingRun:
 
     def batches(self, step: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield this process's micro-batches of a step, of which all together depend on the seed and the step alone."""
-        train, seed = self.config.train, self.config.seed
-        for micro in range(train.accumulation):
-            index = batch_indices(
-                len(self.train), train.batch, step * train.accumulation + micro, derive_seed(seed, DATA_STREAM)
-            )
+        for micro in range(self.config.train.accumulation):
+            index = sample_order(self.config, self.images, step, micro)
             self.position.data_crc = zlib.crc32(index.numpy().tobytes(), self.position.data_crc)
             if micro not in self._mine:
                 continue
             # Dropout of a micro-batch does not depend on which process computes it.
-            torch.manual_seed(derive_seed(seed, DROPOUT_STREAM, step, *([micro] if micro else [])))
-            # On the CPU, so that the same seed crops alike on every device.
-            generator = torch.Generator().manual_seed(derive_seed(seed, AUGMENT_STREAM, step, micro))
-            index = index.to(self.device)
-            images = augment(
-                self.train.images[index],
-                pad=self.config.data.crop_padding,
-                flip=self.config.data.flip,
-                generator=generator,
-            )
-            yield to_float(images), self.train.labels[index]
+            torch.manual_seed(derive_seed(self.config.seed, DROPOUT_STREAM, step, *([micro] if micro else [])))
+            images, labels = self.feed.take(step, micro)
+            yield to_float(images), labels
 
     def fit(self) -> signal.Signals | None:
         """Train to the last step; return the signal that stopped the run early, or None when it is complete.
@@ -159,7 +153,7 @@ class TrainingRun:
                 alarm=True,
             )
         devices = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices), StopRequest() as stop:
+        with torch.random.fork_rng(devices=devices), StopRequest() as stop, closing(self.feed):
             if self.position.step == 0:
                 self._checkpoint()  # a run killed before its first regular checkpoint can be resumed too
             try:
@@ -250,7 +244,7 @@ class TrainingRun:
 
     def _probe(self) -> None:
         """Evaluate on the first test images only: the learning curve, finer than whole evaluations can afford."""
-        result = summarize(self._answers(self.test.select(slice(self.config.train.probe_images))))
+        result = summarize(self._answers(self.config.train.probe_images))
         self.run.append("metrics", {"kind": "probe", "step": self.position.step, **asdict(result)})
         self.run.append("timing", {"step": self.position.step, "seconds": self.position.seconds})
 
@@ -261,7 +255,7 @@ class TrainingRun:
                 raise _Stopped
 
         position = self.position
-        answers = self._answers(self.test, progress)
+        answers = self._answers(len(self.test), progress)
         result = summarize(answers)
         best = result.accuracy > position.best_accuracy
         position.evaluated_step, position.last_accuracy = position.step, result.accuracy
@@ -273,11 +267,22 @@ class TrainingRun:
         self.run.append("metrics", {"kind": "evaluation", "step": position.step, **asdict(result)})
         self.reporter.evaluation(position.step, result, best)
 
-    def _answers(self, split: ImageSet, progress: Callable[[int, int], None] | None = None) -> Answers:
-        """Return the model's answers to a split, of which each process asks its share, every image once."""
-        mine = split.select(slice(self.team.rank, None, self.team.world))
-        answers = collect_answers(self.model, mine, batch=self.config.train.eval_batch, progress=progress)
-        return answers if self.team.world == 1 else Answers.interleave(self.team.gather(answers))
+    def _answers(self, count: int, progress: Callable[[int, int], None] | None = None) -> Answers:
+        """Return the answers to the first test images, of which each process asks its share, every image once."""
+        answers = collect_answers(
+            self.model,
+            self.test,
+            batch=self.config.train.eval_batch,
+            positions=torch.arange(self.team.rank, min(count, len(self.test)), self.team.world),
+            workers=self.workers,
+            limit=self.config.data.unreadable_limit,
+            on_unreadable=self._unreadable,
+            progress=progress,
+        )
+        return answers if self.team.world == 1 else Answers.merge(self.team.gather(answers))
+
+    def _unreadable(self, what: str) -> None:
+        self.reporter.message(f"left out: {what}", alarm=True)
 
     def _checkpoint(self) -> None:
         if not self.team.leads:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tide.config import Config
-from tide.data import Splits, statistics
+from tide.data import AnySplits, ImageSet, statistics
 from tide.errors import ConfigError
 from tide.models.presets import INPUTS
 from tide.train.schedule import resolve
@@ -15,25 +15,31 @@ from tide.train.schedule import resolve
 def with_data(config: Config, name: str) -> Config:
     """Return ``config`` for another data set; a named one brings its shape and pixel statistics with it.
 
-    The path of a photo folder is made absolute, so that the run can be resumed from anywhere.
+    The path of a folder is made absolute, so that the run can be resumed from anywhere. Photos in Parquet files are
+    streamed; a named set is in memory.
     """
-    if name.startswith("folder:"):
-        name = f"folder:{Path(name.removeprefix('folder:')).expanduser().resolve()}"
-    return replace(config, data=replace(config.data, name=name), input=INPUTS.get(name, config.input))
+    kind, _, place = name.partition(":")
+    data = config.data
+    if place:
+        name = f"{kind}:{Path(place).expanduser().resolve()}"
+    data = replace(data, name=name, photos={"folder": data.photos, "hub": "streamed"}.get(kind, "in_memory"))
+    return replace(config, data=data, input=INPUTS.get(name, config.input))
 
 
-def fit_to_data(config: Config, splits: Splits) -> Config:
-    """Return ``config`` with class names (and for a photo folder, classes and pixel statistics) of its data.
+def fit_to_data(config: Config, splits: AnySplits) -> Config:
+    """Return ``config`` with class names (and for photos, their number, and pixel statistics in memory) of its data.
 
-    Raises :class:`ConfigError` when the data's shape is not the one that the settings name.
+    Streamed photos keep the pixel statistics of the settings. Raises :class:`ConfigError` when the data's shape is not
+    the one that the settings name.
     """
-    images, labels = splits.train.images, splits.train.classes
-    settings = config.input
-    if config.data.name.startswith("folder:"):
-        mean, std = statistics(images)
-        settings = replace(settings, classes=len(labels), mean=mean, std=std, labels=())
+    labels, settings = splits.train.classes, config.input
+    if config.data.name.startswith(("folder:", "hub:")):
+        settings = replace(settings, classes=len(labels), labels=())
+        if isinstance(splits.train, ImageSet):
+            mean, std = statistics(splits.train.images)
+            settings = replace(settings, mean=mean, std=std)
     wanted = (settings.channels, settings.size, settings.classes)
-    found = (images.shape[1], images.shape[2], len(labels))
+    found = (*splits.train.shape[:2], len(labels))
     if wanted != found:
         raise ConfigError(
             f"{splits.name} has {found[0]} channels, {found[1]} pixels, {found[2]} classes; the settings want "

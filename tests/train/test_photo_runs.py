@@ -1,0 +1,185 @@
+"""Runs on photos that are decoded when they are used: the same whatever the workers, resumed exactly, never lost."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from tests.train.conftest import TINY
+from tests.train.test_step import assert_same
+from tide.cli.main import main
+from tide.config import Config, DataConfig
+from tide.data import PhotoSplits, open_photos
+from tide.errors import ConfigError, DataError
+from tide.models.presets import preset
+from tide.train.feed import PhotoFeed, crop_seed, sample_order
+from tide.train.loop import TrainingRun
+from tide.train.prepare import fit_to_data, resolved, with_data
+from tide.train.report import Reading, SilentReporter
+from tide.train.run import RunFolder
+
+STEPS = 6
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Photos of two classes, one bright on the left and one on the right: 20 to train and 7 to test."""
+    root, random = tmp_path_factory.mktemp("photos"), np.random.default_rng(0)
+    for part, counts in (("train", (9, 11)), ("val", (3, 4))):
+        for label, count in enumerate(counts):
+            for number in range(count):
+                pixels = random.integers(0, 120, (24, 30, 3), dtype=np.uint8)
+                pixels[:, 15 * label : 15 * label + 15] += 120
+                file = root / part / ("left", "right")[label] / f"{number}.jpg"
+                file.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(pixels).save(file)
+    return root
+
+
+def settings(folder: Path, **data: Any) -> Config:
+    train = {**TINY["train"], "steps": STEPS, "batch": 3, "accumulation": 2, "probe_every": 3, "probe_images": 4}
+    sections = {**TINY, "train": train, "data": {"photos": "streamed", "name": f"folder:{folder}", "flip": True} | data}
+    return resolved(preset("digits", input={"channels": 3, "mean": [0.5] * 3, "std": [0.2] * 3}, **sections))
+
+
+def photos_of(config: Config) -> PhotoSplits:
+    return open_photos(config.data.name, size=config.input.size, channels=config.input.channels)
+
+
+class Listener(SilentReporter):
+    """Keeps what is said, and stops the run after a step."""
+
+    def __init__(self, stop: int = 0) -> None:
+        super().__init__(STEPS)
+        self.stop, self.said = stop, []
+
+    def reading(self, reading: Reading) -> None:
+        if reading.step == self.stop:
+            signal.raise_signal(signal.SIGTERM)
+
+    def message(self, text: str, *, alarm: bool = False) -> None:
+        self.said.append(text)
+
+
+def make(config: Config, path: Path, workers: int, reporter: SilentReporter, *, new: bool = True) -> TrainingRun:
+    splits = photos_of(config)
+    config = fit_to_data(config, splits)
+    run = RunFolder.create(path, config) if new else RunFolder.open(path)
+    return TrainingRun(config, splits, run, reporter, workers=workers)
+
+
+def test_a_run_does_not_depend_on_its_workers_and_resumes_exactly(folder: Path, tmp_path: Path) -> None:
+    config = settings(folder)
+    assert make(config, tmp_path / "alone", 0, Listener()).fit() is None
+    assert make(config, tmp_path / "cut", 2, Listener(stop=3)).fit() == signal.SIGTERM
+    resumed = make(config, tmp_path / "cut", 1, Listener(), new=False)
+    resumed.resume()
+    assert resumed.position.step == 3
+    resumed.fit()
+    assert_same(*(load_file(tmp_path / name / "last" / "model.safetensors") for name in ("alone", "cut")))
+    logs = [(tmp_path / name / "metrics.jsonl").read_bytes() for name in ("alone", "cut")]
+    assert logs[0] == logs[1]
+
+
+def test_the_feed_gives_the_crops_of_its_requests_in_any_order(folder: Path) -> None:
+    config = settings(folder)
+    train, cpu = photos_of(config).train, torch.device("cpu")
+    feed = PhotoFeed(train, config, cpu, (1,), workers=0, on_unreadable=pytest.fail)
+    for step in (0, 1, 4, 2, 2):  # straight on, ahead, back, the same again
+        images, labels = feed.take(step, 1)
+        request = sample_order(config, len(train), step, 1), crop_seed(config, step, 1)
+        (expected,) = train.crops([request])
+        assert torch.equal(images, expected.images)
+        assert torch.equal(labels, train.labels[request[0]])
+    feed.close()
+
+
+def test_without_flip_no_crop_is_mirrored(folder: Path) -> None:
+    """The bright half of a photo stays on its side, unless it is mirrored."""
+    config = settings(folder)
+    train, index = photos_of(config).train, torch.arange(20)
+    sides = {}
+    for flip in (True, False):
+        bright = torch.zeros(20)
+        for seed in range(8):
+            (batch,) = train.crops([(index, seed)], flip=flip)
+            columns = batch.images.float().mean((1, 2))
+            bright += columns[:, 8:].mean(1) - columns[:, :8].mean(1)
+        sides[flip] = (bright > 0) == (train.labels == 1)
+    assert bool(sides[False].all())
+    assert not bool(sides[True].all())
+
+
+def test_unreadable_photos_are_named_once_left_out_and_bounded(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "photos")
+    for name in ("val/left/1.jpg", "train/right/5.jpg"):
+        (tmp_path / "photos" / name).write_bytes(b"")
+    listener = Listener()
+    config = settings(tmp_path / "photos")
+    make(config, tmp_path / "run", 1, listener).fit()
+    told = [text for text in listener.said if text.startswith("left out:")]
+    assert sorted(Path(text.split(": ")[1]).parts[-3] for text in told) == ["train", "val"]
+    evaluations = RunFolder.open(tmp_path / "run").metrics("evaluation")
+    assert {line["images"] for line in evaluations} == {6}
+    strict = settings(tmp_path / "photos", unreadable_limit=0)
+    with pytest.raises(DataError, match="1 unreadable photos met, at most 0 wanted"):
+        make(strict, tmp_path / "strict", 1, Listener()).fit()
+
+
+def test_classes_come_from_the_folder_and_statistics_from_the_settings(folder: Path) -> None:
+    config = settings(folder)
+    fitted = fit_to_data(config, photos_of(config))
+    assert fitted.input.labels == ("left", "right")
+    assert (fitted.input.classes, fitted.input.mean) == (2, (0.5, 0.5, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("data", "met"),
+    [
+        ({"name": "mnist", "photos": "streamed"}, "data.photos is streamed for mnist, in_memory is wanted"),
+        ({"name": "hub:there"}, "data.photos is in_memory for hub:there, streamed is wanted"),
+        ({"name": "folder:x", "photos": "streamed", "crop_padding": 4}, "data.crop_padding is 4, 0 is wanted"),
+        ({"unreadable_limit": -1}, "data.unreadable_limit is -1"),
+    ],
+)
+def test_settings_that_do_not_fit_give_one_line(data: dict[str, Any], met: str) -> None:
+    with pytest.raises(ConfigError, match=met) as caught:
+        DataConfig(**data)
+    assert "\n" not in str(caught.value)
+
+
+def test_another_data_set_brings_its_way_of_reading(folder: Path) -> None:
+    config = settings(folder)
+    assert with_data(config, "mnist").data.photos == "in_memory"
+    assert with_data(config, "hub:data").data == DataConfig(
+        name=f"hub:{Path('data').resolve()}", photos="streamed", flip=True
+    )
+    assert with_data(config, "folder:data").data.photos == "streamed"
+
+
+def test_commands_train_and_evaluate_on_photos_and_on_published_layouts(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, renditions = tmp_path / "run", tmp_path / "renditions" / "right"
+    options = ["--data", f"folder:{folder}", "--input.size", "32", "--train.steps", "2", "--train.accumulation", "1"]
+    small = ["--core.ticks", "2", "--train.batch", "4", "--train.tbptt", "1", "--device", "cpu", "--workers", "1"]
+    assert main(["train", "imagenet.tiny", *options, *small, "--out", str(run)]) == 0
+    assert main(["eval", str(run), "--device", "cpu"]) == 0
+    assert "7 test images" in capsys.readouterr().out
+    renditions.mkdir(parents=True)
+    for file in sorted((folder / "val" / "right").iterdir())[:3]:
+        (renditions / file.name).write_bytes(file.read_bytes())
+    assert main(["eval", str(run), "--data", f"folder:{renditions.parent}", "--device", "cpu"]) == 0
+    assert "3 test images" in capsys.readouterr().out
+    assert main(["eval", str(run), "--workers", "-1"]) == 2
+    renditions.rename(renditions.parent / "rihgt")
+    assert main(["eval", str(run), "--data", f"folder:{renditions.parent}"]) == 2
+    assert "did you mean 'right'" in capsys.readouterr().err

@@ -1,0 +1,106 @@
+"""The micro-batches of a run: which images, in which order, cropped how; all derived from the seed and the step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from tide.config import Config
+from tide.data import ImageSet, PhotoBatch, PhotoSet, augment, batch_indices, derive_seed
+
+DATA_STREAM, AUGMENT_STREAM, DROPOUT_STREAM = range(3)  # independent random streams derived from the one seed
+
+
+class Feed(Protocol):
+    """Where the training loop gets its images."""
+
+    def take(self, step: int, micro: int) -> tuple[Tensor, Tensor]:
+        """Return micro-batch ``micro`` of a step: pixels uint8 (B, C, H, W) and labels (B,), on the run's device."""
+        ...
+
+    def close(self) -> None:
+        """End what works ahead; taking again begins anew."""
+        ...
+
+
+def sample_order(config: Config, count: int, step: int, micro: int) -> Tensor:
+    """Return which of ``count`` images make up a micro-batch, int64 (B,), on the CPU."""
+    train = config.train
+    return batch_indices(count, train.batch, step * train.accumulation + micro, derive_seed(config.seed, DATA_STREAM))
+
+
+def crop_seed(config: Config, step: int, micro: int) -> int:
+    """Return the seed of a micro-batch's crops and flips."""
+    return derive_seed(config.seed, AUGMENT_STREAM, step, micro)
+
+
+class MemoryFeed:
+    """Images decoded once, kept as uint8 on the device, and augmented there in batches."""
+
+    def __init__(self, train: ImageSet, config: Config, device: torch.device) -> None:
+        self.train = ImageSet(train.images.to(device), train.labels.to(device), train.classes)
+        self.config = config
+
+    def take(self, step: int, micro: int) -> tuple[Tensor, Tensor]:
+        """See :class:`Feed`."""
+        data = self.config.data
+        index = sample_order(self.config, len(self.train), step, micro).to(self.train.labels.device)
+        # On the CPU, so that the same seed crops alike on every device.
+        generator = torch.Generator().manual_seed(crop_seed(self.config, step, micro))
+        images = augment(self.train.images[index], pad=data.crop_padding, flip=data.flip, generator=generator)
+        return images, self.train.labels[index]
+
+    def close(self) -> None:
+        """See :class:`Feed`."""
+
+
+class PhotoFeed:
+    """Random crops of photos, decoded by worker processes ahead of their use."""
+
+    def __init__(
+        self,
+        train: PhotoSet,
+        config: Config,
+        device: torch.device,
+        mine: Sequence[int],
+        *,
+        workers: int,
+        on_unreadable: Callable[[str], None],
+    ) -> None:
+        """``mine`` are the micro-batches of each step that this process takes, ascending."""
+        self.train, self.config, self.device, self.mine = train, config, device, mine
+        self._workers, self._on_unreadable = workers, on_unreadable
+        self._stream: Generator[PhotoBatch, None, None] | None = None
+        self._next: tuple[int, int] | None = None
+
+    def take(self, step: int, micro: int) -> tuple[Tensor, Tensor]:
+        """See :class:`Feed`. Micro-batches that are taken in another order than that of training begin a new stream."""
+        if self._stream is None or self._next != (step, micro):
+            self.close()
+            self._stream = self.train.crops(
+                self._requests(step, micro),
+                flip=self.config.data.flip,
+                workers=self._workers,
+                limit=self.config.data.unreadable_limit,
+                on_unreadable=self._on_unreadable,
+            )
+        batch = next(self._stream)
+        place = self.mine.index(micro) + 1
+        self._next = (step, self.mine[place]) if place < len(self.mine) else (step + 1, self.mine[0])
+        return batch.images.to(self.device), batch.labels.to(self.device)
+
+    def _requests(self, step: int, micro: int) -> Iterator[tuple[Tensor, int]]:
+        for number in range(step, self.config.train.steps):
+            for part in self.mine:
+                if number > step or part >= micro:
+                    order = sample_order(self.config, len(self.train), number, part)
+                    yield order, crop_seed(self.config, number, part)
+
+    def close(self) -> None:
+        """End the worker processes."""
+        if self._stream is not None:
+            self._stream.close()
+        self._stream = None
