@@ -25,6 +25,8 @@ from tide.train.run import SilentRun
 from tide.train.step import Trainer
 from tide.train.team import Team
 
+POISONED = 3
+
 
 def main(out: str) -> None:
     team, splits = Team.from_environment(), load("digits")
@@ -41,8 +43,13 @@ def main(out: str) -> None:
         for step in range(5):
             batches = [(images.double(), labels) for images, labels in run.batches(step)]
             assert len(batches) == 2 // team.world
+            # One micro-batch of one process is spoilt: no process may take the step.
+            spoilt = step == POISONED and team.rank == team.world - 1
+            hook = model.cell.blocks().ie.register_hook(lambda grad: grad * torch.nan) if spoilt else None
             result = trainer.step(step, batches)
-            assert result.accepted
+            assert result.accepted == (step != POISONED)
+            if hook is not None:
+                hook.remove()
         if team.leads:
             assert trainer.multipliers is not None
             moved = torch.tensor(trainer.multipliers.penalty_now(), dtype=torch.float64)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,7 +18,12 @@ import yaml
 from safetensors.torch import load_file
 
 from tests.train.conftest import TINY
-from tide.errors import ConfigError
+from tide.config import Config
+from tide.data import Splits
+from tide.errors import ConfigError, DataError
+from tide.train.loop import TrainingRun
+from tide.train.report import SilentReporter
+from tide.train.run import SilentRun
 from tide.train.team import ALONE, Team
 
 ROOT = Path(__file__).parents[2]
@@ -102,6 +108,15 @@ def test_every_process_must_get_the_same_share() -> None:
     assert list(ALONE.share(3, "train.accumulation")) == [0, 1, 2]
     with pytest.raises(ConfigError, match=r"train.accumulation is 4, a multiple of the 3 processes is wanted"):
         Team(0, 3).share(4, "train.accumulation")
+
+
+def test_processes_with_other_data_are_refused(tiny: Config, digits: Splits) -> None:
+    class Other(Team):
+        def gather(self, value: Any) -> list[Any]:
+            return [value, [*value[:-1], value[-1] + 1]]
+
+    with pytest.raises(DataError, match="process 1 reads other data than process 0, the same is wanted"):
+        TrainingRun(tiny, digits, SilentRun(Path("nowhere")), SilentReporter(1), team=Other())
 
 
 def test_settings_that_cannot_be_shared_give_one_line_and_write_nothing(tmp_path: Path) -> None:
