@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -101,7 +103,7 @@ def main() -> None:
         settings = {key: str(value) if isinstance(value, Path) else value for key, value in vars(given).items()}
         numbers = {
             **describe_environment(),
-            "command": "python benchmarks/photos.py",
+            "command": shlex.join(["python", *sys.argv]),
             "settings": settings,
             "mean_bytes": statistics.mean(size_of),
             "photos_per_second": results,

@@ -1,0 +1,188 @@
+"""Report what a guarantee costs and what it holds: ``python benchmarks/guarantee.py STUDY... --out results/NAME``.
+
+STUDY is a folder that ``tide ablate TASK --studies guarantee --seed S --spread-seeds S`` made, one for each seed. Of
+every run in it: the last accuracy; the certified rate at every reading of the stability monitor; and, on real images
+with the attention held, two trajectories of the trained core from different start rates: the greatest factor per tick
+by which their difference changed in the norm that is certified. Writes NAME.json, NAME.md and NAME.png.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import statistics
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import tyro
+from matplotlib.figure import Figure
+
+from tide.analysis.parts import meeting
+from tide.analysis.trajectory import follow, tide_cell
+from tide.cli.models import load_with_data
+from tide.data import to_float
+from tide.studies.facts import RunFacts, mean_and_std
+from tide.train.environment import describe_environment
+
+LABELS = {
+    ("none", "rms", True): "none",
+    ("none", "rms_cap", True): "none, norm rms_cap",
+    ("contraction", "rms_cap", False): "contraction",
+    ("contraction", "rms_cap", True): "contraction, with feedback",
+    ("lds", "rms_cap", True): "lds",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Report the runs of the study of guarantees."""
+
+    studies: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Folders of the study, one for each seed."""
+    out: Path
+    """Path without extension."""
+    data_dir: Path | None = None
+    images: int = 4
+    """Test images whose held core is started twice."""
+
+
+def describe(run: RunFacts, settings: Settings) -> dict[str, Any]:
+    """Return the numbers of one run."""
+    core = run.config.core
+    model, data = load_with_data(run.path, "last", directory=settings.data_dir)
+    model = model.double().eval()
+    images = to_float(data.test.select(slice(settings.images)).images).double()
+    last = follow(model, images).states[-1]
+    met = []
+    for image in range(len(images)):
+        state = last.rows(torch.tensor([image]))
+        start = state.rates[0]
+        met.append(meeting(model, state, start, torch.zeros_like(start)))
+    readings = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    rates = [line["certified_rate"] for line in readings if line["kind"] == "monitor" and "certified_rate" in line]
+    blocks = tide_cell(model).blocks()
+    return {
+        "label": LABELS[core.guarantee, core.norm, core.neuron_models.feedback],
+        "seed": run.config.seed,
+        "last_accuracy": run.last_accuracy,
+        "best_accuracy": run.best_accuracy,
+        "ei_ratio": run.last["ei_ratio"],
+        "rejected_steps": run.rejected,
+        "certified_rate_at_every_reading": rates,
+        "certified_rate": met[0].certified,
+        "worst_factor_in_its_norm": max(m.worst for m in met) if met[0].worst is not None else None,
+        "mean_factor_per_tick": max(m.factor for m in met),
+        "distances": met[0].distances.tolist(),
+        "frobenius_norms": {name: float(w.norm()) for name, w in blocks._asdict().items()},
+    }
+
+
+def summarize(runs: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return the means over seeds of each variant."""
+    rows: dict[str, dict[str, Any]] = {}
+    base = {run["seed"]: run for run in runs if run["label"] == "none"}
+    for label in dict.fromkeys(LABELS.values()):
+        group = [run for run in runs if run["label"] == label]
+        if not group:
+            continue
+        differences = [run["last_accuracy"] - base[run["seed"]]["last_accuracy"] for run in group]
+        kept = [
+            statistics.fmean(w / base[run["seed"]]["frobenius_norms"][name] for name, w in norms.items())
+            for run in group
+            for norms in [run["frobenius_norms"]]
+        ]
+        certified = [rate for run in group for rate in run["certified_rate_at_every_reading"]]
+        rows[label] = {
+            "seeds": [run["seed"] for run in group],
+            "last_accuracy": mean_and_std([run["last_accuracy"] for run in group]),
+            "difference": mean_and_std(differences),
+            "norm_kept": statistics.fmean(kept),
+            "greatest_certified_rate": max(certified) if certified else None,
+            "readings": len(certified),
+            "worst_factor": max((run["worst_factor_in_its_norm"] or 0.0 for run in group), default=0.0) or None,
+            "mean_factor": max(run["mean_factor_per_tick"] for run in group),
+        }
+    return rows
+
+
+def markdown(result: dict[str, Any]) -> str:
+    """Return the table."""
+    lines = [
+        f"# Guarantees on {result['data']}: {result['steps']} steps of {result['batch']} images, "
+        f"{result['ticks']} ticks",
+        "",
+        "Last accuracy over seeds; its difference to the run without a guarantee of the same seed; the mean share of "
+        "the four matrices' Frobenius norms that is left; the greatest certified factor per tick over all readings of "
+        "the monitor; the greatest factor of a single tick that was seen between two trajectories of the trained core, in "
+        "the norm that is certified; and the geometric mean of those factors in the Euclidean norm (1 or more: the "
+        "trajectories did not meet).",
+        "",
+        "| guarantee | last accuracy, % | difference, points | norm kept | certified | worst tick seen | mean |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for label, row in result["rows"].items():
+        accuracy, difference = row["last_accuracy"], row["difference"]
+        numbers = [
+            f"{row[key]:.4f}" if row[key] is not None else "-" for key in ("greatest_certified_rate", "worst_factor")
+        ]
+        lines.append(
+            f"| {label} | {100 * accuracy['mean']:.2f} ± {100 * (accuracy['std'] or 0):.2f} | "
+            f"{100 * difference['mean']:+.2f} ± {100 * (difference['std'] or 0):.2f} | {row['norm_kept']:.2f} | "
+            f"{' | '.join(numbers)} | {row['mean_factor']:.4f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def draw(result: dict[str, Any]) -> Figure:
+    """Draw accuracies, and the distance of two trajectories over ticks."""
+    figure = Figure(figsize=(12, 4.4), layout="constrained")
+    accuracy, distance = figure.subplots(1, 2, width_ratios=(1, 1.4))
+    labels = list(result["rows"])
+    for place, label in enumerate(labels):
+        runs = [run for run in result["runs"] if run["label"] == label]
+        accuracy.plot([100 * run["last_accuracy"] for run in runs], [place] * len(runs), "o", color=f"C{place}")
+        for number, run in enumerate(runs):
+            relative = [max(value / run["distances"][0], 1e-16) for value in run["distances"]]
+            distance.plot(relative, color=f"C{place}", linewidth=1, label=label if number == 0 else None)
+    accuracy.set_yticks(range(len(labels)), labels)
+    accuracy.invert_yaxis()
+    accuracy.set_xlabel("last test accuracy, % (a point is a seed)")
+    accuracy.grid(alpha=0.3)
+    distance.set_yscale("log")
+    distance.set_xlabel("tick with the input held")
+    distance.set_title("distance of two trajectories of the trained core, over that at the start", fontsize=10)
+    distance.grid(alpha=0.3)
+    distance.legend(fontsize=8)
+    return figure
+
+
+def main() -> None:
+    """Run the command."""
+    settings = tyro.cli(Settings, description=__doc__)
+    folders = sorted(path.parent for study in settings.studies for path in study.glob("*/results.json"))
+    facts = [RunFacts.read(folder) for folder in folders]
+    runs = [describe(run, settings) for run in facts]
+    config = facts[0].config
+    result = {
+        "data": config.data.name,
+        "steps": config.train.steps,
+        "batch": config.train.batch,
+        "ticks": config.core.ticks,
+        "rows": summarize(runs),
+        "runs": runs,
+        "commits": sorted({str(run.environment.get("commit")) for run in facts}),
+        "command": shlex.join(["python", *sys.argv]),
+        "environment": describe_environment(),
+    }
+    settings.out.parent.mkdir(parents=True, exist_ok=True)
+    settings.out.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    settings.out.with_suffix(".md").write_text(markdown(result), encoding="utf-8")
+    draw(result).savefig(settings.out.with_suffix(".png"), dpi=110)
+    print(markdown(result), end="")
+
+
+if __name__ == "__main__":
+    main()
