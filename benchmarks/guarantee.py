@@ -116,8 +116,8 @@ def markdown(result: dict[str, Any]) -> str:
         "",
         "Last accuracy over seeds; its difference to the run without a guarantee of the same seed; the mean share of "
         "the four matrices' Frobenius norms that is left; the greatest certified factor per tick over all readings of "
-        "the monitor; the greatest factor of a single tick that was seen between two trajectories of the trained core, in "
-        "the norm that is certified; and the geometric mean of those factors in the Euclidean norm (1 or more: the "
+        "the monitor; the greatest factor of a single tick that was seen between two trajectories of the trained core, "
+        "in the norm that is certified; and the geometric mean of those factors in the Euclidean norm (1 or more: the "
         "trajectories did not meet).",
         "",
         "| guarantee | last accuracy, % | difference, points | norm kept | certified | worst tick seen | mean |",
