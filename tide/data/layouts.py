@@ -47,7 +47,7 @@ def load_test_photos(
     folder = Path(directory).expanduser()
     if not folder.is_dir():
         raise DataError(f"{folder}: no folder met, one of photos wanted: check the path")
-    corruptions = _corruptions(folder)
+    corruptions = corruptions_in(folder)
     asked = corruption is not None or severity is not None
     if (folder / "val").is_dir():
         found = scan_part(folder, "val")
@@ -66,7 +66,7 @@ def load_test_photos(
     return PhotoSet.of_files(found, classes, size, channels)
 
 
-def _corruptions(folder: Path) -> list[str]:
+def corruptions_in(folder: Path) -> list[str]:
     """Return the folders that hold folders of severities, which hold folders and not photos."""
     return [
         name

@@ -1,0 +1,171 @@
+"""Suites of shifted images and what is said of answers made up by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tide.corruptions import CORRUPTIONS, EXTRA
+
+from tide.data import ImageSet
+from tide.errors import CheckpointError, DataError, InputError
+from tide.evaluate.answers import collect_answers
+from tide.models.files import write_model
+from tide.studies.robustness import CLEAN, Asked, CellAnswers, ask
+from tide.studies.robustness_report import markdown, paired_difference, rising, robustness
+from tide.studies.shifts import Shift, Suite, from_folder, generated
+
+NAMES = ("cat", "dog", "eel", "elk")
+
+
+@pytest.fixture
+def clean() -> ImageSet:
+    generator = torch.Generator().manual_seed(2)
+    images = torch.randint(256, (8, 1, 28, 28), generator=generator, dtype=torch.uint8)
+    return ImageSet(images, torch.arange(8) % 4, NAMES)
+
+
+def cell(right: list[bool], *, positions: list[int] | None = None) -> CellAnswers:
+    """Answers with a certainty of 0.5 that are right where it says so."""
+    n = len(right)
+    half = torch.full((n,), 0.5)
+    return CellAnswers(
+        positions=torch.tensor(positions if positions is not None else list(range(n))),
+        label=torch.zeros(n, dtype=torch.long),
+        answer=torch.tensor([0 if yes else 1 for yes in right]),
+        certainty=half,
+        confidence=half,
+        ticks=torch.full((n,), 3),
+        ratio=None,
+    )
+
+
+def test_generated_shifts_are_all_corruptions_and_parts_are_those_of_the_whole(clean: ImageSet) -> None:
+    suite = generated(clean, seed=1)
+    assert len(suite.shifts) == 19 * 5
+    assert suite.groups == {"15 corruptions": CORRUPTIONS, "4 extra": EXTRA}
+    shift = Shift("gaussian_noise", 3)
+    whole, part = suite.images(shift, None), suite.images(shift, torch.tensor([5, 2]))
+    assert torch.equal(part.images, whole.select(torch.tensor([5, 2])).images)
+    assert part.labels.tolist() == [1, 2]
+    other = generated(clean, seed=2).images(shift, None)
+    assert not torch.equal(whole.images, other.images)
+
+
+@pytest.mark.parametrize("layout", ["imagenet-c", "imagenet-r"])
+def test_published_photos_are_read_from_their_layout(tmp_path: Path, clean: ImageSet, layout: str) -> None:
+    files = {
+        "imagenet-c": [
+            f"{name}/{level}/{label}/{label}.JPEG" for name in ("fog", "snow") for level in (1, 5) for label in NAMES
+        ],
+        "imagenet-r": [
+            f"{label}/{kind}_{number}.jpg" for label in NAMES[1:3] for kind in ("art", "toy") for number in (0, 1)
+        ],
+    }
+    for file in files[layout]:
+        path = tmp_path / layout / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((10, 10), 50 * NAMES.index(path.parent.name), dtype=np.uint8)).save(path)
+    suite = from_folder(tmp_path / layout, NAMES, 8, 1, clean)
+    if layout == "imagenet-c":
+        assert suite.shifts == tuple(Shift(name, level) for name in ("fog", "snow") for level in (1, 5))
+        assert suite.groups == {}  # two of fifteen are no published mean
+        found = suite.images(Shift("snow", 5), torch.tensor([3]))
+        assert (found.labels.tolist(), found.images.unique().tolist()) == ([3], [150])
+    else:
+        assert suite.clean is None
+        assert suite.shifts == (Shift("art", None), Shift("toy", None))
+        assert suite.images(Shift("toy", None), None).labels.tolist() == [1, 1, 2, 2]
+
+
+def test_a_folder_without_a_shifted_set_is_refused(tmp_path: Path, clean: ImageSet) -> None:
+    with pytest.raises(DataError, match="no shifted test set met") as caught:
+        from_folder(tmp_path, NAMES, 8, 1, clean)
+    assert "\n" not in str(caught.value)
+
+
+def test_cells_are_kept_and_never_asked_twice(tiny_model, tmp_path: Path) -> None:
+    model = tiny_model(torch.float32).eval()
+    images = torch.randint(256, (5, 1, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    clean = ImageSet(images, torch.arange(5) % 4, NAMES)
+    made: list[Shift] = []
+
+    def darker(shift: Shift, positions: torch.Tensor | None) -> ImageSet:
+        made.append(shift)
+        return ImageSet(clean.images // (1 + (shift.severity or 0)), clean.labels, NAMES)
+
+    suite = Suite("dark", clean, (Shift("dark", 1), Shift("dark", 2)), darker)
+    (tmp_path / "weights").mkdir()
+    write_model(tmp_path / "weights", model.config, model.state_dict())
+    asked = [Asked(name, model, tmp_path / "weights") for name in ("one", "two")]
+    first = ask(asked, suite, tmp_path / "out", {"images": 5}, batch=2)
+    assert made == [Shift("dark", 1), Shift("dark", 2)]  # once for both models
+    expected = collect_answers(model, darker(Shift("dark", 2), None))
+    found = first["two"][Shift("dark", 2)]
+    assert torch.equal(found.answer, expected.at_most_certain(expected.predicted))
+    assert torch.equal(found.positions, torch.arange(5))
+    for image, ticks in enumerate(found.ticks.tolist()):
+        sure = [tick + 1 for tick, value in enumerate(expected.certainty[image].tolist()) if value >= 0.9]
+        assert ticks == (sure[0] if sure else 4)
+    made.clear()
+    (tmp_path / "out" / "cells" / "one" / "dark-2.safetensors").unlink()
+    again = ask(asked, suite, tmp_path / "out", {"images": 5}, batch=2)
+    assert made == [Shift("dark", 2)]
+    assert torch.equal(again["one"][Shift("dark", 2)].confidence, first["one"][Shift("dark", 2)].confidence)
+    with pytest.raises(CheckpointError, match="other settings or models"):
+        ask(asked, suite, tmp_path / "out", {"images": 6})
+    (tmp_path / "out" / "cells" / "one" / "clean.safetensors").write_bytes(b"0")
+    with pytest.raises(CheckpointError, match="remove it and it is measured again"):
+        ask(asked, suite, tmp_path / "out", {"images": 5})
+
+
+def test_the_report_by_hand() -> None:
+    shifts = (Shift("fog", 1), Shift("fog", 2), Shift("snow", 1), Shift("snow", 2))
+    suite = Suite("two", None, shifts, None, {"weather": ["fog", "snow"]})  # type: ignore[arg-type]
+    base = dict(
+        zip(
+            (CLEAN, *shifts),
+            [
+                cell([True] * 4),
+                cell([True, True, True, False]),
+                cell([True, False, False, False]),
+                cell([True, True, False, False]),
+                cell([True, True, True, False]),
+            ],
+            strict=True,
+        )
+    )
+    other = {shift: cell([True] * 4) for shift in base}
+    result = robustness({"base": base, "other": other}, suite, "base")
+    rows = result["models"]["other"]["groups"]["weather"]
+    assert rows["accuracy"] == 1
+    assert rows["mce"] == 0
+    assert rows["accuracy_kept"] == 1
+    mine = result["models"]["base"]
+    assert mine["groups"]["weather"]["accuracy"] == pytest.approx((0.75 + 0.25 + 0.5 + 0.75) / 4)
+    assert (mine["groups"]["weather"]["mce"], mine["groups"]["weather"]["relative_mce"]) == (1, 1)
+    assert mine["groups"]["weather"]["difference"] is None
+    assert mine["rising"] == ["snow 1-2: +25.00"]
+    assert rows["difference"]["mean"] == pytest.approx(1 - mine["groups"]["weather"]["accuracy"])
+    text = markdown(result)
+    assert "| fog | 50.00 | 100.00 | **+50.00 (" in text
+    assert "- base: snow 1-2: +25.00" in text
+
+
+def test_differences_are_paired_over_images_whatever_shifts_they_are_in() -> None:
+    fog, snow = Shift("fog", 1), Shift("snow", 1)
+    base = {fog: cell([True, False]), snow: cell([False, False], positions=[1, 2])}
+    mine = {fog: cell([True, True]), snow: cell([True, False], positions=[1, 2])}
+    interval = paired_difference(mine, base, [fog, snow])
+    assert interval.mean == pytest.approx((0 + 1 + 0) / 3)  # image 1 was in both
+    assert rising(mine, ["fog", "snow"]) == []
+
+
+def test_models_that_saw_other_images_are_not_compared() -> None:
+    suite = Suite("one", None, (Shift("fog", 1),), None)  # type: ignore[arg-type]
+    cells = {"a": {Shift("fog", 1): cell([True, True])}, "b": {Shift("fog", 1): cell([True, True], positions=[0, 2])}}
+    with pytest.raises(InputError, match="b and a were asked about different images of fog-1"):
+        robustness(cells, suite, "a")

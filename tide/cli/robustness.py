@@ -1,0 +1,174 @@
+"""``tide robustness``: trained models on corrupted, rendered and otherwise shifted test images, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+from tide.cli.device import DeviceName, pick_device, pick_workers, set_threads
+from tide.cli.parse import parse
+from tide.errors import InputError
+
+if TYPE_CHECKING:
+    from tide.studies.robustness import Asked
+    from tide.studies.robustness_report import Answers
+    from tide.studies.shifts import Suite
+
+EXAMPLES = 6  # images on the sheet, of different classes
+SHOWN_SEVERITY = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class RobustnessArguments:
+    """Options of a comparison on shifted images."""
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Run folders, trained on the same data."""
+    suite: str = "corruptions"
+    """corruptions (the 15 of ImageNet-C and 4 others, made from the test images), or a folder that holds a published
+    set: CIFAR-10-C, CIFAR-100-C, MNIST-C, ImageNet-C, ImageNet-R."""
+    baseline: Path | None = None
+    """Run that the others are compared with (default: the first)."""
+    images: int = 2000
+    """Use only the first so many test images, the same for all; for the suite corruptions."""
+    seed: int = 0
+    """Seed of the corruptions."""
+    checkpoint: Literal["best", "last"] = "last"
+    """Checkpoint of every run; the best was chosen on the same test images."""
+    out: Path | None = None
+    """Folder of the answers and the report (default: runs/robustness-SUITE); what it holds is not asked again."""
+    data_dir: Path | None = None
+    """Folder of the data sets (default: the run's, else $TIDE_DATA, else a cache folder of the user's)."""
+    batch: int = 500
+    """Images per batch."""
+    device: DeviceName = "auto"
+    """Device to compute on."""
+    threads: int | None = None
+    """Threads of one operation on the CPU."""
+    workers: int | None = None
+    """Processes that decode photos (default: one for each core but one, 8 at most)."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command."""
+    given = parse(
+        RobustnessArguments,
+        arguments,
+        prog="tide robustness",
+        description="Trained models on corrupted, rendered and otherwise shifted test images, side by side.",
+    )
+    for name, value in (("images", given.images), ("batch", given.batch)):
+        if value < 1:
+            raise InputError(f"--{name} is {value}, 1 or more are wanted")
+    if not given.runs:
+        raise InputError("no run given; name one or more: tide robustness runs/tide-42 runs/ctm-42")
+    set_threads(given.threads)
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from tide.cli.studying import save_study, told
+    from tide.plots.robustness import draw_differences, draw_severity
+    from tide.studies.robustness import ask
+    from tide.studies.robustness_report import markdown, robustness
+    from tide.train.environment import describe_environment
+
+    models, suite = _open(given)
+    baseline = _baseline(given, [asked.name for asked in models])
+    out = given.out or Path("runs") / f"robustness-{suite.name}"
+    settings = {"suite": suite.name, "images": given.images, "seed": given.seed, "checkpoint": given.checkpoint}
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("asking", total=None)
+        answers = ask(
+            models,
+            suite,
+            out,
+            settings,
+            batch=given.batch,
+            workers=pick_workers(given.workers),
+            on_unreadable=lambda what: console.print(f"left out: {what}"),
+            progress=lambda what, done, total: bar.update(task, description=what, completed=done, total=total),
+        )
+    result = robustness(answers, suite, baseline)
+    result["environment"] = {**describe_environment(), "command": told("robustness", arguments)}
+    figures = {"differences.png": draw_differences(result), "sheet.png": _sheet(answers, suite)}
+    if any(levels != [None] for levels in result["shifts"].values()):
+        figures["severity.png"] = draw_severity(result)
+    text = markdown(result)
+    save_study(out, "robustness", result, text, figures)
+    print(text, end="")
+    print(f"\n{out}: robustness.json, robustness.md, {', '.join(figures)}")
+    return 0
+
+
+def _open(given: RobustnessArguments) -> tuple[list[Asked], Suite]:
+    """Return the models under other names each, and the suite for them."""
+    from tide.cli.models import load_with_data
+    from tide.models.files import run_checkpoint
+    from tide.studies.robustness import Asked
+    from tide.studies.shifts import from_folder, generated
+
+    device = pick_device(given.device)
+    models: list[Asked] = []
+    first = None
+    for path in given.runs:
+        model, data = load_with_data(path, given.checkpoint, directory=given.data_dir)
+        wanted = model.config.input
+        kind = (data.name, wanted.channels, wanted.size, data.test.classes)
+        first = first or (path, kind, data)
+        if kind != first[1]:
+            raise InputError(
+                f"{path} was trained on {data.name}, {wanted.channels} x {wanted.size} x {wanted.size}, {first[0]} on "
+                f"{first[1][0]}, {first[1][1]} x {first[1][2]} x {first[1][2]}: compare runs of one kind"
+            )
+        twice = [other.name for other in given.runs].count(path.name) > 1
+        name = f"{path.resolve().parent.name}-{path.name}" if twice else path.resolve().name
+        if name in [asked.name for asked in models]:
+            raise InputError(f"run {path} is given twice, once is wanted")
+        models.append(Asked(name, model.to(device), run_checkpoint(path, given.checkpoint)))
+    assert first is not None
+    _, (_, channels, size, classes), data = first
+    if given.suite == "corruptions":
+        return models, generated(data.test.select(slice(given.images)), given.seed)
+    folder = Path(given.suite).expanduser()
+    if not folder.is_dir():
+        raise InputError(f"suite {given.suite!r} is no folder; give corruptions, or the folder of a published set")
+    return models, from_folder(folder, classes, size, channels, data.test)
+
+
+def _baseline(given: RobustnessArguments, names: Sequence[str]) -> str:
+    if given.baseline is None:
+        return names[0]
+    paths = [path.resolve() for path in given.runs]
+    if given.baseline.resolve() not in paths:
+        raise InputError(f"baseline {given.baseline} is none of the {len(paths)} runs; give it among them")
+    return names[paths.index(given.baseline.resolve())]
+
+
+def _sheet(answers: Answers, suite: Suite) -> Any:
+    """Draw the first image of each of some classes under every shift, with what the models answered."""
+    import torch
+
+    from tide.data import to_float
+    from tide.plots.robustness import draw_sheet
+
+    shown = [shift for shift in suite.shifts if shift.severity in (None, SHOWN_SEVERITY)]
+    images, said, truths = {}, {}, {}
+    for shift in shown:
+        cells = {name: cells[shift] for name, cells in answers.items()}
+        labels = next(iter(cells.values())).label
+        places = torch.stack([(labels == label).nonzero()[0, 0] for label in labels.unique()[:EXAMPLES]])
+        some = suite.images(shift, next(iter(cells.values())).positions[places])
+        images[shift.label] = [
+            picture.permute(1, 2, 0).numpy() for picture in to_float(some.select(slice(None)).images)
+        ]
+        truths[shift.label] = [some.classes[int(label)] for label in labels[places]]
+        said[shift.label] = [
+            {name: some.classes[int(cell.answer[place])] for name, cell in cells.items()} for place in places
+        ]
+    return draw_sheet(images, said, truths)

@@ -1,0 +1,116 @@
+"""Robustness in pictures: accuracy over severity, differences to the baseline, and example images with answers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tide.plots.attention import show_image
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Array = npt.NDArray[Any]
+COLOURS = ("#c0392b", "#2d6ca2", "#4c9a5b", "#8e5aa8", "#b8860b", "#555555")
+
+
+def draw_severity(result: Mapping[str, Any]) -> Figure:
+    """Draw accuracy over severity, a panel for each corruption; severity 0 is the clean images."""
+    from matplotlib.figure import Figure
+
+    shifts = {name: levels for name, levels in result["shifts"].items() if levels != [None]}
+    columns = 5
+    rows = math.ceil(len(shifts) / columns)
+    figure = Figure(figsize=(3 * columns, 2.3 * rows + 0.5), layout="constrained")
+    figure.suptitle(f"{result['suite']}: accuracy over severity, {result['images']} images")
+    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    for axes in panels.flatten()[len(shifts) :]:
+        axes.set_axis_off()
+    for axes, (shift, levels) in zip(panels.flatten(), shifts.items(), strict=False):
+        for (name, model), colour in zip(result["models"].items(), _colours(result), strict=True):
+            cells = {level: model["cells"][f"{shift}-{level}"]["accuracy"] for level in levels}
+            if "clean" in model["cells"]:
+                cells = {0: model["cells"]["clean"]["accuracy"], **cells}
+            axes.plot(
+                list(cells), [100 * value for value in cells.values()], "o-", markersize=3, color=colour, label=name
+            )
+        axes.set_title(shift.replace("_", " "), fontsize=9)
+        axes.grid(alpha=0.3)
+    panels[0, 0].legend(fontsize=7)
+    for row in panels:
+        row[0].set_ylabel("accuracy, %")
+    for axes in panels[-1]:
+        axes.set_xlabel("severity")
+    return figure
+
+
+def draw_differences(result: Mapping[str, Any]) -> Figure:
+    """Draw the accuracy of each shift, and its difference to the baseline with intervals."""
+    from matplotlib.figure import Figure
+
+    names = list(result["shifts"])
+    figure = Figure(figsize=(13, 1.6 + 0.32 * len(names)), layout="constrained")
+    accuracy, difference = figure.subplots(1, 2, sharey=True)
+    places, width = np.arange(len(names)), 0.8 / len(result["models"])
+    for number, ((name, model), colour) in enumerate(zip(result["models"].items(), _colours(result), strict=True)):
+        offset = (number - (len(result["models"]) - 1) / 2) * width
+        rows = [model["by_shift"][shift] for shift in names]
+        accuracy.barh(places + offset, [100 * row["accuracy"] for row in rows], width, color=colour, label=name)
+        if name != result["baseline"]:
+            _intervals(difference, places + offset, [row["difference"] for row in rows], colour, name)
+    accuracy.set_yticks(places, [name.replace("_", " ") for name in names], fontsize=8)
+    accuracy.invert_yaxis()
+    accuracy.set_xlabel("accuracy, mean over severities, %")
+    difference.axvline(0, color="0.4", linewidth=1)
+    difference.set_xlabel(f"accuracy less that of {result['baseline']}, points (95 % interval over images)")
+    for axes in (accuracy, difference):
+        axes.grid(axis="x", alpha=0.3)
+        axes.legend(fontsize=8)
+    return figure
+
+
+def _intervals(axes: Axes, places: Array, rows: Sequence[Mapping[str, float]], colour: str, name: str) -> None:
+    mean = 100 * np.array([row["mean"] for row in rows])
+    low, high = (100 * np.array([row[side] for row in rows]) for side in ("low", "high"))
+    axes.errorbar(mean, places, xerr=(mean - low, high - mean), fmt="o", color=colour, markersize=4, label=name)
+
+
+def draw_sheet(
+    images: Mapping[str, Sequence[Array]],
+    answers: Mapping[str, Sequence[Mapping[str, str]]],
+    truths: Mapping[str, Sequence[str]],
+) -> Figure:
+    """Draw example images: a row for each shift, a column for each image; below each the models' answers.
+
+    ``images`` by shift: arrays (H, W, 1 or 3) in [0, 1]; ``answers`` by shift and image: each model's answer; wrong
+    ones are told from right ones by ``truths``, the label of each image by shift.
+    """
+    from matplotlib.figure import Figure
+
+    columns = max(len(labels) for labels in truths.values())
+    figure = Figure(figsize=(1.9 * columns + 1.2, 2.05 * len(images) + 0.6), layout="constrained")
+    panels = figure.subplots(len(images), columns, squeeze=False)
+    for axes in panels.flatten():
+        axes.set_axis_off()
+    for row, (shift, pictures) in zip(panels, images.items(), strict=True):
+        for column, (axes, picture) in enumerate(zip(row, pictures, strict=False)):
+            show_image(axes, picture)
+            truth = truths[shift][column]
+            lines = [
+                f"{model}: {answer}{'' if answer == truth else f' (is {truth})'}"
+                for model, answer in answers[shift][column].items()
+            ]
+            axes.set_title("\n".join(lines), fontsize=6, loc="left")
+        row[0].text(
+            -0.12, 0.5, shift.replace("_", " "), transform=row[0].transAxes, rotation=90, va="center", fontsize=8
+        )
+    return figure
+
+
+def _colours(result: Mapping[str, Any]) -> list[str]:
+    return [COLOURS[index % len(COLOURS)] for index in range(len(result["models"]))]

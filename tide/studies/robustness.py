@@ -1,0 +1,142 @@
+"""Asking trained models about shifted test images, shift by shift: each answer is kept, and never asked for again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from tide.data import LabelledImages
+from tide.errors import CheckpointError
+from tide.evaluate.answers import Answers, collect_answers
+from tide.models.thinker import Thinker
+from tide.studies.shifts import Shift, Suite
+
+THRESHOLD = 0.9  # certainty at which a halting model would have stopped
+CLEAN = Shift("clean", None)
+
+
+@dataclass(frozen=True)
+class CellAnswers:
+    """What one model answered on the images of one shift, (n,) each, at the most certain tick.
+
+    ``ticks``: those that it would have taken with halting at a certainty of 0.9; ``ratio``: the E-I ratio, mean over
+    ticks, None for a model without populations.
+    """
+
+    positions: Tensor
+    label: Tensor
+    answer: Tensor
+    certainty: Tensor
+    confidence: Tensor
+    ticks: Tensor
+    ratio: Tensor | None
+
+    @classmethod
+    def of(cls, answers: Answers) -> CellAnswers:
+        """Reduce all ticks of a split's answers."""
+        sure = answers.certainty >= THRESHOLD
+        never = torch.full_like(answers.labels, sure.shape[1])
+        return cls(
+            positions=answers.positions,
+            label=answers.labels,
+            answer=answers.at_most_certain(answers.predicted),
+            certainty=answers.at_most_certain(answers.certainty),
+            confidence=answers.at_most_certain(answers.confidence),
+            ticks=torch.where(sure.any(1), sure.float().argmax(1) + 1, never),
+            ratio=answers.ratio.mean(1) if answers.ratio is not None else None,
+        )
+
+    @property
+    def correct(self) -> Tensor:
+        """Whether the answer is right, (n,) bool."""
+        return self.answer == self.label
+
+    def write(self, file: Path) -> None:
+        """Write all columns at once, or nothing."""
+        columns = {name: value.contiguous() for name, value in vars(self).items() if value is not None}
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part = file.with_suffix(".part")
+        part.write_bytes(save(columns))
+        part.replace(file)
+
+    @classmethod
+    def read(cls, file: Path) -> CellAnswers:
+        """Read what :meth:`write` wrote; raises :class:`CheckpointError` where it is damaged."""
+        try:
+            columns = load_file(file)
+            return cls(**{"ratio": None, **columns})
+        except (SafetensorError, OSError, TypeError) as error:
+            raise CheckpointError(f"{file} is damaged ({error}); remove it and it is measured again") from error
+
+
+Progress = Callable[[str, int, int], None]
+"""Called with (what is asked, cells done, cells in all) before each cell."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A model under test: what it is called, the model, and the folder of its checkpoint."""
+
+    name: str
+    model: Thinker
+    weights: Path
+
+
+def ask(
+    models: Sequence[Asked],
+    suite: Suite,
+    out: Path,
+    settings: Mapping[str, object],
+    *,
+    batch: int = 500,
+    workers: int = 0,
+    on_unreadable: Callable[[str], None] | None = None,
+    progress: Progress = lambda what, done, total: None,
+) -> dict[str, dict[Shift, CellAnswers]]:
+    """Ask every model about every shift of a suite, and about the clean images; return the answers by model and shift.
+
+    A cell is kept in ``out/cells/MODEL/SHIFT.safetensors`` and read from there the next time. The images of a shift are
+    made once, for all models that lack it. ``settings`` say what the cells are measured with.
+
+    Raises :class:`CheckpointError` where ``out`` holds cells of other settings or weights, or a damaged one.
+    """
+    _check_settings(out, {**settings, "weights": {asked.name: _digest(asked.weights) for asked in models}})
+    shifts = ([CLEAN] if suite.clean is not None else []) + list(suite.shifts)
+    answers: dict[str, dict[Shift, CellAnswers]] = {asked.name: {} for asked in models}
+    done, total = 0, len(shifts) * len(models)
+    for shift in shifts:
+        images: LabelledImages | None = None
+        for asked in models:
+            file = out / "cells" / asked.name / f"{shift.label}.safetensors"
+            if not file.is_file():
+                progress(f"{shift.label}, {asked.name}", done, total)
+                if images is None:
+                    images = suite.clean if shift == CLEAN else suite.images(shift, None)
+                assert images is not None
+                found = collect_answers(asked.model, images, batch=batch, workers=workers, on_unreadable=on_unreadable)
+                CellAnswers.of(found).write(file)
+            answers[asked.name][shift] = CellAnswers.read(file)
+            done += 1
+    return answers
+
+
+def _digest(weights: Path) -> str:
+    return hashlib.blake2b((weights / "model.safetensors").read_bytes(), digest_size=16).hexdigest()
+
+
+def _check_settings(out: Path, settings: Mapping[str, object]) -> None:
+    file, text = out / "settings.json", json.dumps(settings, indent=2, sort_keys=True) + "\n"
+    if file.is_file() and file.read_text(encoding="utf-8") != text:
+        raise CheckpointError(
+            f"{out} holds answers measured with other settings or models: give another --out, or the same ones"
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8")
