@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,7 @@ def real_folder() -> Path:
 def real_images() -> Callable[[int], torch.Tensor]:
     """Gives real images of 28 (gray), 32, 64 or 224 pixels, or skips the test where there are none."""
 
+    @cache
     def images(size: int) -> torch.Tensor:
         folder = real_folder()
         try:

@@ -115,6 +115,23 @@ def test_photos_keep_their_form_and_stay_photos(name):
         assert likeness > 0.15
 
 
+@pytest.mark.parametrize("side", [8, 16, 45, 46, 119, 120, 256])
+def test_sizes_between_and_beyond_the_tables(side):
+    images = scenes(1, 3, side, side + 1)
+    for name in ALL:
+        corrupted = corrupt(images, name, 5, seed=0)
+        assert corrupted.shape == images.shape
+        assert side < 16 or not torch.equal(corrupted, images), name  # at 8 pixels the slightest blurs are none
+
+
+def test_one_gray_image_is_corrupted_as_in_a_batch():
+    images = scenes(5, 1, 28)
+    for name in ALL:
+        whole = corrupt(images, name, 5, seed=0)
+        for i in range(5):
+            assert torch.equal(corrupt(images[i : i + 1], name, 5, seed=0, first=i), whole[i : i + 1]), name
+
+
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("level", [0, 255])
 def test_black_and_white_images_do_no_harm(name, level):
@@ -144,7 +161,7 @@ def test_a_gray_image_is_corrupted_as_one_of_three_equal_channels(name):
         ({"severity": 0}, ("severity 0", "1 to 5")),
         ({"severity": 6}, ("severity 6", "1 to 5")),
         ({"severity": True}, ("severity True", "1 to 5")),
-        ({"severity": 2.5}, ("severity 2.5", "1 to 5")),
+        ({"severity": 3.0}, ("severity 3.0", "1 to 5")),
         ({"images": torch.zeros(2, 3, 32, 32)}, ("float32", "uint8")),
         ({"images": torch.zeros(3, 32, 32, dtype=torch.uint8)}, ("(3, 32, 32)", "(N, C, H, W)")),
         ({"images": torch.zeros(0, 3, 32, 32, dtype=torch.uint8)}, ("(0, 3, 32, 32)", "at least one")),

@@ -122,7 +122,7 @@ def _check(images: Tensor, name: str, severity: int) -> None:
     if name not in _FUNCTIONS:
         known = (*CORRUPTIONS, *EXTRA)
         raise DataError(f"corruption {name!r} met, a known one wanted{did_you_mean(name, known)}")
-    if isinstance(severity, bool) or severity not in SEVERITIES:
+    if not isinstance(severity, int) or isinstance(severity, bool) or severity not in SEVERITIES:
         raise DataError(f"severity {severity!r} met, 1 to 5 wanted: choose 1 for slight, 5 for heavy")
     channels, height, width = images.shape[1:]
     if channels not in (1, 3):
