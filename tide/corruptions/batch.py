@@ -63,7 +63,8 @@ def corrupt(
 
     An image's random numbers depend on ``seed``, its number in the data set, ``name`` and ``severity`` alone, and no
     image sees another: the bytes are the same whatever the size and order of the batches, the workers and the threads.
-    Large batches are shared among ``torch.get_num_threads()`` threads.
+    Large batches are shared among ``torch.get_num_threads()`` threads. Another version of NumPy may draw other numbers,
+    another JPEG library may store other bytes.
 
     Args:
         images: pixel values, uint8, shape (B, 1 or 3, H, W), each side at least 8 pixels, on any device.

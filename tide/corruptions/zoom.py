@@ -56,7 +56,7 @@ def enlarge(middle: Floats, height: int, width: int, factor: float) -> Floats:
 def _operator(height: int, width: int, first: float, end: float, step: float) -> sparse.csr_array:
     # Many factors read the same few pixels: added up once and for all, an image costs one pass instead of dozens.
     factors = np.arange(first, end, step)
-    total = sparse.eye_array(height * width, format="csr")
+    total = sparse.csr_array(sparse.identity(height * width, format="csr"))
     for factor in factors.tolist():
         total = total + sparse.kron(_along(height, factor), _along(width, factor), format="csr")
     return sparse.csr_array(total / (len(factors) + 1), dtype=np.float32)
