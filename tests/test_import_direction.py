@@ -19,6 +19,7 @@ ROOMS = [
     "models",
     "losses",
     "data",
+    "corruptions",
     "evaluate",
     "train",
     "analysis",

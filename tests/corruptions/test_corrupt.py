@@ -1,0 +1,188 @@
+"""Corrupting as a whole: the same bytes for any batch, the right form for any image, one line for bad input."""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+
+import pytest
+import torch
+
+from tests.corruptions.conftest import scenes
+from tide.corruptions import CORRUPTIONS, EXTRA, SEVERITIES, corrupt
+from tide.corruptions.draws import Draws
+from tide.errors import DataError
+
+ALL = (*CORRUPTIONS, *EXTRA)
+FIXED = {"defocus_blur", "zoom_blur", "brightness", "contrast", "pixelate", "jpeg_compression", "gaussian_blur"} | {
+    "saturate"
+}
+
+
+def test_names_are_those_of_the_paper_and_in_its_order():
+    assert len(CORRUPTIONS) == 15
+    assert len(EXTRA) == 4
+    assert len(set(ALL)) == 19
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_bytes_do_not_depend_on_batches_order_or_threads(name, monkeypatch):
+    images = scenes(23, 3, 32)
+    whole = corrupt(images, name, 3, seed=7, first=100)
+    order = torch.randperm(23, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(corrupt(images[order], name, 3, seed=7, indices=100 + order), whole[order])
+    for size in (1, 5):
+        parts = [corrupt(images[i : i + size], name, 3, seed=7, first=100 + i) for i in range(0, 23, size)]
+        assert torch.equal(torch.cat(parts), whole)
+    monkeypatch.setattr("tide.corruptions.batch._PIECE", 4 * 3 * 32 * 32)
+    torch.set_num_threads(3)
+    try:
+        assert torch.equal(corrupt(images, name, 3, seed=7, first=100), whole)
+    finally:
+        torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize("name", ["gaussian_noise", "defocus_blur", "frost", "elastic_transform"])
+def test_the_bytes_of_photos_do_not_depend_on_the_batch(name):
+    images = scenes(3, 3, 224)
+    whole = corrupt(images, name, 4, seed=7)
+    for i in range(3):
+        assert torch.equal(corrupt(images[i : i + 1], name, 4, seed=7, first=i), whole[i : i + 1])
+
+
+def _part(start: int) -> list[torch.Tensor]:
+    return [corrupt(scenes(8, 3, 32)[start : start + 4], name, 2, seed=3, first=start) for name in ALL]
+
+
+def test_worker_processes_give_the_same_bytes():
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("fork")) as pool:
+        parts = list(pool.map(_part, (0, 4)))
+    for name, first, second in zip(ALL, *parts, strict=True):
+        assert torch.equal(torch.cat([first, second]), corrupt(scenes(8, 3, 32), name, 2, seed=3)), name
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_seed_and_place_in_the_data_set_decide(name):
+    image = scenes(1, 3, 32)
+    first, other, later, twins = (
+        corrupt(image, name, 5, seed=0),
+        corrupt(image, name, 5, seed=1),
+        corrupt(image, name, 5, seed=0, first=1),
+        corrupt(image.expand(2, -1, -1, -1), name, 5, seed=0),
+    )
+    assert torch.equal(first, other) == torch.equal(first, later) == (name in FIXED)
+    assert torch.equal(twins, torch.cat([first, later]))
+
+
+def test_streams_are_those_of_the_first_release():
+    (first, again) = (
+        [generator.bit_generator.random_raw() for generator in Draws((0, 7, 0), seed=1, name="snow", severity=3)]
+        for _ in range(2)
+    )
+    assert first == again
+    assert first[0] == first[2] != first[1]
+    assert first[:2] == [9551791460920583654, 6637529490504884517]
+    starts = {
+        next(iter(Draws((index,), seed=seed, name=name, severity=severity))).bit_generator.random_raw()
+        for index, seed, name, severity in itertools.product((0, 1, -1), (0, 1, 10), ("snow", "fog"), (1, 2))
+    }
+    assert len(starts) == 36
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_form_for_every_severity_channel_and_size(name):
+    for channels, (height, width) in itertools.product((1, 3), ((28, 28), (32, 32), (64, 64), (24, 40))):
+        images = scenes(2, channels, height, width)
+        before = images.clone()
+        for severity in SEVERITIES:
+            corrupted = corrupt(images, name, severity, seed=0)
+            assert corrupted.shape == images.shape
+            assert corrupted.dtype == torch.uint8
+            assert torch.equal(images, before)
+            assert corrupted.data_ptr() != images.data_ptr()
+            if not (channels == 1 and name == "saturate"):
+                assert not torch.equal(corrupted, images)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_photos_keep_their_form_and_stay_photos(name):
+    for channels in (1, 3):
+        images = scenes(1, channels, 224)
+        corrupted = corrupt(images, name, 5 - channels, seed=0)
+        assert corrupted.shape == images.shape
+        likeness = torch.corrcoef(torch.stack([images.flatten().double(), corrupted.flatten().double()]))[0, 1]
+        assert likeness > 0.15
+
+
+@pytest.mark.parametrize("side", [8, 16, 45, 46, 119, 120, 256])
+def test_sizes_between_and_beyond_the_tables(side):
+    images = scenes(1, 3, side, side + 1)
+    for name in ALL:
+        corrupted = corrupt(images, name, 5, seed=0)
+        assert corrupted.shape == images.shape
+        assert side < 16 or not torch.equal(corrupted, images), name  # at 8 pixels the slightest blurs are none
+
+
+def test_one_gray_image_is_corrupted_as_in_a_batch():
+    images = scenes(5, 1, 28)
+    for name in ALL:
+        whole = corrupt(images, name, 5, seed=0)
+        for i in range(5):
+            assert torch.equal(corrupt(images[i : i + 1], name, 5, seed=0, first=i), whole[i : i + 1]), name
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("level", [0, 255])
+def test_black_and_white_images_do_no_harm(name, level):
+    for channels in (1, 3):
+        corrupted = corrupt(torch.full((2, channels, 32, 32), level, dtype=torch.uint8), name, 1, seed=0)
+        assert corrupted.shape == (2, channels, 32, 32)
+        if name in FIXED - {"brightness", "saturate"} or (name, level) in {("fog", 0), ("shot_noise", 0)}:
+            assert (corrupted == level).all()
+
+
+# Speckle and the like draw each channel by itself, JPEG stores colour coarsely, and these have a colour of their own.
+OF_COLOUR = {"jpeg_compression", "frost", "spatter", "saturate"}
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name not in OF_COLOUR and "noise" not in name])
+def test_a_gray_image_is_corrupted_as_one_of_three_equal_channels(name):
+    gray = scenes(2, 1, 32)
+    colour = corrupt(gray.expand(-1, 3, -1, -1), name, 4, seed=0)
+    assert (colour.int() - corrupt(gray, name, 4, seed=0).int()).abs().max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("change", "parts"),
+    [
+        ({"name": "gausian_noise"}, ("'gausian_noise'", "did you mean 'gaussian_noise'")),
+        ({"name": "rain"}, ("'rain'", "known one wanted")),
+        ({"severity": 0}, ("severity 0", "1 to 5")),
+        ({"severity": 6}, ("severity 6", "1 to 5")),
+        ({"severity": True}, ("severity True", "1 to 5")),
+        ({"severity": 3.0}, ("severity 3.0", "1 to 5")),
+        ({"images": torch.zeros(2, 3, 32, 32)}, ("float32", "uint8")),
+        ({"images": torch.zeros(3, 32, 32, dtype=torch.uint8)}, ("(3, 32, 32)", "(N, C, H, W)")),
+        ({"images": torch.zeros(0, 3, 32, 32, dtype=torch.uint8)}, ("(0, 3, 32, 32)", "at least one")),
+        ({"images": torch.zeros(2, 4, 32, 32, dtype=torch.uint8)}, ("4 channels", "1 or 3")),
+        ({"images": torch.zeros(2, 3, 32, 7, dtype=torch.uint8)}, ("32 x 7", "at least 8")),
+        ({"indices": torch.arange(3)}, ("(3,)", "(2,)")),
+        ({"indices": torch.zeros(2)}, ("float32", "integers")),
+        ({"indices": torch.arange(2), "first": 4}, ("first 4", "one of them")),
+    ],
+)
+def test_refuses_what_it_cannot_corrupt(change, parts):
+    given = {"images": scenes(2, 3, 32), "name": "fog", "severity": 3, "seed": 0} | change
+    with pytest.raises(DataError) as caught:
+        corrupt(given.pop("images"), given.pop("name"), given.pop("severity"), **given)
+    message = str(caught.value)
+    assert "\n" not in message
+    for part in (*parts, "met", "wanted"):
+        assert part in message, message
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_images_come_back_to_their_device():
+    images = scenes(2, 3, 32)
+    assert torch.equal(corrupt(images.cuda(), "snow", 2, seed=0).cpu(), corrupt(images, "snow", 2, seed=0))

@@ -1,0 +1,119 @@
+"""Coarse pixels and JPEG are Pillow's; the elastic transform against scipy's interpolation."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from scipy import ndimage
+
+from tests.corruptions import slow
+from tests.corruptions.conftest import scenes
+from tide.corruptions import corrupt
+from tide.corruptions.constants import constants
+from tide.corruptions.draws import Draws
+from tide.corruptions.elastic import affine, mirror_about_border, mirror_about_pixel, sample, smoothing
+
+
+def photo_of(image: torch.Tensor) -> Image.Image:
+    return Image.fromarray(image[0].numpy() if len(image) == 1 else image.permute(1, 2, 0).numpy())
+
+
+@pytest.mark.parametrize("severity", range(1, 6))
+@pytest.mark.parametrize(("side", "channels"), [(28, 1), (32, 3), (64, 1), (224, 3)])
+def test_jpeg_and_pixelate_are_those_of_pillow(severity, side, channels):
+    images = scenes(2, channels, side)
+    (quality,) = constants("jpeg_compression", severity, side)
+    (share,) = constants("pixelate", severity, side)
+    stored = corrupt(images, "jpeg_compression", severity, seed=0)
+    coarse = corrupt(images, "pixelate", severity, seed=0)
+    for image, jpeg, pixels in zip(images, stored, coarse, strict=True):
+        photo, file = photo_of(image), io.BytesIO()
+        photo.save(file, "JPEG", quality=int(quality))
+        assert np.array_equal(np.asarray(Image.open(file)), np.asarray(photo_of(jpeg)))
+        small = photo.resize((int(side * share),) * 2, Image.Resampling.BOX)
+        assert np.array_equal(
+            np.asarray(small.resize((side, side), Image.Resampling.BOX)), np.asarray(photo_of(pixels))
+        )
+
+
+def test_pixelate_by_a_quarter_averages_blocks():
+    images = scenes(1, 3, 224)
+    coarse = corrupt(images, "pixelate", 5, seed=0).double()
+    blocks = torch.nn.functional.avg_pool2d(images.double(), 4)
+    assert (coarse[:, :, ::4, ::4] - blocks).abs().max() <= 1
+    assert torch.equal(coarse, coarse[:, :, ::4, ::4].repeat_interleave(4, 2).repeat_interleave(4, 3))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 12), st.integers(-60, 60))
+def test_mirrors_agree_with_numpy(length, place):
+    line = np.arange(length)
+    reach = 60
+    for fold, mode in ((mirror_about_pixel, "reflect"), (mirror_about_border, "symmetric")):
+        assert fold(np.array([place]), length)[0] == np.pad(line, reach, mode=mode)[reach + place]
+
+
+@pytest.mark.parametrize(("fold", "mode"), [(mirror_about_pixel, "mirror"), (mirror_about_border, "reflect")])
+def test_sampling_equals_scipy(fold, mode):
+    random = np.random.default_rng(0)
+    images = random.normal(size=(2, 3, 11, 14)).astype(np.float32)
+    rows, columns = random.uniform(-15, 25, (2, 2, 11, 14))
+    sampled = sample(images, rows, columns, fold)
+    for image, down, right, met in zip(images, rows, columns, sampled, strict=True):
+        for channel, values in zip(image, met, strict=True):
+            wanted = ndimage.map_coordinates(channel.astype(float), [down, right], order=1, mode=mode)
+            assert np.allclose(values, wanted, atol=1e-5)
+
+
+def test_affine_map_takes_the_moved_corners_back():
+    moves = np.array([[[3, -2], [1, 4], [-2, -1]], [[0, 0], [0, 0], [0, 0]]], dtype=float)
+    rows, columns = affine(moves, 30, 36)
+    for (right, down), (over, under) in zip([(28, 25), (28, 5), (8, 5)], moves[0].astype(int), strict=True):
+        assert rows[0, down + under, right + over] == pytest.approx(down)
+        assert columns[0, down + under, right + over] == pytest.approx(right)
+    assert np.allclose(rows[1], np.arange(30)[:, None])
+    assert np.allclose(columns[1], np.arange(36))
+    assert np.allclose(np.diff(rows[0], 2, axis=0), 0)  # affine: no second differences
+    assert np.allclose(np.diff(columns[0], 2, axis=1), 0)
+
+
+@pytest.mark.parametrize("sigma", [0.3, 6.4, 171.0])
+def test_smoothing_matrix_is_scipys_filter(sigma):
+    noise = np.random.default_rng(0).uniform(-1, 1, (32, 40))
+    wanted = ndimage.gaussian_filter(noise, sigma, mode="reflect", truncate=3)
+    assert np.allclose(smoothing(32, sigma) @ noise @ smoothing(40, sigma).T, wanted, atol=1e-12)
+
+
+@pytest.mark.parametrize("severity", range(1, 6))
+@pytest.mark.parametrize(("side", "channels"), [(28, 1), (32, 3), (64, 3)])
+def test_elastic_transform_equals_scipy_step_by_step(severity, side, channels):
+    images = scenes(1, channels, side)
+    strength, smoothness, corner = constants("elastic_transform", severity, side)
+    generator = next(iter(Draws((0,), seed=3, name="elastic_transform", severity=severity)))
+    moves = corner * (2 * generator.random((3, 2)) - 1)
+    third = side // 3
+    before = np.array([[1, 1], [1, -1], [-1, -1]]) * third + side // 2
+    # From a pixel's column and row back to its source's, by least squares through the three corners.
+    back = np.linalg.solve(np.column_stack([before + moves, np.ones(3)]), before)
+    down, right = np.mgrid[:side, :side].astype(float)
+    columns, rows = np.moveaxis(np.stack([right, down, np.ones_like(down)], -1) @ back, -1, 0)
+    levels = [
+        ndimage.map_coordinates(channel.double().numpy(), [rows, columns], order=1, mode="mirror")
+        for channel in images[0]
+    ]
+    if strength:
+        noise = 2 * generator.random((2, side, side), dtype=np.float32).astype(float) - 1
+        field = ndimage.gaussian_filter(noise, (0, smoothness, smoothness), mode="reflect", truncate=3) * strength
+        places = [down + field[0], right + field[1]]
+        levels = [ndimage.map_coordinates(level, places, order=1, mode="reflect") for level in levels]
+    difference = corrupt(images, "elastic_transform", severity, seed=3)[0].numpy().astype(int) - slow.truncated(
+        np.stack(levels)
+    )
+    assert np.abs(difference).max() <= 1
+    assert (difference != 0).mean() < 0.002
