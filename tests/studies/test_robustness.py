@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tide.corruptions import CORRUPTIONS, EXTRA
 
+from tide.corruptions import CORRUPTIONS, EXTRA
 from tide.data import ImageSet
 from tide.errors import CheckpointError, DataError, InputError
 from tide.evaluate.answers import collect_answers

@@ -162,7 +162,7 @@ def _sheet(answers: Answers, suite: Suite) -> Any:
     for shift in shown:
         cells = {name: cells[shift] for name, cells in answers.items()}
         labels = next(iter(cells.values())).label
-        places = torch.stack([(labels == label).nonzero()[0, 0] for label in labels.unique()[:EXAMPLES]])
+        places = torch.stack([(labels == label).nonzero()[0, 0] for label in torch.unique(labels)[:EXAMPLES]])
         some = suite.images(shift, next(iter(cells.values())).positions[places])
         images[shift.label] = [
             picture.permute(1, 2, 0).numpy() for picture in to_float(some.select(slice(None)).images)

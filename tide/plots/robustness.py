@@ -70,7 +70,9 @@ def draw_differences(result: Mapping[str, Any]) -> Figure:
     difference.set_xlabel(f"accuracy less that of {result['baseline']}, points (95 % interval over images)")
     for axes in (accuracy, difference):
         axes.grid(axis="x", alpha=0.3)
-        axes.legend(fontsize=8)
+    accuracy.legend(fontsize=8)
+    if len(result["models"]) > 1:
+        difference.legend(fontsize=8)
     return figure
 
 

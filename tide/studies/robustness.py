@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -71,7 +72,7 @@ class CellAnswers:
     def read(cls, file: Path) -> CellAnswers:
         """Read what :meth:`write` wrote; raises :class:`CheckpointError` where it is damaged."""
         try:
-            columns = load_file(file)
+            columns: dict[str, Any] = load_file(file)
             return cls(**{"ratio": None, **columns})
         except (SafetensorError, OSError, TypeError) as error:
             raise CheckpointError(f"{file} is damaged ({error}); remove it and it is measured again") from error

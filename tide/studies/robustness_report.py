@@ -93,7 +93,7 @@ def paired_difference(
 
 
 def _per_image(values: Sequence[Tensor], positions: Sequence[Tensor]) -> Tensor:
-    every, index = torch.cat(list(positions)).unique(return_inverse=True)
+    every, index = torch.unique(torch.cat(list(positions)), return_inverse=True)
     sums = torch.zeros(len(every), dtype=torch.float64).index_add_(0, index, torch.cat(list(values)))
     return sums / torch.bincount(index)
 
