@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BEST, LAST, BASELINE = "#999999", "#c0392b", "#2d6ca2"
+WIDE = 10  # greatest over least E-I ratio that still fits a linear axis
 FLOOR = 0.05  # percent: where no image of the test split is wrong
 
 
@@ -45,9 +46,13 @@ def draw_ablation(result: Mapping[str, Any]) -> Figure:
     accuracy.tick_params(axis="x", which="minor", labelsize=7)
     accuracy.set_xlabel("test error, % (further left is better)")
     accuracy.legend(fontsize=8, loc="lower right")
-    ratio.scatter([row["ei_ratio"] for _, row in positions], places, c=LAST, s=16)
-    ratio.set_xscale("log")
-    ratio.xaxis.set_minor_formatter(NullFormatter())
+    ratios = [row["ei_ratio"] for _, row in positions]
+    ratio.scatter(ratios, places, c=LAST, s=16)
+    if max(ratios) > WIDE * min(ratios):
+        ratio.set_xscale("log")
+        ratio.xaxis.set_minor_formatter(NullFormatter())
+    else:
+        ratio.set_xlim(left=0)
     ratio.axvline(4.0, color=BASELINE, linewidth=1)
     ratio.set_xlabel("E-I ratio")
     timed = [(row["time_factor"], place) for place, row in positions if row["time_factor"] is not None]

@@ -1,0 +1,33 @@
+"""Published results are measured again: one small comparison, model by model, from the committed settings."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tide.data import load
+from tide.studies.comparison import comparison_trials, task_config
+from tide.train.loop import TrainingRun
+from tide.train.prepare import fit_to_data
+from tide.train.report import SilentReporter
+from tide.train.run import RunFolder
+
+COMMITTED = Path(__file__).parents[1] / "results" / "compare-digits" / "comparison.json"
+TOLERANCE = 0.03  # another processor rounds otherwise, and over a hundred steps that grows
+
+
+@pytest.mark.parametrize("model", ["tide", "ctm", "lstm"])
+def test_the_comparison_on_digits_is_what_a_new_run_gives(model: str, tmp_path: Path) -> None:
+    published = json.loads(COMMITTED.read_text(encoding="utf-8"))
+    (trial,) = comparison_trials(task_config("digits", {}), (model,), (42,), published["steps"])
+    splits = load("digits")
+    # Probes leave the training as it is, and would take most of the time.
+    config = fit_to_data(replace(trial.config, train=replace(trial.config.train, probe_every=0)), splits)
+    run = TrainingRun(config, splits, RunFolder.create(tmp_path / "run", config), SilentReporter(published["steps"]))
+    run.fit()
+    assert published["test_images"] == len(splits.test)
+    expected = published["runs"][f"{model}-42"]["last_accuracy"]
+    assert run.position.last_accuracy == pytest.approx(expected, abs=TOLERANCE)
