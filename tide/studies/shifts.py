@@ -25,6 +25,9 @@ from tide.data.shifted_arrays import (
 from tide.errors import DataError
 
 
+COLOURED = "saturate"  # acts on colours alone
+
+
 class Shift(NamedTuple):
     """What was done to the images, and how much of it where there are severities."""
 
@@ -53,8 +56,12 @@ class Suite:
 
 
 def generated(clean: ImageSet, seed: int) -> Suite:
-    """Return the 15 corruptions of ImageNet-C and 4 others at five severities, made from ``clean`` when needed."""
-    names = (*CORRUPTIONS, *EXTRA)
+    """Return the 15 corruptions of ImageNet-C and 4 others at five severities, made from ``clean`` when needed.
+
+    Grey images have 3 others: saturation leaves them as they are.
+    """
+    extra = [name for name in EXTRA if clean.shape[0] > 1 or name != COLOURED]
+    names = (*CORRUPTIONS, *extra)
 
     def images(shift: Shift, positions: Tensor | None) -> ImageSet:
         assert shift.severity is not None
@@ -64,7 +71,7 @@ def generated(clean: ImageSet, seed: int) -> Suite:
         return ImageSet(made, some.labels, clean.classes)
 
     shifts = tuple(Shift(name, severity) for name in names for severity in SEVERITIES)
-    return Suite("corruptions", clean, shifts, images, {"15 corruptions": CORRUPTIONS, "4 extra": EXTRA})
+    return Suite("corruptions", clean, shifts, images, {"15 corruptions": CORRUPTIONS, "extra": extra})
 
 
 def from_folder(directory: Path, classes: Sequence[str], size: int, channels: int, clean: LabelledImages) -> Suite:
@@ -100,7 +107,7 @@ def from_folder(directory: Path, classes: Sequence[str], size: int, channels: in
 
 def _published(names: Sequence[str]) -> dict[str, list[str]]:
     """Return which of the published groups a folder has in full."""
-    groups = {"15 corruptions": CORRUPTIONS, "4 extra": EXTRA}
+    groups = {"15 corruptions": CORRUPTIONS, "extra": EXTRA}
     return {title: list(group) for title, group in groups.items() if set(group) <= set(names)}
 
 
