@@ -24,7 +24,6 @@ from tide.data.shifted_arrays import (
 )
 from tide.errors import DataError
 
-
 COLOURED = "saturate"  # acts on colours alone
 
 
