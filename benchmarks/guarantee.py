@@ -76,7 +76,7 @@ def describe(run: RunFacts, settings: Settings) -> dict[str, Any]:
         "worst_factor_in_its_norm": max(m.worst for m in met) if met[0].worst is not None else None,
         "mean_factor_per_tick": max(m.factor for m in met),
         "distances": met[0].distances.tolist(),
-        "frobenius_norms": {name: float(w.norm()) for name, w in blocks._asdict().items()},
+        "frobenius_norms": {name: float(w.detach().norm()) for name, w in blocks._asdict().items()},
     }
 
 
