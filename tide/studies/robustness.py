@@ -60,6 +60,11 @@ class CellAnswers:
         """Whether the answer is right, (n,) bool."""
         return self.answer == self.label
 
+    @property
+    def accuracy(self) -> float:
+        """Share of right answers, in [0, 1]."""
+        return float(self.correct.double().mean())
+
     def write(self, file: Path) -> None:
         """Write all columns at once, or nothing."""
         columns = {name: value.contiguous() for name, value in vars(self).items() if value is not None}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from statistics import fmean
 from typing import Any
 
@@ -56,7 +57,7 @@ def robustness(answers: Answers, suite: Suite, baseline: str) -> dict[str, Any]:
 def measures(cell: CellAnswers) -> dict[str, float | None]:
     """Return the means over one cell's images."""
     return {
-        "accuracy": float(cell.correct.double().mean()),
+        "accuracy": cell.accuracy,
         "certainty": float(cell.certainty.double().mean()),
         "calibration_error": expected_calibration_error(cell.confidence, cell.correct),
         "ticks": float(cell.ticks.double().mean()),
@@ -74,7 +75,7 @@ def _group(
     errors, baseline = _errors(cells, names), _errors(base, names)
     row: dict[str, Any] = {**means, "mce": mean_corruption_error(errors, baseline)}
     if CLEAN in cells:
-        clean = [1 - float(mine[CLEAN].correct.double().mean()) for mine in (cells, base)]
+        clean = [1 - mine[CLEAN].accuracy for mine in (cells, base)]
         row["relative_mce"] = relative_corruption_error(errors, clean[0], baseline, clean[1])
         row["accuracy_kept"] = means["accuracy"] / (1 - clean[0]) if means["accuracy"] and clean[0] < 1 else None
     row["difference"] = paired_difference(cells, base, chosen)._asdict() if paired else None
@@ -103,20 +104,15 @@ def rising(cells: Mapping[Shift, CellAnswers], names: Sequence[str]) -> list[str
     found = []
     for name in names:
         graded = sorted((s for s in cells if s.name == name and s.severity is not None), key=lambda s: s.severity or 0)
-        accuracies = [float(cells[s].correct.double().mean()) for s in graded]
-        for (low, a), (high, b) in zip(
-            zip(graded, accuracies, strict=True), list(zip(graded, accuracies, strict=True))[1:], strict=False
-        ):
-            if b > a:
-                found.append(f"{name} {low.severity}-{high.severity}: +{100 * (b - a):.2f}")
+        for low, high in pairwise(graded):
+            gain = cells[high].accuracy - cells[low].accuracy
+            if gain > 0:
+                found.append(f"{name} {low.severity}-{high.severity}: +{100 * gain:.2f}")
     return found
 
 
 def _errors(cells: Mapping[Shift, CellAnswers], names: Sequence[str]) -> dict[str, list[float]]:
-    return {
-        name: [1 - float(cell.correct.double().mean()) for shift, cell in cells.items() if shift.name == name]
-        for name in names
-    }
+    return {name: [1 - cell.accuracy for shift, cell in cells.items() if shift.name == name] for name in names}
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
