@@ -180,6 +180,8 @@ def test_commands_train_and_evaluate_on_photos_and_on_published_layouts(
     assert main(["eval", str(run), "--data", f"folder:{renditions.parent}", "--device", "cpu"]) == 0
     assert "3 test images" in capsys.readouterr().out
     assert main(["eval", str(run), "--workers", "-1"]) == 2
+    assert main(["train", "imagenet.tiny", *options, "--workers", "-1", "--out", str(tmp_path / "no")]) == 2
+    assert not (tmp_path / "no").exists()  # refused before anything is written
     renditions.rename(renditions.parent / "rihgt")
     assert main(["eval", str(run), "--data", f"folder:{renditions.parent}"]) == 2
     assert "did you mean 'right'" in capsys.readouterr().err

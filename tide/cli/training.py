@@ -40,7 +40,7 @@ def read_data(config: Config, directory: Path | None) -> AnySplits:
 def start(given: TrainArguments, name: str) -> int:
     """Start a new run."""
     team = Team.from_environment()
-    device = pick_device(given.device, team.local_rank)
+    device, workers = pick_device(given.device, team.local_rank), pick_workers(given.workers)
     config = settings(given)
     splits = read_data(config, given.data_dir)
     config = fit_to_data(config, splits)
@@ -59,23 +59,14 @@ def start(given: TrainArguments, name: str) -> int:
 
     with team.together(device):
         run = _led(team, create)
-        return _fit(
-            config,
-            splits,
-            run,
-            device,
-            team,
-            compile_step=given.compile,
-            workers=pick_workers(given.workers),
-            resuming=False,
-        )
+        return _fit(config, splits, run, device, team, compile_step=given.compile, workers=workers, resuming=False)
 
 
 def resume(given: TrainArguments) -> int:
     """Continue a run, on any number of processes; refuses other settings than those it was started with."""
     assert given.resume is not None
     team = Team.from_environment()
-    device = pick_device(given.device, team.local_rank)
+    device, workers = pick_device(given.device, team.local_rank), pick_workers(given.workers)
     run = RunFolder.open(given.resume) if team.leads else SilentRun.open(given.resume)
     stored, environment = run.config, run.environment
     directory = given.data_dir or (Path(environment["data_dir"]) if environment.get("data_dir") else None)
@@ -88,16 +79,7 @@ def resume(given: TrainArguments) -> int:
             "leave them out to continue the run, or start a new one with --out"
         )
     with team.together(device):
-        return _fit(
-            stored,
-            splits,
-            run,
-            device,
-            team,
-            compile_step=given.compile,
-            workers=pick_workers(given.workers),
-            resuming=True,
-        )
+        return _fit(stored, splits, run, device, team, compile_step=given.compile, workers=workers, resuming=True)
 
 
 def _led(team: Team, create: Callable[[], RunFolder]) -> RunFolder:
