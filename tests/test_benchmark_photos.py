@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 from PIL import Image
 
-SCRIPT = Path(__file__).parents[1] / "benchmarks" / "photos.py"
+from tests.scripts import load_benchmark
 
 
 @pytest.fixture(scope="module")
 def benchmark() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("benchmark_photos", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_benchmark("photos")
 
 
 def test_made_photos_are_as_large_as_those_of_imagenet_and_differ(benchmark, tmp_path):
@@ -38,7 +31,7 @@ def test_made_photos_are_as_large_as_those_of_imagenet_and_differ(benchmark, tmp
 def test_measures_every_photo_in_both_orders(benchmark, tmp_path, monkeypatch, capsys):
     out = tmp_path / "new" / "rates.json"
     options = ["--photos", "5", "--batch", "2", "--size", "8", "--workers", "0", "1", "--rounds", "1"]
-    monkeypatch.setattr(sys, "argv", [str(SCRIPT), *options, "--out", str(out)])
+    monkeypatch.setattr(sys, "argv", ["benchmarks/photos.py", *options, "--out", str(out)])
     benchmark.main()
     numbers = json.loads(out.read_text())
     names = [f"{order} order, {workers} workers" for order in ("training", "test") for workers in (0, 1)]

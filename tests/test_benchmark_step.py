@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 import torch
 from torch.nn import functional as F
 
+from tests.scripts import load_benchmark
 from tide.config import Config
 from tide.config_io import from_dict
 from tide.train.prepare import resolved
 from tide.train.timing import step_on_random_images
 
-SCRIPT = Path(__file__).parents[1] / "benchmarks" / "step.py"
-
 
 @pytest.fixture(scope="module")
 def benchmark() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("benchmark_step", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up there
-    spec.loader.exec_module(module)
-    return module
+    return load_benchmark("step")
 
 
 @pytest.fixture

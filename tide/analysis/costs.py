@@ -1,0 +1,152 @@
+"""What a training step would cost on a device that is not there: kernels, operations, bytes moved, memory held."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
+
+from tide.config import Config
+from tide.losses import objective
+from tide.models.thinker import Thinker
+
+HALF = {"none": None, "bf16": torch.bfloat16, "fp16": torch.bfloat16}  # the same bytes and operations
+
+
+class Kernel(NamedTuple):
+    """One tensor operation that a device would run.
+
+    ``operations``: of matrix products and convolutions, a multiply-add counting two, 0 for everything else; ``half``:
+    whether its result has 16 bits; ``moved``: bytes read and written if nothing is kept in a cache.
+    """
+
+    name: str
+    operations: int
+    half: bool
+    moved: int
+
+
+class Device(NamedTuple):
+    """A device by its data sheet: operations a second in half and in single precision, bytes a second, bytes.
+
+    ``launch``: seconds between the starts of two kernels that are launched one by one.
+    """
+
+    half: float
+    single: float
+    bandwidth: float
+    memory: float
+    launch: float = 5e-6
+
+    def seconds(self, kernels: Sequence[Kernel], *, share: float = 1.0, graph: bool = False) -> float:
+        """Return the seconds that kernels take one after another: each the longest of arithmetic, traffic and launch.
+
+        ``share``: what part of the peak rates is reached; ``graph``: launched as a CUDA graph, at no cost each.
+        """
+        total = 0.0
+        for kernel in kernels:
+            arithmetic = kernel.operations / (self.half if kernel.half else self.single)
+            busy = max(arithmetic, kernel.moved / self.bandwidth) / share
+            total += busy if graph else max(busy, self.launch)
+        return total
+
+
+class CostCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Notes every kernel that runs inside the context, and the bytes of all tensors made there that are alive.
+
+    Views cost nothing. ``peak``: the most bytes alive at once. Meant for fake tensors: what asks for a value (is it
+    finite?) is answered yes.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.kernels: list[Kernel] = []
+        self.alive = self.peak = 0
+        self._known: weakref.WeakSet[torch.UntypedStorage] = weakref.WeakSet()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Run an operation and count it."""
+        if func is torch.ops.aten._local_scalar_dense.default:
+            return True
+        out = func(*args, **(kwargs or {}))
+        if func.namespace == "prim":  # questions about tensors, like their device
+            return out
+        results = _tensors(out)
+        for result in results:
+            self._hold(result.untyped_storage())
+        if not _is_view(func):
+            count = flop_registry.get(func.overloadpacket)
+            operations = int(count(*args, **(kwargs or {}), out_val=out)) if count is not None else 0
+            half = any(result.dtype.itemsize == 2 for result in results)
+            moved = sum(map(_size, results)) + sum(map(_size, _tensors((args, kwargs))))
+            self.kernels.append(Kernel(str(func), operations, half, moved))
+        return out
+
+    def _hold(self, storage: torch.UntypedStorage) -> None:
+        if storage in self._known:
+            return
+        self._known.add(storage)
+        size = storage.nbytes()
+        self.alive += size
+        self.peak = max(self.peak, self.alive)
+        weakref.finalize(storage, self._release, size)
+
+    def _release(self, size: int) -> None:
+        self.alive -= size
+
+
+def _tensors(tree: Any) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
+
+
+def _size(tensor: Tensor) -> int:
+    """Return the bytes behind a tensor; an expanded one is read once."""
+    return min(tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes())
+
+
+def _is_view(func: Any) -> bool:
+    aliases = [found.alias_info for found in func._schema.returns if found.alias_info is not None]
+    return bool(aliases) and not any(alias.is_write for alias in aliases)
+
+
+@dataclass(frozen=True)
+class StepCosts:
+    """What one forward and backward pass of a micro-batch costs.
+
+    ``held``: bytes of parameters, gradients and Adam's two moments; ``peak``: the most bytes alive besides.
+    """
+
+    kernels: tuple[Kernel, ...]
+    held: int
+    peak: int
+
+
+def count_costs(config: Config) -> StepCosts:
+    """Count one forward and backward pass of ``config.train.batch`` images, without data, arithmetic or memory.
+
+    Objective, truncation, recomputation and mixed precision are those of ``config``; all lateral iterations are taken.
+    """
+    shape, train = config.input, config.train
+    with FakeTensorMode():
+        model = Thinker(config.model).train()
+        model.backbone_precision = HALF[train.mixed_precision]
+        images = torch.zeros(train.batch, shape.channels, shape.size, shape.size)
+        labels = torch.zeros(train.batch, dtype=torch.long)
+        parameters = sum(_size(parameter) for parameter in model.parameters())
+        with CostCounter() as counter:
+            out = model(images, tbptt=train.tbptt, recompute=train.recompute)
+            terms = objective(out, labels, model.cell.blocks(), config.loss, curriculum=1.0)
+            terms.total.backward()  # type: ignore[no-untyped-call]
+        gradients = sum(_size(p.grad) for p in model.parameters() if p.grad is not None)
+    # Gradients were made inside: they are alive at the end and counted as held.
+    return StepCosts(tuple(counter.kernels), held=4 * parameters, peak=counter.peak - gradients)
