@@ -52,7 +52,7 @@ class Settings:
     ticks: tuple[int, ...] = (25, 100)
     recompute: tuple[int, ...] = (5,)
     tbptt: tuple[int, ...] = (0,)
-    grid: tuple[int, ...] = (14,)
+    grid: tuple[int, ...] = (7, 28)
     """Other sides of the square of token positions (deep HRF only)."""
     share: float = 0.5
     """Share of the peak rates that is reached (see ``--measured``)."""
@@ -86,7 +86,8 @@ def variants(settings: Settings) -> dict[str, Config]:
 
 def describe(costs: StepCosts, config: Config, settings: Settings) -> dict[str, Any]:
     """Return the numbers of one variant: of a micro-batch, and of the whole training on every device."""
-    train, kernels = config.train, costs.kernels
+    kernels = costs.kernels
+    passes = config.train.steps * config.train.accumulation / settings.processes
     row: dict[str, Any] = {
         "kernels": len(kernels),
         "gflop_half": sum(k.operations for k in kernels if k.half) / 1e9,
@@ -102,8 +103,8 @@ def describe(costs: StepCosts, config: Config, settings: Settings) -> dict[str, 
             "seconds_eager": eager,
             "seconds_graph": graph,
             "fits": costs.held + costs.peak <= device.memory,
-            "days_eager": eager * train.accumulation * train.steps / 86_400,
-            "days_graph": graph * train.accumulation * train.steps / 86_400,
+            "days_eager": eager * passes / 86_400,
+            "days_graph": graph * passes / 86_400,
         }
     return row
 
@@ -160,8 +161,8 @@ def markdown(result: dict[str, Any]) -> str:
     settings = result["settings"]
     lines = [
         f"Micro-batches of {settings['batch']} images, share of peak rates {settings['share']}. Days are those of all "
-        f"{result['steps']:,} steps of {result['accumulation']} micro-batches on {settings['processes']} devices, "
-        "launched one by one / as a CUDA graph; `-`: more memory than the device has.",
+        f"{result['steps']:,} steps of {result['accumulation']} micro-batches, shared by {settings['processes']} "
+        "devices, launched one by one / as a CUDA graph; `-`: more memory than the device has.",
         "",
         "| what | kernels | TFLOP, 16 bits | 32 bits | GB moved | held, GiB | activations, GiB | "
         + " | ".join(f"{name}, days" for name in DEVICES)

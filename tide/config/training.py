@@ -111,7 +111,7 @@ class TrainConfig:
     batch: int = 64
     """Images per micro-batch."""
     accumulation: int = 1
-    """Micro-batches per optimiser step."""
+    """Micro-batches per optimiser step, of all processes together."""
     learning_rate: float = 1e-3
     """Peak learning rate of AdamW."""
     weight_decay: float = 1e-4

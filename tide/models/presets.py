@@ -115,7 +115,7 @@ def digits() -> Config:
 
 
 def imagenet() -> Config:
-    """ImageNet-1K from a folder of photos: 4,096 neurons, deep HRF, 100,000 steps of 64 x 4 photos per process."""
+    """ImageNet-1K from a folder of photos: 4,096 neurons, deep HRF, 100,000 steps of 16 x 64 photos."""
     steps = 100_000
     return Config(
         input=InputConfig(channels=3, size=224, classes=1000, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
@@ -133,7 +133,7 @@ def imagenet() -> Config:
         train=TrainConfig(
             steps=steps,
             batch=64,
-            accumulation=4,
+            accumulation=16,  # of all processes together: 4 on each of the paper's 4
             learning_rate=5e-4,
             reference=ReferenceSchedule(steps=steps, warmup=10_000, curriculum_start=10_000, curriculum_length=10_000),
             tbptt=25,
