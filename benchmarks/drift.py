@@ -1,0 +1,150 @@
+"""Report whether trainings drift or collapse, and how they think on: ``python benchmarks/drift.py RUN... --out NAME``.
+
+Every RUN was trained with ``--train.probe-every``: its accuracy on the first test images over the steps tells a drift
+(the last below the best) from a collapse. Then every model's last checkpoint thinks for more ticks than it was trained
+for: accuracy, certainty and E-I ratio at every one of them. Writes NAME.json, NAME.md and NAME.png.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import tyro
+from matplotlib.figure import Figure
+
+from tide.cli.models import load_with_data
+from tide.config_io import differences
+from tide.evaluate.answers import collect_answers
+from tide.models.presets import preset
+from tide.studies.facts import RunFacts
+from tide.train.environment import describe_environment
+from tide.train.run import RunFolder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Report drift."""
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Run folders, complete, with probes."""
+    out: Path
+    """Path without extension."""
+    data_dir: Path | None = None
+    ticks: int = 200
+    """Ticks of the thought at inference."""
+    images: int = 2000
+    """Test images that are thought about so long."""
+    batch: int = 250
+
+
+def describe(path: Path, settings: Settings) -> dict[str, Any]:
+    """Return the numbers of one run."""
+    facts = RunFacts.read(path)
+    model, data = load_with_data(path, "last", directory=settings.data_dir)
+    asked = data.test.select(slice(settings.images))
+    answers = collect_answers(model, asked, batch=settings.batch, ticks=settings.ticks)
+    trained, monitor = facts.config.core.ticks, RunFolder.open(path).metrics("monitor")
+    right = answers.correct
+    probes = [accuracy for _, accuracy in facts.curve]
+    return {
+        "data": data.name,
+        "settings": differences(preset(data.name), facts.config),
+        "last_accuracy": facts.last_accuracy,
+        "best_probe": max(probes),
+        "last_probe": probes[-1],
+        "drop": max(probes) - probes[-1],
+        "curve": facts.curve,
+        "rejected_steps": facts.rejected,
+        "gradient_norms": [(line["step"], line["gradient_norm"]) for line in RunFolder.open(path).metrics("train")],
+        "certified_rates": [(line["step"], line["certified_rate"]) for line in monitor if "certified_rate" in line],
+        "trained_ticks": trained,
+        "most_certain": {
+            str(ticks): float((answers.predicted[rows, best] == answers.labels).double().mean())
+            for ticks in (trained, settings.ticks)
+            for rows, best in [(torch.arange(len(right)), answers.certainty[:, :ticks].argmax(1))]
+        },
+        "accuracy_at_tick": right.double().mean(0).tolist(),
+        "certainty_at_tick": answers.certainty.double().mean(0).tolist(),
+        "ei_ratio_at_tick": answers.ratio.double().mean(0).tolist() if answers.ratio is not None else None,
+    }
+
+
+def markdown(result: dict[str, Any]) -> str:
+    """Return the table."""
+    runs, more = result["runs"], result["ticks"]
+    first = next(iter(runs.values()))
+    lines = [
+        f"# Drift on {first['data']}, {first['trained_ticks']} ticks, and {more} at inference",
+        "",
+        "Probes are accuracies on the first test images during the training; drop is the best less the last, in "
+        f"points. The columns on the right are the last checkpoint's accuracy on the first {result['images']} test "
+        "images.",
+        "",
+        "| run | best probe, % | last probe, % | drop | last, all test images, % | rejected steps | most certain tick "
+        f"of {first['trained_ticks']}, of {more}, % | at tick {first['trained_ticks']}, {more}, % | E-I ratio there |",
+        "|---" * 9 + "|",
+    ]
+    for name, run in runs.items():
+        at, ratio = run["accuracy_at_tick"], run["ei_ratio_at_tick"]
+        trained = run["trained_ticks"] - 1
+        ratios = f"{ratio[trained]:.2f}, {ratio[-1]:.2f}" if ratio is not None else "-"
+        certain = ", ".join(f"{100 * value:.2f}" for value in run["most_certain"].values())
+        lines.append(
+            f"| {name} | {100 * run['best_probe']:.1f} | {100 * run['last_probe']:.1f} | {100 * run['drop']:.1f} | "
+            f"{100 * run['last_accuracy']:.2f} | {run['rejected_steps']} | {certain} | "
+            f"{100 * at[trained]:.2f}, {100 * at[-1]:.2f} | {ratios} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def draw(result: dict[str, Any]) -> Figure:
+    """Draw probes and gradient norms over steps, accuracy and E-I ratio over ticks."""
+    figure = Figure(figsize=(13, 7.5), layout="constrained")
+    probes, gradients, ticks, ratios = figure.subplots(2, 2).flatten()
+    for name, run in result["runs"].items():
+        probes.plot(*zip(*[(step, 100 * value) for step, value in run["curve"]], strict=True), "o-", ms=3, label=name)
+        gradients.plot(*zip(*run["gradient_norms"], strict=True), linewidth=1, label=name)
+        count = range(1, len(run["accuracy_at_tick"]) + 1)
+        (line,) = ticks.plot(count, [100 * value for value in run["accuracy_at_tick"]], label=name)
+        if run["ei_ratio_at_tick"] is not None:
+            ratios.plot(count, run["ei_ratio_at_tick"], color=line.get_color(), label=name)
+    trained = next(iter(result["runs"].values()))["trained_ticks"]
+    for axes in (ticks, ratios):
+        axes.axvline(trained, color="0.5", linestyle=":")
+        axes.set_xlabel(f"tick (trained for {trained})")
+    probes.set(xlabel="step", ylabel="accuracy on the first test images, %")
+    gradients.set(xlabel="step", ylabel="gradient norm before clipping", yscale="log")
+    ticks.set_ylabel(f"accuracy at each tick, {result['images']} images, %")
+    ratios.set_ylabel("E-I ratio")
+    for axes in (probes, gradients, ticks, ratios):
+        axes.grid(alpha=0.3)
+    probes.legend(fontsize=8)
+    return figure
+
+
+def main() -> None:
+    """Run the command."""
+    settings = tyro.cli(Settings, description=__doc__)
+    result = {
+        "ticks": settings.ticks,
+        "images": settings.images,
+        "runs": {path.name: describe(path, settings) for path in settings.runs},
+        "commits": sorted({str(RunFolder.open(path).environment.get("commit")) for path in settings.runs}),
+        "command": shlex.join(["python", *sys.argv]),
+        "environment": describe_environment(),
+    }
+    settings.out.parent.mkdir(parents=True, exist_ok=True)
+    settings.out.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    settings.out.with_suffix(".md").write_text(markdown(result), encoding="utf-8")
+    draw(result).savefig(settings.out.with_suffix(".png"), dpi=110)
+    print(markdown(result), end="")
+
+
+if __name__ == "__main__":
+    main()
