@@ -14,9 +14,10 @@ from tide.data import ImageSet
 from tide.errors import CheckpointError, DataError, InputError
 from tide.evaluate.answers import collect_answers
 from tide.models.files import write_model
+from tide.studies.published import from_folder
 from tide.studies.robustness import CLEAN, Asked, CellAnswers, ask
 from tide.studies.robustness_report import markdown, paired_difference, rising, robustness
-from tide.studies.shifts import Shift, Suite, from_folder, generated
+from tide.studies.shifts import Shift, Suite, generated
 
 NAMES = ("cat", "dog", "eel", "elk")
 
@@ -161,7 +162,7 @@ def test_differences_are_paired_over_images_whatever_shifts_they_are_in() -> Non
     fog, snow = Shift("fog", 1), Shift("snow", 1)
     base = {fog: cell([True, False]), snow: cell([False, False], positions=[1, 2])}
     mine = {fog: cell([True, True]), snow: cell([True, False], positions=[1, 2])}
-    interval = paired_difference(mine, base, [fog, snow])
+    interval = paired_difference([mine], [base], [fog, snow])
     assert interval.mean == pytest.approx((0 + 1 + 0) / 3)  # image 1 was in both
     assert rising(mine, ["fog", "snow"]) == []
 

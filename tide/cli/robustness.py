@@ -110,8 +110,9 @@ def _open(given: RobustnessArguments) -> tuple[list[Asked], Suite]:
     """Return the models under other names each, and the suite for them."""
     from tide.cli.models import load_with_data
     from tide.models.files import run_checkpoint
+    from tide.studies.published import from_folder
     from tide.studies.robustness import Asked
-    from tide.studies.shifts import from_folder, generated
+    from tide.studies.shifts import generated
 
     device = pick_device(given.device)
     models: list[Asked] = []
@@ -138,7 +139,7 @@ def _open(given: RobustnessArguments) -> tuple[list[Asked], Suite]:
     folder = Path(given.suite).expanduser()
     if not folder.is_dir():
         raise InputError(f"suite {given.suite!r} is no folder; give corruptions, or the folder of a published set")
-    return models, from_folder(folder, classes, size, channels, data.test)
+    return models, from_folder(folder, classes, size, channels, data.test, given.seed)
 
 
 def _baseline(given: RobustnessArguments, names: Sequence[str]) -> str:
