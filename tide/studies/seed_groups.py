@@ -107,12 +107,12 @@ def difference_over_seeds(mine: Mapping[int, float], other: Mapping[int, float])
     return welch_interval(list(mine.values()), list(other.values()))
 
 
-def seeds_markdown(part: Mapping[str, Any]) -> str:
+def seeds_markdown(part: Mapping[str, Any], title: str) -> str:
     """Return the section on seeds as Markdown, of what :func:`over_seeds` gave."""
     base = part["baseline"]
     lines = [
         "",
-        "## Over seeds",
+        f"## {title}",
         "",
         f"Accuracy: mean ± standard deviation over seeds. Differences to {base} in points with 95 % intervals: over "
         "seeds (had they been trained again? Student's, paired by seed, or Welch's where the seeds differ) and over "
@@ -122,12 +122,12 @@ def seeds_markdown(part: Mapping[str, Any]) -> str:
         "|---|---|---|---|---|---|",
     ]
     for name, model in part["models"].items():
-        for title, row in model["groups"].items():
+        for images, row in model["groups"].items():
             mean, spread = row["accuracy"]["mean"], row["accuracy"]["std"]
             accuracy = f"{100 * mean:.2f}" + (f" ± {100 * spread:.2f}" if spread is not None else "")
             pairing = "" if name == base else " paired" if model["paired"] else " unpaired"
             lines.append(
-                f"| {name} | {', '.join(model['runs'])}{pairing} | {title} | {accuracy} | "
+                f"| {name} | {', '.join(model['runs'])}{pairing} | {images} | {accuracy} | "
                 f"{in_points(row['over_seeds'])} | {in_points(row['over_images'])} |"
             )
     return "\n".join(lines) + "\n"
