@@ -209,7 +209,9 @@ def _figures(given: RobustnessArguments, result: dict[str, Any], answers: Answer
     if any(levels != [None] for levels in result["shifts"].values()):
         figures["severity.png"] = draw_severity(result)
     if given.suite == GENERATED and isinstance(suite.clean, ImageSet):
-        figures["corruptions.png"] = draw_corruptions(suite.clean.images[:1], seed=given.seed)
+        figures["corruptions.png"] = draw_corruptions(
+            suite.clean.images[:1], names=tuple(result["shifts"]), seed=given.seed
+        )
     if "jacobian" in result:
         figures["jacobian.png"] = draw_radii(result["jacobian"])
     return figures
