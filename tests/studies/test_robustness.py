@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from tide.corruptions import CORRUPTIONS, EXTRA
 from tide.data import ImageSet
@@ -123,6 +126,31 @@ def test_cells_are_kept_and_never_asked_twice(tiny_model, tmp_path: Path) -> Non
     (tmp_path / "out" / "cells" / "one" / "clean.safetensors").write_bytes(b"0")
     with pytest.raises(CheckpointError, match="remove it and it is measured again"):
         ask(asked, suite, tmp_path / "out", {"images": 5})
+
+
+def test_cells_written_before_there_were_restricted_answers_are_read_as_they_are(tiny_model, tmp_path: Path) -> None:
+    model = tiny_model(torch.float32).eval()
+    (tmp_path / "weights").mkdir()
+    write_model(tmp_path / "weights", model.config, model.state_dict())
+    digest = hashlib.blake2b((tmp_path / "weights" / "model.safetensors").read_bytes(), digest_size=16).hexdigest()
+    settings = {"suite": "corruptions", "images": 2, "seed": 0, "checkpoint": "last"}
+    kept = tmp_path / "out" / "cells" / "one" / "fog-1.safetensors"
+    kept.parent.mkdir(parents=True)
+    text = json.dumps({**settings, "weights": {"one": digest}}, indent=2, sort_keys=True) + "\n"
+    (tmp_path / "out" / "settings.json").write_text(text)
+    columns = {name: getattr(cell([True, False]), name) for name in ("positions", "label", "answer", "ticks")}
+    save_file(columns | {name: torch.full((2,), 0.5) for name in ("certainty", "confidence", "ratio")}, kept)
+    asked = [Asked("one", model, tmp_path / "weights")]
+    suite = Suite("corruptions", None, (Shift("fog", 1),), None)  # type: ignore[arg-type]
+    before = kept.read_bytes()
+    found = ask(asked, suite, tmp_path / "out", settings)["one"][Shift("fog", 1)]
+    assert (found.correct.tolist(), found.restricted) == ([True, False], None)
+    assert (kept.read_bytes(), (tmp_path / "out" / "settings.json").read_text()) == (before, text)
+    # Only a suite of a part of the classes asks again, for what is missing.
+    images = ImageSet(torch.zeros(2, 1, 8, 8, dtype=torch.uint8), torch.tensor([1, 2]), NAMES)
+    part = Suite("corruptions", None, suite.shifts, lambda shift, positions: images, classes=torch.tensor([1, 2]))
+    again = ask(asked, part, tmp_path / "out", settings)["one"][Shift("fog", 1)]
+    assert set(again.among_classes().answer.tolist()) <= {1, 2}
 
 
 def test_the_report_by_hand() -> None:

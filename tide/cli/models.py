@@ -22,7 +22,7 @@ class TestData(NamedTuple):
     test: LabelledImages
 
 
-class TestSource(NamedTuple):
+class SplitSource(NamedTuple):
     """Where a test split comes from, and the images that a model wants of it; equal ones give equal splits."""
 
     data: str
@@ -56,7 +56,7 @@ class TestSource(NamedTuple):
 
 def load_with_source(
     path: Path, checkpoint: str, data: str | None = None, directory: Path | None = None
-) -> tuple[Thinker, TestSource]:
+) -> tuple[Thinker, SplitSource]:
     """Return a trained model and where the test part of a data set is, by default of the one it was trained on."""
     model, streamed = load_model(path, checkpoint=checkpoint), False
     if (path / "config.yaml").is_file():
@@ -67,7 +67,7 @@ def load_with_source(
         directory = directory or (Path(stored) if stored else None)
     if data is None:
         raise InputError(f"{path} does not say which data it was trained on; name it with --data")
-    return model, TestSource(data, directory, streamed, model.config.input)
+    return model, SplitSource(data, directory, streamed, model.config.input)
 
 
 def load_with_data(
@@ -75,7 +75,7 @@ def load_with_data(
 ) -> tuple[Thinker, TestData]:
     """Return a trained model and the test part of a data set, by default of the one it was trained on.
 
-    Raises :class:`InputError` as :meth:`TestSource.read` does.
+    Raises :class:`InputError` as :meth:`SplitSource.read` does.
     """
     model, source = load_with_source(path, checkpoint, data, directory)
     return model, source.read(path)

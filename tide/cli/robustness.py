@@ -130,7 +130,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _open(given: RobustnessArguments) -> tuple[list[Asked], Suite, Seeds]:
     """Return the models under other names each, the suite for them, and which are seeds of one model."""
-    from tide.cli.models import TestData, TestSource, load_with_source
+    from tide.cli.models import SplitSource, TestData, load_with_source
     from tide.models.files import run_checkpoint
     from tide.studies.published import from_folder
     from tide.studies.robustness import Asked
@@ -141,7 +141,7 @@ def _open(given: RobustnessArguments) -> tuple[list[Asked], Suite, Seeds]:
     device = pick_device(given.device)
     models: list[Asked] = []
     configs: dict[str, ModelConfig] = {}
-    read: dict[TestSource, TestData] = {}
+    read: dict[SplitSource, TestData] = {}
     first = None
     for path in given.runs:
         model, source = load_with_source(path, given.checkpoint, directory=given.data_dir)
