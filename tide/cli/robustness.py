@@ -14,16 +14,12 @@ from tide.cli.parse import parse
 from tide.errors import InputError
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from tide.config import ModelConfig
     from tide.studies.robustness import Asked
     from tide.studies.robustness_report import Answers
     from tide.studies.seed_groups import Seeds
     from tide.studies.shifts import Suite
 
-EXAMPLES = 6  # images on the sheet, of different classes
-SHOWN_SEVERITY = 3
 GENERATED = "corruptions"  # the suite made from the test images
 
 
@@ -80,7 +76,9 @@ def run(arguments: Sequence[str]) -> int:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from tide.cli.robustness_figures import figures_of
     from tide.cli.studying import save_study, told
+    from tide.plots.corruptions import draw_corruptions
     from tide.studies.robustness import ask
     from tide.studies.robustness_report import markdown, robustness
     from tide.studies.shifted_jacobian import has_jacobian, jacobian_markdown, radii_under_shift
@@ -121,7 +119,10 @@ def run(arguments: Sequence[str]) -> int:
             result["jacobian"] = radii_under_shift(models, suite, answers, given.jacobian_images, progress=progress)
             text += jacobian_markdown(result["jacobian"])
     result["environment"] = {**describe_environment(), "command": told("robustness", arguments)}
-    figures = _figures(given, result, answers, suite)
+    figures = figures_of(result, answers, suite)
+    if given.suite == GENERATED and suite.clean is not None:
+        first = suite.clean.select(slice(1)).images
+        figures["corruptions.png"] = draw_corruptions(first, names=tuple(result["shifts"]), seed=given.seed)
     save_study(out, "robustness", result, text, figures)
     print(text, end="")
     print(f"\n{out}: robustness.json, robustness.md, {', '.join(figures)}")
@@ -194,48 +195,3 @@ def _over_seeds(result: dict[str, Any], answers: Answers, suite: Suite, seeds: S
         part["seeds"] = over_seeds(part["models"], among_classes(answers, suite.classes), suite, seeds, baseline)
         text += seeds_markdown(part["seeds"], f"Over seeds, among {part['classes']} classes")
     return text
-
-
-def _figures(given: RobustnessArguments, result: dict[str, Any], answers: Answers, suite: Suite) -> dict[str, Figure]:
-    """Draw the pictures of a result, by the name of their file."""
-    from tide.data import ImageSet
-    from tide.plots.corruptions import draw_corruptions
-    from tide.plots.robustness import draw_differences, draw_radii, draw_severity
-
-    figures = {"differences.png": draw_differences(result), "sheet.png": _sheet(answers, suite)}
-    if "restricted" in result:
-        part = result["restricted"]
-        figures["restricted.png"] = draw_differences({**result, "models": part["models"]}, among=part["classes"])
-    if any(levels != [None] for levels in result["shifts"].values()):
-        figures["severity.png"] = draw_severity(result)
-    if given.suite == GENERATED and isinstance(suite.clean, ImageSet):
-        figures["corruptions.png"] = draw_corruptions(
-            suite.clean.images[:1], names=tuple(result["shifts"]), seed=given.seed
-        )
-    if "jacobian" in result:
-        figures["jacobian.png"] = draw_radii(result["jacobian"])
-    return figures
-
-
-def _sheet(answers: Answers, suite: Suite) -> Any:
-    """Draw the first image of each of some classes under every shift, with what the models answered."""
-    import torch
-
-    from tide.data import to_float
-    from tide.plots.robustness import draw_sheet
-
-    shown = [shift for shift in suite.shifts if shift.severity in (None, SHOWN_SEVERITY)]
-    images, said, truths = {}, {}, {}
-    for shift in shown:
-        cells = {name: cells[shift] for name, cells in answers.items()}
-        labels = next(iter(cells.values())).label
-        places = torch.stack([(labels == label).nonzero()[0, 0] for label in torch.unique(labels)[:EXAMPLES]])
-        some = suite.images(shift, next(iter(cells.values())).positions[places])
-        images[shift.label] = [
-            picture.permute(1, 2, 0).numpy() for picture in to_float(some.select(slice(None)).images)
-        ]
-        truths[shift.label] = [some.classes[int(label)] for label in labels[places]]
-        said[shift.label] = [
-            {name: some.classes[int(cell.answer[place])] for name, cell in cells.items()} for place in places
-        ]
-    return draw_sheet(images, said, truths)
