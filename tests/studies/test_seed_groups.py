@@ -45,6 +45,7 @@ def test_differences_over_seeds_are_paired_where_the_seeds_are_the_same() -> Non
     apart = stats.ttest_ind([0.9, 0.7, 0.8], [0.75, 0.8], equal_var=False).confidence_interval(0.95)
     assert difference_over_seeds(mine, {3: 0.75, 1: 0.8})[1:] == pytest.approx((apart.low, apart.high))
     assert difference_over_seeds(mine, {1: 0.8}) is None
+    assert difference_over_seeds(mine, {seed: value - 0.1 for seed, value in mine.items()}) is None  # no spread
 
 
 def test_groups_over_seeds_and_over_images_by_hand() -> None:
@@ -52,7 +53,7 @@ def test_groups_over_seeds_and_over_images_by_hand() -> None:
         "a-1": [True, True, False, False],
         "a-2": [True, False, False, False],
         "b-1": [True, True, True, True],
-        "b-2": [True, True, True, False],
+        "b-2": [True, True, False, False],
         "c-1": [True, True, False, True],
     }
     answers = {name: {FOG: made(values)} for name, values in right.items()}
@@ -61,12 +62,13 @@ def test_groups_over_seeds_and_over_images_by_hand() -> None:
     found = over_seeds(models, answers, SUITE, seeds, "a-1")
     row = found["models"]["b"]["groups"]["all"]
     assert (found["baseline"], found["models"]["b"]["paired"]) == ("a", True)
-    assert row["accuracy"]["mean"] == pytest.approx(0.875)
-    assert row["over_seeds"]["mean"] == row["over_seeds"]["low"] == row["over_seeds"]["high"] == 0.5
-    by_image = torch.tensor([0, 0.5, 1, 0.5])  # of the means over seeds
+    assert row["accuracy"]["mean"] == pytest.approx(0.75)
+    wide = 12.706 * 0.125  # of Student's t at one degree of freedom, times the standard error of 1/2 and 1/4
+    assert list(row["over_seeds"].values()) == pytest.approx([0.375, 0.375 - wide, 0.375 + wide], rel=1e-3)
+    by_image = torch.tensor([0, 0.5, 0.5, 0.5])  # of the means over seeds
     assert row["over_images"] == bootstrap_mean(by_image)._asdict()
     single = found["models"]["c-1"]["groups"]["all"]
     assert (single["over_seeds"], found["models"]["c-1"]["paired"]) == (None, False)
     assert single["over_images"]["mean"] == pytest.approx(0.375)
     text = seeds_markdown(found, "Over seeds")
-    assert "| b | 1, 2 paired | all | 87.50 ± 17.68 | **+50.00 (+50.00 to +50.00)** |" in text
+    assert "| b | 1, 2 paired | all | 75.00 ± 35.36 | +37.50 (-121.33 to +196.33) |" in text

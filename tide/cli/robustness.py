@@ -40,7 +40,7 @@ class RobustnessArguments:
     """Seed of the corruptions, or of the augmentations of Tiny-ImageNet."""
     jacobian_images: int = 0
     """Measure the Jacobian's spectral radius of TIDE models on so many images of each shift at its greatest severity,
-    too; about five seconds for each shift and model of 256 neurons, anew each time."""
+    too: seconds for each shift and model of 256 neurons, anew each time."""
     checkpoint: Literal["best", "last"] = "last"
     """Checkpoint of every run; the best was chosen on the same test images."""
     out: Path | None = None

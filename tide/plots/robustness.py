@@ -100,12 +100,14 @@ def draw_radii(part: Mapping[str, Any]) -> Figure:
         mean, least, most, core = (np.array([rows[name][key] for name in names]) for key in RADII)
         ends = (mean - least, most - mean)
         axes.errorbar(mean, places + offset, xerr=ends, fmt="o", color=colour, markersize=4, label=f"{model}, rates")
-        axes.plot(core, places + offset, "s", color=colour, markersize=4, fillstyle="none", label=f"{model}, core")
+        axes.plot(
+            core, places + offset, "s", color=colour, markersize=4, fillstyle="none", label=f"{model}, with history"
+        )
     axes.axvline(1, color="0.4", linewidth=1)
     axes.set_yticks(places, [name.replace("_", " ") for name in names], fontsize=8)
     axes.invert_yaxis()
     axes.grid(axis="x", alpha=0.3)
-    axes.set_xlabel(f"spectral radius at the last tick ({part['images']} images; core: the first)")
+    axes.set_xlabel(f"spectral radius at the last tick ({part['images']} images; with history: the first)")
     axes.legend(fontsize=8)
     return figure
 

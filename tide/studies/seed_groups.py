@@ -17,6 +17,7 @@ from tide.studies.robustness import CLEAN
 from tide.studies.robustness_report import Answers, in_points, paired_difference, shifts_of
 from tide.studies.shifts import Suite
 
+NO_WIDTH = 1e-9  # as a share of images; rounding errors, of which no test set is large enough to have one
 Seeds = Mapping[str, Mapping[int, str]]
 """The names of the runs of each model by their seed."""
 
@@ -95,16 +96,19 @@ def _names(suite: Suite, title: str) -> Sequence[str]:
 
 
 def difference_over_seeds(mine: Mapping[int, float], other: Mapping[int, float]) -> Interval | None:
-    """Return the difference of two models' means over seeds; None where there are too few to tell.
+    """Return the difference of two models' means over seeds; None where there are too few seeds to tell.
 
     Seeds that both have been trained with share the order of the data, so they are paired: Student's interval of the
-    differences. If the seeds differ, Welch's.
+    differences. If the seeds differ, Welch's. An interval of no width is none, either: few seeds on few images may
+    agree to the image, and say nothing of how far they would differ.
     """
     if min(len(mine), len(other)) < 2:
         return None
     if mine.keys() == other.keys():
-        return t_interval([mine[seed] - other[seed] for seed in mine])
-    return welch_interval(list(mine.values()), list(other.values()))
+        interval = t_interval([mine[seed] - other[seed] for seed in mine])
+    else:
+        interval = welch_interval(list(mine.values()), list(other.values()))
+    return interval if interval.high - interval.low > NO_WIDTH else None
 
 
 def seeds_markdown(part: Mapping[str, Any], title: str) -> str:
