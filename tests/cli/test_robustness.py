@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.train.conftest import TINY
 from tide.cli.main import main
+from tide.cli.models import SplitSource
 from tide.config_io import flatten
 
 Capture = pytest.CaptureFixture[str]
@@ -39,7 +41,9 @@ def test_all_corruptions_of_a_few_images(runs: list[str], tmp_path: Path, capsys
     assert result["models"]["tide-2"]["groups"]["15 corruptions"]["mce"] == 1
     assert result["models"]["tide-1"]["groups"]["15 corruptions"]["difference"].keys() == {"mean", "low", "high"}
     assert "--out" not in result["environment"]["command"]
-    for name in ("differences.png", "severity.png", "sheet.png"):
+    assert list(result["seeds"]["models"]) == ["tide"]
+    assert "| tide | 1, 2 | 15 corruptions |" in printed
+    for name in ("differences.png", "severity.png", "sheet.png", "corruptions.png"):
         assert (tmp_path / name).stat().st_size > 10_000
     cells = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.safetensors")}
     assert main(["robustness", *runs, *options, "--baseline", runs[1]]) == 0
@@ -56,11 +60,39 @@ def test_a_published_set_in_its_folder(runs: list[str], tmp_path: Path, capsys: 
     assert "| fog |" in capsys.readouterr().out
 
 
+def test_photos_of_some_classes_in_the_layout_of_tiny_imagenet(
+    runs: list[str], tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = tmp_path / "tiny" / "val" / "images"
+    photos.mkdir(parents=True)
+    for number in range(6):
+        Image.fromarray(np.random.default_rng(number).integers(0, 256, (8, 8), dtype=np.uint8)).save(
+            photos / f"{number}.png"
+        )
+    lines = "".join(f"{number}.png\t{number % 3 + 4}\t0\t0\t8\t8\n" for number in range(6))
+    (photos.parent / "val_annotations.txt").write_text(lines)
+    reads: list[object] = []
+    read = SplitSource.read
+    monkeypatch.setattr(SplitSource, "read", lambda source, run: reads.append(source) or read(source, run))
+    options = ["--suite", str(tmp_path / "tiny"), "--out", str(tmp_path / "out"), "--device", "cpu"]
+    assert main(["robustness", *runs, *options, "--jacobian-images", "2", "--workers", "0"]) == 0
+    assert len(reads) == 1  # both runs name the same data
+    printed = capsys.readouterr().out
+    for part in ("| rotation |", "## Among 3 classes", "## Over seeds, among 3 classes", "## Jacobian under shift"):
+        assert part in printed
+    result = json.loads((tmp_path / "out" / "robustness.json").read_text(encoding="utf-8"))
+    assert list(result["shifts"]) == ["flip", "rotation", "colour", "noise", "blur"]
+    assert result["jacobian"]["models"]["tide-1"]["clean"].keys() == {"mean", "least", "most", "core"}
+    for name in ("restricted.png", "jacobian.png"):
+        assert (tmp_path / "out" / name).stat().st_size > 10_000
+
+
 @pytest.mark.parametrize(
     ("words", "met"),
     [
         ("", "no run given"),
         ("RUN --images 0", "--images is 0"),
+        ("RUN --jacobian-images -1", "--jacobian-images is -1"),
         ("RUN --suite corruption", "suite 'corruption' is no folder"),
         ("RUN --baseline elsewhere", "baseline elsewhere is none of the 1 runs"),
         ("RUN RUN", "is given twice"),

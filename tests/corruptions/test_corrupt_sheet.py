@@ -7,12 +7,12 @@ import torch
 
 from tests.corruptions.conftest import scenes
 from tide.corruptions import corrupt
-from tide.plots.corruptions import draw_sheet
+from tide.plots.corruptions import draw_corruptions
 
 
 def test_a_row_for_each_corruption_and_a_column_for_each_severity(tmp_path):
     images = scenes(2, 3, 32)
-    figure = draw_sheet(images, names=("snow", "contrast"), seed=4, indices=torch.tensor([7, 3]))
+    figure = draw_corruptions(images, names=("snow", "contrast"), seed=4, indices=torch.tensor([7, 3]))
     assert len(figure.axes) == 2 * 6
     shown = np.asarray(figure.axes[5].images[0].get_array())
     wanted = torch.cat(list(corrupt(images, "snow", 5, seed=4, indices=torch.tensor([7, 3]))), dim=2)
@@ -22,5 +22,5 @@ def test_a_row_for_each_corruption_and_a_column_for_each_severity(tmp_path):
 
 
 def test_gray_images_are_shown_gray():
-    figure = draw_sheet(scenes(1, 1, 28), names=("fog",))
+    figure = draw_corruptions(scenes(1, 1, 28), names=("fog",))
     assert np.asarray(figure.axes[1].images[0].get_array()).shape == (28, 28)

@@ -63,16 +63,16 @@ def test_evaluation_is_the_mean_over_images_asked_one_by_one(tiny_model, split, 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_joined_answers_of_batches_are_those_of_all_images_in_order(tiny_model, split, kind):
-    model = tiny_model(kind=kind).eval()
+    model, some = tiny_model(kind=kind).eval(), torch.tensor([0, 2, 3])
     with torch.no_grad():
-        whole = Answers.of(model(to_float(split.images)), split.labels, torch.arange(7))
+        whole = Answers.of(model(to_float(split.images)), split.labels, torch.arange(7), some)
         parts = [
-            Answers.of(model(to_float(split.images[part])), split.labels[part], torch.arange(7)[part])
+            Answers.of(model(to_float(split.images[part])), split.labels[part], torch.arange(7)[part], some)
             for part in (slice(0, 2), slice(2, 3), slice(3, 7))
         ]
-    collected = collect_answers(model, split, batch=3)
+    collected = collect_answers(model, split, batch=3, classes=some)
     shared = Answers.merge(
-        [collect_answers(model, split, batch=2, positions=torch.arange(rank, 7, 3)) for rank in range(3)]
+        [collect_answers(model, split, batch=2, positions=torch.arange(rank, 7, 3), classes=some) for rank in range(3)]
     )
     for joined in (Answers.join(parts), collected, shared):
         for field in fields(Answers):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from scipy import stats
 
 from tide.evaluate.corruption_error import mean_corruption_error, relative_corruption_error
-from tide.evaluate.intervals import bootstrap_mean
+from tide.evaluate.intervals import bootstrap_mean, t_interval, welch_interval
 
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -35,6 +36,18 @@ def test_pairing_removes_what_both_models_share() -> None:
     first, second = shared + 0.02, shared + 0.01 * normal(500, seed=1)
     assert bootstrap_mean(first - second).sure
     assert not bootstrap_mean(first).sure
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_intervals_over_seeds_are_those_of_the_t_tests(seeds: int) -> None:
+    first, second = normal(seeds).tolist(), normal(4, seed=1).tolist()
+    paired = stats.ttest_rel(first, [0.0] * seeds).confidence_interval(0.95)
+    assert t_interval(first)[1:] == pytest.approx((paired.low, paired.high))
+    apart = stats.ttest_ind(first, second, equal_var=False).confidence_interval(0.95)
+    found = welch_interval(first, second)
+    assert found[1:] == pytest.approx((apart.low, apart.high))
+    assert found.mean == pytest.approx(sum(first) / seeds - sum(second) / 4)
+    assert welch_interval([0.5, 0.5], [0.25, 0.25]) == (0.25, 0.25, 0.25)
 
 
 def test_corruption_errors_by_hand() -> None:

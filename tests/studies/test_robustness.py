@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from tide.corruptions import CORRUPTIONS, EXTRA
 from tide.data import ImageSet
 from tide.errors import CheckpointError, DataError, InputError
 from tide.evaluate.answers import collect_answers
 from tide.models.files import write_model
+from tide.studies.published import from_folder
 from tide.studies.robustness import CLEAN, Asked, CellAnswers, ask
 from tide.studies.robustness_report import markdown, paired_difference, rising, robustness
-from tide.studies.shifts import Shift, Suite, from_folder, generated
+from tide.studies.shifts import Shift, Suite, generated
 
 NAMES = ("cat", "dog", "eel", "elk")
 
@@ -124,6 +128,31 @@ def test_cells_are_kept_and_never_asked_twice(tiny_model, tmp_path: Path) -> Non
         ask(asked, suite, tmp_path / "out", {"images": 5})
 
 
+def test_cells_written_before_there_were_restricted_answers_are_read_as_they_are(tiny_model, tmp_path: Path) -> None:
+    model = tiny_model(torch.float32).eval()
+    (tmp_path / "weights").mkdir()
+    write_model(tmp_path / "weights", model.config, model.state_dict())
+    digest = hashlib.blake2b((tmp_path / "weights" / "model.safetensors").read_bytes(), digest_size=16).hexdigest()
+    settings = {"suite": "corruptions", "images": 2, "seed": 0, "checkpoint": "last"}
+    kept = tmp_path / "out" / "cells" / "one" / "fog-1.safetensors"
+    kept.parent.mkdir(parents=True)
+    text = json.dumps({**settings, "weights": {"one": digest}}, indent=2, sort_keys=True) + "\n"
+    (tmp_path / "out" / "settings.json").write_text(text)
+    columns = {name: getattr(cell([True, False]), name) for name in ("positions", "label", "answer", "ticks")}
+    save_file(columns | {name: torch.full((2,), 0.5) for name in ("certainty", "confidence", "ratio")}, kept)
+    asked = [Asked("one", model, tmp_path / "weights")]
+    suite = Suite("corruptions", None, (Shift("fog", 1),), None)  # type: ignore[arg-type]
+    before = kept.read_bytes()
+    found = ask(asked, suite, tmp_path / "out", settings)["one"][Shift("fog", 1)]
+    assert (found.correct.tolist(), found.restricted) == ([True, False], None)
+    assert (kept.read_bytes(), (tmp_path / "out" / "settings.json").read_text()) == (before, text)
+    # Only a suite of a part of the classes asks again, for what is missing.
+    images = ImageSet(torch.zeros(2, 1, 8, 8, dtype=torch.uint8), torch.tensor([1, 2]), NAMES)
+    part = Suite("corruptions", None, suite.shifts, lambda shift, positions: images, classes=torch.tensor([1, 2]))
+    again = ask(asked, part, tmp_path / "out", settings)["one"][Shift("fog", 1)]
+    assert set(again.among_classes().answer.tolist()) <= {1, 2}
+
+
 def test_the_report_by_hand() -> None:
     shifts = (Shift("fog", 1), Shift("fog", 2), Shift("snow", 1), Shift("snow", 2))
     suite = Suite("two", None, shifts, None, {"weather": ["fog", "snow"]})  # type: ignore[arg-type]
@@ -161,7 +190,7 @@ def test_differences_are_paired_over_images_whatever_shifts_they_are_in() -> Non
     fog, snow = Shift("fog", 1), Shift("snow", 1)
     base = {fog: cell([True, False]), snow: cell([False, False], positions=[1, 2])}
     mine = {fog: cell([True, True]), snow: cell([True, False], positions=[1, 2])}
-    interval = paired_difference(mine, base, [fog, snow])
+    interval = paired_difference([mine], [base], [fog, snow])
     assert interval.mean == pytest.approx((0 + 1 + 0) / 3)  # image 1 was in both
     assert rising(mine, ["fog", "snow"]) == []
 

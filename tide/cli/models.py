@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from tide.config import InputConfig
 from tide.data import LabelledImages, decode, load, load_test_photos, open_photos, to_float
 from tide.errors import InputError
 from tide.models.load import load as load_model
@@ -21,15 +22,42 @@ class TestData(NamedTuple):
     test: LabelledImages
 
 
-def load_with_data(
-    path: Path, checkpoint: str, data: str | None = None, directory: Path | None = None
-) -> tuple[Thinker, TestData]:
-    """Return a trained model and the test part of a data set, by default of the one it was trained on.
+class SplitSource(NamedTuple):
+    """Where a test split comes from, and the images that a model wants of it; equal ones give equal splits."""
 
-    A folder of photos without a training part is read in one of the published layouts of test sets
-    (:func:`tide.data.load_test_photos`), for the classes of the model. Raises :class:`InputError` when the data's
-    channels or classes are not the model's.
-    """
+    data: str
+    directory: Path | None
+    streamed: bool
+    wanted: InputConfig
+
+    def read(self, run: Path) -> TestData:
+        """Read the split for the model in ``run``.
+
+        A folder of photos without a training part is read in one of the published layouts of test sets
+        (:func:`tide.data.load_test_photos`), for the classes of the model. Raises :class:`InputError` when the data's
+        channels or classes are not the model's.
+        """
+        wanted = self.wanted
+        folder = Path(self.data.removeprefix("folder:")).expanduser()
+        if self.data.startswith("folder:") and not (folder / "train").is_dir():
+            labels = wanted.labels or tuple(str(number) for number in range(wanted.classes))
+            return TestData(self.data, load_test_photos(folder, labels, wanted.size, wanted.channels))
+        shape = {"size": wanted.size, "channels": wanted.channels}
+        photos = self.streamed or self.data.startswith("hub:")
+        splits = open_photos(self.data, **shape) if photos else load(self.data, self.directory, **shape)
+        found = (splits.test.shape[0], len(splits.test.classes))
+        if found != (wanted.channels, wanted.classes):
+            raise InputError(
+                f"{splits.name} has {found[0]} channels and {found[1]} classes, the model in {run} wants "
+                f"{wanted.channels} and {wanted.classes}; use data of its kind"
+            )
+        return TestData(splits.name, splits.test)
+
+
+def load_with_source(
+    path: Path, checkpoint: str, data: str | None = None, directory: Path | None = None
+) -> tuple[Thinker, SplitSource]:
+    """Return a trained model and where the test part of a data set is, by default of the one it was trained on."""
     model, streamed = load_model(path, checkpoint=checkpoint), False
     if (path / "config.yaml").is_file():
         run = RunFolder.open(path)
@@ -39,20 +67,18 @@ def load_with_data(
         directory = directory or (Path(stored) if stored else None)
     if data is None:
         raise InputError(f"{path} does not say which data it was trained on; name it with --data")
-    wanted = model.config.input
-    folder = Path(data.removeprefix("folder:")).expanduser()
-    if data.startswith("folder:") and not (folder / "train").is_dir():
-        labels = wanted.labels or tuple(str(number) for number in range(wanted.classes))
-        return model, TestData(data, load_test_photos(folder, labels, wanted.size, wanted.channels))
-    shape = {"size": wanted.size, "channels": wanted.channels}
-    splits = open_photos(data, **shape) if streamed or data.startswith("hub:") else load(data, directory, **shape)
-    found = (splits.test.shape[0], len(splits.test.classes))
-    if found != (wanted.channels, wanted.classes):
-        raise InputError(
-            f"{splits.name} has {found[0]} channels and {found[1]} classes, the model in {path} wants "
-            f"{wanted.channels} and {wanted.classes}; use data of its kind"
-        )
-    return model, TestData(splits.name, splits.test)
+    return model, SplitSource(data, directory, streamed, model.config.input)
+
+
+def load_with_data(
+    path: Path, checkpoint: str, data: str | None = None, directory: Path | None = None
+) -> tuple[Thinker, TestData]:
+    """Return a trained model and the test part of a data set, by default of the one it was trained on.
+
+    Raises :class:`InputError` as :meth:`SplitSource.read` does.
+    """
+    model, source = load_with_source(path, checkpoint, data, directory)
+    return model, source.read(path)
 
 
 def read_photo(model: Thinker, path: Path) -> Tensor:

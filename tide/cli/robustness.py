@@ -14,12 +14,13 @@ from tide.cli.parse import parse
 from tide.errors import InputError
 
 if TYPE_CHECKING:
+    from tide.config import ModelConfig
     from tide.studies.robustness import Asked
     from tide.studies.robustness_report import Answers
+    from tide.studies.seed_groups import Seeds
     from tide.studies.shifts import Suite
 
-EXAMPLES = 6  # images on the sheet, of different classes
-SHOWN_SEVERITY = 3
+GENERATED = "corruptions"  # the suite made from the test images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,15 +29,18 @@ class RobustnessArguments:
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Run folders, trained on the same data."""
-    suite: str = "corruptions"
+    suite: str = GENERATED
     """corruptions (the 15 of ImageNet-C and 4 others, made from the test images), or a folder that holds a published
-    set: CIFAR-10-C, CIFAR-100-C, MNIST-C, ImageNet-C, ImageNet-R."""
+    set: CIFAR-10-C, CIFAR-100-C, MNIST-C, Tiny-ImageNet, ImageNet-C, ImageNet-R."""
     baseline: Path | None = None
     """Run that the others are compared with (default: the first)."""
     images: int = 2000
     """Use only the first so many test images, the same for all; for the suite corruptions."""
     seed: int = 0
-    """Seed of the corruptions."""
+    """Seed of the corruptions, or of the augmentations of Tiny-ImageNet."""
+    jacobian_images: int = 0
+    """Measure the Jacobian's spectral radius of TIDE models on so many images of each shift at its greatest severity,
+    too: seconds for each shift and model of 256 neurons, anew each time."""
     checkpoint: Literal["best", "last"] = "last"
     """Checkpoint of every run; the best was chosen on the same test images."""
     out: Path | None = None
@@ -64,19 +68,28 @@ def run(arguments: Sequence[str]) -> int:
     for name, value in (("images", given.images), ("batch", given.batch)):
         if value < 1:
             raise InputError(f"--{name} is {value}, 1 or more are wanted")
+    if given.jacobian_images < 0:
+        raise InputError(f"--jacobian-images is {given.jacobian_images}, 0 (none) or more are wanted")
     if not given.runs:
         raise InputError("no run given; name one or more: tide robustness runs/tide-42 runs/ctm-42")
     set_threads(given.threads)
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from tide.cli.robustness_figures import figures_of
     from tide.cli.studying import save_study, told
-    from tide.plots.robustness import draw_differences, draw_severity
+    from tide.plots.corruptions import draw_corruptions
     from tide.studies.robustness import ask
     from tide.studies.robustness_report import markdown, robustness
+    from tide.studies.shifted_jacobian import has_jacobian, jacobian_markdown, radii_under_shift
     from tide.train.environment import describe_environment
 
-    models, suite = _open(given)
+    models, suite, seeds = _open(given)
+    if given.jacobian_images and not any(has_jacobian(asked.model) for asked in models):
+        raise InputError(
+            f"--jacobian-images is {given.jacobian_images} and none of the runs is a TIDE model, one is wanted: leave "
+            "it out or give one"
+        )
     baseline = _baseline(given, [asked.name for asked in models])
     out = given.out or Path("runs") / f"robustness-{suite.name}"
     settings = {"suite": suite.name, "images": given.images, "seed": given.seed, "checkpoint": given.checkpoint}
@@ -84,6 +97,10 @@ def run(arguments: Sequence[str]) -> int:
     console = Console(stderr=True)
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("asking", total=None)
+
+        def progress(what: str, done: int, total: int) -> None:
+            bar.update(task, description=what, completed=done, total=total)
+
         answers = ask(
             models,
             suite,
@@ -92,32 +109,46 @@ def run(arguments: Sequence[str]) -> int:
             batch=given.batch,
             workers=pick_workers(given.workers),
             on_unreadable=lambda what: console.print(f"left out: {what}"),
-            progress=lambda what, done, total: bar.update(task, description=what, completed=done, total=total),
+            progress=progress,
         )
-    result = robustness(answers, suite, baseline)
+        result = robustness(answers, suite, baseline)
+        text = markdown(result)
+        if any(len(runs) > 1 for runs in seeds.values()):
+            text += _over_seeds(result, answers, suite, seeds, baseline)
+        if given.jacobian_images:
+            result["jacobian"] = radii_under_shift(models, suite, answers, given.jacobian_images, progress=progress)
+            text += jacobian_markdown(result["jacobian"])
     result["environment"] = {**describe_environment(), "command": told("robustness", arguments)}
-    figures = {"differences.png": draw_differences(result), "sheet.png": _sheet(answers, suite)}
-    if any(levels != [None] for levels in result["shifts"].values()):
-        figures["severity.png"] = draw_severity(result)
-    text = markdown(result)
+    figures = figures_of(result, answers, suite)
+    if given.suite == GENERATED and suite.clean is not None:
+        first = suite.clean.select(slice(1)).images
+        figures["corruptions.png"] = draw_corruptions(first, names=tuple(result["shifts"]), seed=given.seed)
     save_study(out, "robustness", result, text, figures)
     print(text, end="")
     print(f"\n{out}: robustness.json, robustness.md, {', '.join(figures)}")
     return 0
 
 
-def _open(given: RobustnessArguments) -> tuple[list[Asked], Suite]:
-    """Return the models under other names each, and the suite for them."""
-    from tide.cli.models import load_with_data
+def _open(given: RobustnessArguments) -> tuple[list[Asked], Suite, Seeds]:
+    """Return the models under other names each, the suite for them, and which are seeds of one model."""
+    from tide.cli.models import SplitSource, TestData, load_with_source
     from tide.models.files import run_checkpoint
+    from tide.studies.published import from_folder
     from tide.studies.robustness import Asked
-    from tide.studies.shifts import from_folder, generated
+    from tide.studies.seed_groups import seeds_of
+    from tide.studies.shifts import generated
+    from tide.train.run import RunFolder
 
     device = pick_device(given.device)
     models: list[Asked] = []
+    configs: dict[str, ModelConfig] = {}
+    read: dict[SplitSource, TestData] = {}
     first = None
     for path in given.runs:
-        model, data = load_with_data(path, given.checkpoint, directory=given.data_dir)
+        model, source = load_with_source(path, given.checkpoint, directory=given.data_dir)
+        if source not in read:
+            read[source] = source.read(path)
+        data = read[source]
         wanted = model.config.input
         kind = (data.name, wanted.channels, wanted.size, data.test.classes)
         first = first or (path, kind, data)
@@ -131,14 +162,16 @@ def _open(given: RobustnessArguments) -> tuple[list[Asked], Suite]:
         if name in [asked.name for asked in models]:
             raise InputError(f"run {path} is given twice, once is wanted")
         models.append(Asked(name, model.to(device), run_checkpoint(path, given.checkpoint)))
+        configs[name] = RunFolder(path).config if (path / "config.yaml").is_file() else model.config
+    seeds = seeds_of(configs)
     assert first is not None
     _, (_, channels, size, classes), data = first
-    if given.suite == "corruptions":
-        return models, generated(data.test.select(slice(given.images)), given.seed)
+    if given.suite == GENERATED:
+        return models, generated(data.test.select(slice(given.images)), given.seed), seeds
     folder = Path(given.suite).expanduser()
     if not folder.is_dir():
         raise InputError(f"suite {given.suite!r} is no folder; give corruptions, or the folder of a published set")
-    return models, from_folder(folder, classes, size, channels, data.test)
+    return models, from_folder(folder, classes, size, channels, data.test, given.seed), seeds
 
 
 def _baseline(given: RobustnessArguments, names: Sequence[str]) -> str:
@@ -150,25 +183,15 @@ def _baseline(given: RobustnessArguments, names: Sequence[str]) -> str:
     return names[paths.index(given.baseline.resolve())]
 
 
-def _sheet(answers: Answers, suite: Suite) -> Any:
-    """Draw the first image of each of some classes under every shift, with what the models answered."""
-    import torch
+def _over_seeds(result: dict[str, Any], answers: Answers, suite: Suite, seeds: Seeds, baseline: str) -> str:
+    """Add the numbers over seeds to a result, and to its part among the suite's classes; return their section."""
+    from tide.studies.robustness_report import among_classes
+    from tide.studies.seed_groups import over_seeds, seeds_markdown
 
-    from tide.data import to_float
-    from tide.plots.robustness import draw_sheet
-
-    shown = [shift for shift in suite.shifts if shift.severity in (None, SHOWN_SEVERITY)]
-    images, said, truths = {}, {}, {}
-    for shift in shown:
-        cells = {name: cells[shift] for name, cells in answers.items()}
-        labels = next(iter(cells.values())).label
-        places = torch.stack([(labels == label).nonzero()[0, 0] for label in torch.unique(labels)[:EXAMPLES]])
-        some = suite.images(shift, next(iter(cells.values())).positions[places])
-        images[shift.label] = [
-            picture.permute(1, 2, 0).numpy() for picture in to_float(some.select(slice(None)).images)
-        ]
-        truths[shift.label] = [some.classes[int(label)] for label in labels[places]]
-        said[shift.label] = [
-            {name: some.classes[int(cell.answer[place])] for name, cell in cells.items()} for place in places
-        ]
-    return draw_sheet(images, said, truths)
+    result["seeds"] = over_seeds(result["models"], answers, suite, seeds, baseline)
+    text = seeds_markdown(result["seeds"], "Over seeds")
+    if suite.classes is not None:
+        part = result["restricted"]
+        part["seeds"] = over_seeds(part["models"], among_classes(answers, suite.classes), suite, seeds, baseline)
+        text += seeds_markdown(part["seeds"], f"Over seeds, among {part['classes']} classes")
+    return text

@@ -22,9 +22,9 @@ from tide.corruptions.spatter import spatter
 from tide.corruptions.tables import Row
 from tide.corruptions.zoom import zoom_blur
 from tide.data.sets import check_images
+from tide.data.shifted_arrays import SEVERITIES
 from tide.errors import DataError, did_you_mean
 
-SEVERITIES: Final = (1, 2, 3, 4, 5)
 _LEAST = 8  # pixels; on smaller images the corruptions lose their meaning
 _PIECE = 2**18  # pixel values worked on at once: few enough for a core's cache, many enough to make calls cheap
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from random import Random
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,6 +17,17 @@ from tide.data.photo import decode_part
 from tide.data.source import PhotoSource
 from tide.errors import DataError
 
+Decoder = Callable[[str | IO[bytes], int, int, int], Tensor]
+"""Turns a photo's file, its position in the set, a size and channels into an image (channels, size, size), uint8.
+
+Worker processes get a copy, so it must survive pickling. It raises DataError for an unreadable photo.
+"""
+
+
+def middle_square(file: str | IO[bytes], position: int, size: int, channels: int) -> Tensor:
+    """Decode the square in the middle of a photo that a test sees, wherever the photo lies in its set."""
+    return decode_part(file, size, channels, partial(centre_crop, size=size))
+
 
 class Decoded(NamedTuple):
     """Images (B, C, H, W) as uint8, the B positions of their photos, and what was wrong with others by position."""
@@ -26,11 +38,11 @@ class Decoded(NamedTuple):
 
 
 class Squares(Dataset[Decoded]):
-    """The squares in the middle of the photos asked for, without the unreadable ones."""
+    """The photos asked for as a test sees them, without the unreadable ones."""
 
-    def __init__(self, source: PhotoSource, size: int, channels: int) -> None:
-        """Take the photos from ``source`` and decode them to (``channels``, ``size``, ``size``)."""
-        self.source, self.size, self.channels = source, size, channels
+    def __init__(self, source: PhotoSource, size: int, channels: int, decoder: Decoder) -> None:
+        """Take the photos from ``source`` and let ``decoder`` bring them to (``channels``, ``size``, ``size``)."""
+        self.source, self.size, self.channels, self.decoder = source, size, channels, decoder
 
     def __getitem__(self, request: list[int]) -> Decoded:
         """Decode the photos at the positions in ``request``."""
@@ -38,9 +50,7 @@ class Squares(Dataset[Decoded]):
         positions: list[int] = []
         for position in request:
             try:
-                images[len(positions)] = decode_part(
-                    self.source.open(position), self.size, self.channels, partial(centre_crop, size=self.size)
-                )
+                images[len(positions)] = self.decoder(self.source.open(position), position, self.size, self.channels)
                 positions.append(position)
             except DataError as error:
                 unreadable[position] = str(error)

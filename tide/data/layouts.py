@@ -8,9 +8,10 @@ from pathlib import Path
 
 from tide.data.photo_set import PhotoSet
 from tide.data.scan import Classes, folders_in, photos_in, scan_classes, scan_part
+from tide.data.shifted_arrays import SEVERITIES
 from tide.errors import DataError, did_you_mean
 
-_SEVERITIES = tuple("12345")
+_LEVELS = tuple(str(severity) for severity in SEVERITIES)  # what their folders are called
 _LAYOUTS = "val/CLASS/, val/images/ with val/val_annotations.txt, CORRUPTION/SEVERITY/CLASS/ or CLASS/ with photos"
 
 
@@ -71,8 +72,13 @@ def corruptions_in(folder: Path) -> list[str]:
     return [
         name
         for name in folders_in(folder)
-        if any(level in _SEVERITIES and folders_in(folder / name / level) for level in folders_in(folder / name))
+        if any(level in _LEVELS and folders_in(folder / name / level) for level in folders_in(folder / name))
     ]
+
+
+def severities_in(folder: Path) -> list[int]:
+    """Return the severities of one corruption that a folder has, ascending."""
+    return sorted(int(level) for level in folders_in(folder) if level in _LEVELS)
 
 
 def _corrupted(folder: Path, corruptions: list[str], corruption: str | None, severity: int | None) -> Path:
@@ -82,11 +88,10 @@ def _corrupted(folder: Path, corruptions: list[str], corruption: str | None, sev
             f"{folder}: corruption {corruption!r} met, one of its {len(corruptions)} wanted"
             f"{did_you_mean(corruption or '', corruptions)}"
         )
-    severities = [level for level in folders_in(folder / corruption) if level in _SEVERITIES]
-    if str(severity) not in severities:
-        raise DataError(
-            f"{folder / corruption}: severity {severity} met, one of {', '.join(severities)} wanted: give one of them"
-        )
+    severities = severities_in(folder / corruption)
+    if severity not in severities:
+        known = ", ".join(str(level) for level in severities)
+        raise DataError(f"{folder / corruption}: severity {severity} met, one of {known} wanted: give one of them")
     return folder / corruption / str(severity)
 
 

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 _SPARE = 2  # a decoder may skip detail, but must leave this many times the pixels wanted in each direction
 
 
-def decode(path_or_file: str | os.PathLike[str] | IO[bytes], size: int, channels: int) -> Tensor:
+def decode(
+    path_or_file: str | os.PathLike[str] | IO[bytes], size: int, channels: int, *, bilinear: bool = False
+) -> Tensor:
     """Decode a photo into the square in its middle.
 
     The photo is turned as its EXIF orientation says, put on white where it is transparent, reduced from 16 to 8 bits
@@ -34,6 +36,7 @@ def decode(path_or_file: str | os.PathLike[str] | IO[bytes], size: int, channels
         path_or_file: path of the photo or an open binary file, in any format that Pillow reads.
         size: height and width of the result in pixels, at least 1.
         channels: 1 for gray or 3 for red, green and blue.
+        bilinear: whether to scale bilinearly; else bicubically.
 
     Returns:
         Pixel values 0..255, uint8, shape (channels, size, size).
@@ -47,7 +50,8 @@ def decode(path_or_file: str | os.PathLike[str] | IO[bytes], size: int, channels
     with _opened(path_or_file) as photo:
         # Lets the JPEG decoder skip detail far below the size wanted; it changes nothing for other formats.
         photo.draft(None, (_SPARE * size, _SPARE * size))
-        return _to_tensor(ImageOps.fit(_upright(photo, channels), (size, size), Image.Resampling.BICUBIC))
+        resampling = Image.Resampling.BILINEAR if bilinear else Image.Resampling.BICUBIC
+        return _to_tensor(ImageOps.fit(_upright(photo, channels), (size, size), resampling))
 
 
 def decode_part(

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from tide.data.decoding import Decoder, middle_square
 from tide.data.photo import check_format
 from tide.data.sets import ImageSet, check_agreement, check_labels, check_same_shape
 from tide.data.source import PhotoFiles, PhotoSource
@@ -30,6 +31,7 @@ class PhotoSet:
         classes: the name of each class.
         size: height and width of the decoded images in pixels, at least 1.
         channels: channels of the decoded images: 1 for gray or 3 for colour.
+        decoder: how a photo becomes an image in a test; training crops in a way of its own.
         unreadable: what was wrong with each photo that could not be read so far, by its position. All streams of this
             set share it, so that each photo is reported once.
 
@@ -42,6 +44,7 @@ class PhotoSet:
     classes: tuple[str, ...]
     size: int
     channels: int
+    decoder: Decoder = middle_square
     unreadable: dict[int, str] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:

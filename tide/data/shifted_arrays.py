@@ -12,7 +12,7 @@ from torch import Tensor
 from tide.data.sets import ImageSet
 from tide.errors import DataError, did_you_mean
 
-SEVERITIES = (1, 2, 3, 4, 5)
+SEVERITIES = (1, 2, 3, 4, 5)  # of every published set of corruptions, slight to heavy
 CLEAN = "identity"  # MNIST-C has the images as they were, too
 
 

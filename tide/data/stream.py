@@ -36,7 +36,7 @@ def squares_of(
     limit: int = LIMIT,
     on_unreadable: Callable[[str], None] | None = None,
 ) -> Generator[PhotoBatch, None, None]:
-    """Decode photos one after the other, each to the square in its middle (:func:`tide.data.crop.centre_crop`).
+    """Decode photos one after the other as their set's decoder does, by default to the square in their middle.
 
     Unreadable photos are left out: a batch may be smaller for it, and ``positions`` of the batches has gaps.
 
@@ -59,7 +59,7 @@ def squares_of(
         positions = torch.arange(len(photos))
     _check_positions(positions, len(photos))
     requests = (positions[start : start + batch].tolist() for start in range(0, len(positions), batch))
-    squares = Squares(photos.source, photos.size, photos.channels)
+    squares = Squares(photos.source, photos.size, photos.channels, photos.decoder)
     return _batches(photos, prefetch(squares, requests, workers), limit, on_unreadable)
 
 

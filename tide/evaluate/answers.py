@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 import torch
@@ -23,7 +23,9 @@ class Answers:
 
     ``positions`` (n,) of the images in the split, ascending; ``labels`` (n,); ``predicted`` (n, T), the likeliest class
     at every tick; ``certainty`` (n, T); ``confidence`` (n, T), the probability of that class; ``losses`` (n, T), the
-    cross-entropy; ``ratio`` (n, T), the E-I ratio, None for a model without populations.
+    cross-entropy; ``ratio`` (n, T), the E-I ratio, None for a model without populations; ``restricted`` and
+    ``restricted_confidence`` (n, T), the likeliest of some classes and its probability in a softmax over only these,
+    None unless they were named.
     """
 
     positions: Tensor
@@ -33,15 +35,24 @@ class Answers:
     confidence: Tensor
     losses: Tensor
     ratio: Tensor | None
+    restricted: Tensor | None = None
+    restricted_confidence: Tensor | None = None
 
     @classmethod
-    def of(cls, out: ThoughtOutput, labels: Tensor, positions: Tensor) -> Self:
-        """Take the answers of one batch from the model's output, the labels (B,) and the images' positions (B,)."""
+    def of(cls, out: ThoughtOutput, labels: Tensor, positions: Tensor, classes: Tensor | None = None) -> Self:
+        """Take the answers of one batch from the model's output, the labels (B,) and the images' positions (B,).
+
+        With ``classes`` (k,) the likeliest of these is noted, too.
+        """
         logits = out.logits.cpu()
         confidence, predicted = torch.softmax(logits, 1).max(1)
         ratio = out.ei_ratio.cpu() if out.ei_ratio is not None else None
         losses = cross_entropies(logits, labels)
-        return cls(positions, labels, predicted, out.certainty.cpu(), confidence, losses, ratio)
+        answers = cls(positions, labels, predicted, out.certainty.cpu(), confidence, losses, ratio)
+        if classes is None:
+            return answers
+        sure, place = torch.softmax(logits[:, classes], 1).max(1)
+        return replace(answers, restricted=classes[place], restricted_confidence=sure)
 
     @classmethod
     def join(cls, parts: Sequence[Self]) -> Self:
@@ -88,6 +99,7 @@ def collect_answers(
     batch: int = 500,
     ticks: int | None = None,
     positions: Tensor | None = None,
+    classes: Tensor | None = None,
     workers: int = 0,
     limit: int = LIMIT,
     on_unreadable: Callable[[str], None] | None = None,
@@ -95,7 +107,8 @@ def collect_answers(
 ) -> Answers:
     """Ask ``model`` in eval mode about every image of ``split``, once; only unreadable photos are left out.
 
-    ``positions`` (n,) names the images to ask about, ascending, where it is not all of them. ``workers``, ``limit`` and
+    ``positions`` (n,) names the images to ask about, ascending, where it is not all of them. ``classes`` (k,) names the
+    classes, ascending, among which the restricted answers are sought, where they are wanted. ``workers``, ``limit`` and
     ``on_unreadable`` are for photos, see :func:`tide.data.in_order`. ``progress`` is called with (images done, images
     in all) after each batch.
     """
@@ -107,7 +120,7 @@ def collect_answers(
     with evaluating(model), closing(stream):
         for images, labels, places in stream:
             out = model(to_float(images.to(device)), ticks=ticks)
-            parts.append(Answers.of(out, labels.cpu(), places))
+            parts.append(Answers.of(out, labels.cpu(), places, classes))
             done += len(labels)
             if progress is not None:
                 progress(done, asked)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def draw_sheet(
+def draw_corruptions(
     images: Tensor, *, names: Sequence[str] = (*CORRUPTIONS, *EXTRA), seed: int = 0, indices: Tensor | None = None
 ) -> Figure:
     """Draw a row for each corruption and a column for no corruption and each severity.

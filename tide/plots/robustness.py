@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Array = npt.NDArray[Any]
+RADII = ("mean", "least", "most", "core")  # what is measured of a Jacobian
 COLOURS = ("#c0392b", "#2d6ca2", "#4c9a5b", "#8e5aa8", "#b8860b", "#555555")
 
 
@@ -49,8 +50,11 @@ def draw_severity(result: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def draw_differences(result: Mapping[str, Any]) -> Figure:
-    """Draw the accuracy of each shift, and its difference to the baseline with intervals."""
+def draw_differences(result: Mapping[str, Any], among: int | None = None) -> Figure:
+    """Draw the accuracy of each shift, and its difference to the baseline with intervals.
+
+    ``among`` is how many classes competed, where they were not all.
+    """
     from matplotlib.figure import Figure
 
     names = list(result["shifts"])
@@ -65,7 +69,7 @@ def draw_differences(result: Mapping[str, Any]) -> Figure:
             _intervals(difference, places + offset, [row["difference"] for row in rows], colour, name)
     accuracy.set_yticks(places, [name.replace("_", " ") for name in names], fontsize=8)
     accuracy.invert_yaxis()
-    accuracy.set_xlabel("accuracy, mean over severities, %")
+    accuracy.set_xlabel(f"accuracy{f' among {among} classes' if among else ''}, mean over severities, %")
     difference.axvline(0, color="0.4", linewidth=1)
     difference.set_xlabel(f"accuracy less that of {result['baseline']}, points (95 % interval over images)")
     for axes in (accuracy, difference):
@@ -80,6 +84,32 @@ def _intervals(axes: Axes, places: Array, rows: Sequence[Mapping[str, float]], c
     mean = 100 * np.array([row["mean"] for row in rows])
     low, high = (100 * np.array([row[side] for row in rows]) for side in ("low", "high"))
     axes.errorbar(mean, places, xerr=(mean - low, high - mean), fmt="o", color=colour, markersize=4, label=name)
+
+
+def draw_radii(part: Mapping[str, Any]) -> Figure:
+    """Draw the spectral radius of the Jacobian by shift: mean and ends over images; squares: with the history."""
+    from matplotlib.figure import Figure
+
+    models = part["models"]
+    names = list(next(iter(models.values())))
+    figure = Figure(figsize=(9, 1.6 + 0.32 * len(names)), layout="constrained")
+    axes = figure.subplots()
+    places, spread = np.arange(len(names)), 0.6 / len(models)
+    for number, ((model, rows), colour) in enumerate(zip(models.items(), _colours(part), strict=True)):
+        offset = (number - (len(models) - 1) / 2) * spread
+        mean, least, most, core = (np.array([rows[name][key] for name in names]) for key in RADII)
+        ends = (mean - least, most - mean)
+        axes.errorbar(mean, places + offset, xerr=ends, fmt="o", color=colour, markersize=4, label=f"{model}, rates")
+        axes.plot(
+            core, places + offset, "s", color=colour, markersize=4, fillstyle="none", label=f"{model}, with history"
+        )
+    axes.axvline(1, color="0.4", linewidth=1)
+    axes.set_yticks(places, [name.replace("_", " ") for name in names], fontsize=8)
+    axes.invert_yaxis()
+    axes.grid(axis="x", alpha=0.3)
+    axes.set_xlabel(f"spectral radius at the last tick ({part['images']} images; with history: the first)")
+    axes.legend(fontsize=8)
+    return figure
 
 
 def draw_sheet(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,8 @@ class CellAnswers:
     """What one model answered on the images of one shift, (n,) each, at the most certain tick.
 
     ``ticks``: those that it would have taken with halting at a certainty of 0.9; ``ratio``: the E-I ratio, mean over
-    ticks, None for a model without populations.
+    ticks, None for a model without populations; ``restricted`` and its confidence: the answer at the same tick if only
+    the suite's classes compete, None for a suite of all classes.
     """
 
     positions: Tensor
@@ -39,12 +40,18 @@ class CellAnswers:
     confidence: Tensor
     ticks: Tensor
     ratio: Tensor | None
+    restricted: Tensor | None = None
+    restricted_confidence: Tensor | None = None
 
     @classmethod
     def of(cls, answers: Answers) -> CellAnswers:
         """Reduce all ticks of a split's answers."""
         sure = answers.certainty >= THRESHOLD
         never = torch.full_like(answers.labels, sure.shape[1])
+
+        def chosen(values: Tensor | None) -> Tensor | None:
+            return answers.at_most_certain(values) if values is not None else None
+
         return cls(
             positions=answers.positions,
             label=answers.labels,
@@ -53,7 +60,15 @@ class CellAnswers:
             confidence=answers.at_most_certain(answers.confidence),
             ticks=torch.where(sure.any(1), sure.float().argmax(1) + 1, never),
             ratio=answers.ratio.mean(1) if answers.ratio is not None else None,
+            restricted=chosen(answers.restricted),
+            restricted_confidence=chosen(answers.restricted_confidence),
         )
+
+    def among_classes(self) -> CellAnswers:
+        """Return the answers and confidences if only the suite's classes compete; all else is as it is."""
+        assert self.restricted is not None
+        assert self.restricted_confidence is not None
+        return replace(self, answer=self.restricted, confidence=self.restricted_confidence)
 
     @property
     def correct(self) -> Tensor:
@@ -109,8 +124,9 @@ def ask(
 ) -> dict[str, dict[Shift, CellAnswers]]:
     """Ask every model about every shift of a suite, and about the clean images; return the answers by model and shift.
 
-    A cell is kept in ``out/cells/MODEL/SHIFT.safetensors`` and read from there the next time. The images of a shift are
-    made once, for all models that lack it. ``settings`` say what the cells are measured with.
+    A cell is kept in ``out/cells/MODEL/SHIFT.safetensors`` and read from there the next time; one without the
+    restricted answers that the suite wants is asked again. The images of a shift are made once, for all models that
+    lack it. ``settings`` say what the cells are measured with.
 
     Raises :class:`CheckpointError` where ``out`` holds cells of other settings or weights, or a damaged one.
     """
@@ -122,14 +138,23 @@ def ask(
         images: LabelledImages | None = None
         for asked in models:
             file = out / "cells" / asked.name / f"{shift.label}.safetensors"
-            if not file.is_file():
+            cell = CellAnswers.read(file) if file.is_file() else None
+            if cell is None or (suite.classes is not None and cell.restricted is None):
                 progress(f"{shift.label}, {asked.name}", done, total)
                 if images is None:
                     images = suite.clean if shift == CLEAN else suite.images(shift, None)
                 assert images is not None
-                found = collect_answers(asked.model, images, batch=batch, workers=workers, on_unreadable=on_unreadable)
-                CellAnswers.of(found).write(file)
-            answers[asked.name][shift] = CellAnswers.read(file)
+                found = collect_answers(
+                    asked.model,
+                    images,
+                    batch=batch,
+                    classes=suite.classes,
+                    workers=workers,
+                    on_unreadable=on_unreadable,
+                )
+                cell = CellAnswers.of(found)
+                cell.write(file)
+            answers[asked.name][shift] = cell
             done += 1
     return answers
 

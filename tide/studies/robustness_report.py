@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from statistics import fmean
 from typing import Any
@@ -23,7 +23,8 @@ Answers = Mapping[str, Mapping[Shift, CellAnswers]]
 def robustness(answers: Answers, suite: Suite, baseline: str) -> dict[str, Any]:
     """Return the numbers of every model on every shift, by name and severity, and their differences to ``baseline``.
 
-    Raises :class:`InputError` where the models did not see the same images.
+    Where the suite has images of a part of the model's classes, ``restricted`` holds the same numbers if only that part
+    competes. Raises :class:`InputError` where the models did not see the same images.
     """
     for name, cells in answers.items():
         for shift, cell in cells.items():
@@ -31,26 +32,48 @@ def robustness(answers: Answers, suite: Suite, baseline: str) -> dict[str, Any]:
                 raise InputError(f"{name} and {baseline} were asked about different images of {shift.label}")
     names = list(dict.fromkeys(shift.name for shift in suite.shifts))
     groups = {"all": names, **{title: list(group) for title, group in suite.groups.items()}}
-    return {
+    result: dict[str, Any] = {
         "suite": suite.name,
-        "images": len(next(iter(answers[baseline].values())).label),
+        "images": _images(answers[baseline], suite),
         "baseline": baseline,
         "shifts": {name: [s.severity for s in suite.shifts if s.name == name] for name in names},
         "groups": groups,
-        "models": {
-            name: {
-                "cells": {shift.label: measures(cell) for shift, cell in cells.items()},
-                "groups": {
-                    title: _group(cells, answers[baseline], group, paired=name != baseline)
-                    for title, group in groups.items()
-                },
-                "by_shift": {
-                    shift: _group(cells, answers[baseline], [shift], paired=name != baseline) for shift in names
-                },
-                "rising": rising(cells, names),
-            }
-            for name, cells in answers.items()
-        },
+        "models": _models(answers, suite, baseline, groups),
+    }
+    if suite.classes is not None:
+        models = _models(among_classes(answers, suite.classes), suite, baseline, groups)
+        result["restricted"] = {"classes": len(suite.classes), "models": models}
+    return result
+
+
+def among_classes(answers: Answers, classes: Tensor) -> dict[str, dict[Shift, CellAnswers]]:
+    """Return the answers if only some classes compete, without the cells that have images of other classes."""
+    return {
+        name: {shift: cell.among_classes() for shift, cell in cells.items() if torch.isin(cell.label, classes).all()}
+        for name, cells in answers.items()
+    }
+
+
+def _images(cells: Mapping[Shift, CellAnswers], suite: Suite) -> int:
+    """Return how many different images all shifts have together."""
+    counts = [len(cells[shift].label) for shift in suite.shifts]
+    return max(counts) if suite.same_images else sum(counts)
+
+
+def _models(answers: Answers, suite: Suite, baseline: str, groups: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    base, same = answers[baseline], suite.same_images
+
+    def group(name: str, shifts: Sequence[str]) -> dict[str, Any]:
+        return _group(answers[name], base, shifts, paired=name != baseline, same_images=same)
+
+    return {
+        name: {
+            "cells": {shift.label: measures(cell) for shift, cell in cells.items()},
+            "groups": {title: group(name, shifts) for title, shifts in groups.items()},
+            "by_shift": {shift: group(name, [shift]) for shift in groups["all"]},
+            "rising": rising(cells, groups["all"]),
+        }
+        for name, cells in answers.items()
     }
 
 
@@ -66,31 +89,55 @@ def measures(cell: CellAnswers) -> dict[str, float | None]:
 
 
 def _group(
-    cells: Mapping[Shift, CellAnswers], base: Mapping[Shift, CellAnswers], names: Sequence[str], *, paired: bool
+    cells: Mapping[Shift, CellAnswers],
+    base: Mapping[Shift, CellAnswers],
+    names: Sequence[str],
+    *,
+    paired: bool,
+    same_images: bool,
 ) -> dict[str, Any]:
-    """Return the mean over all cells of some shifts; mCE, and with ``paired`` the difference image by image."""
-    chosen = [shift for shift in cells if shift != CLEAN and shift.name in names]
+    """Return the mean over all images of some shifts; mCE, and with ``paired`` the difference image by image."""
+    chosen = shifts_of(cells, names)
     parts = [measures(cells[shift]) for shift in chosen]
-    means = {key: _mean([part[key] for part in parts]) for key in parts[0]}
+    sizes = [len(cells[shift].label) for shift in chosen]
+    means = {key: _mean([part[key] for part in parts], sizes) for key in parts[0]}
     errors, baseline = _errors(cells, names), _errors(base, names)
     row: dict[str, Any] = {**means, "mce": mean_corruption_error(errors, baseline)}
     if CLEAN in cells:
         clean = [1 - mine[CLEAN].accuracy for mine in (cells, base)]
         row["relative_mce"] = relative_corruption_error(errors, clean[0], baseline, clean[1])
         row["accuracy_kept"] = means["accuracy"] / (1 - clean[0]) if means["accuracy"] and clean[0] < 1 else None
-    row["difference"] = paired_difference(cells, base, chosen)._asdict() if paired else None
+    row["difference"] = None
+    if paired:
+        row["difference"] = paired_difference([cells], [base], chosen, same_images=same_images)._asdict()
     return row
 
 
-def paired_difference(
-    cells: Mapping[Shift, CellAnswers], base: Mapping[Shift, CellAnswers], shifts: Sequence[Shift]
-) -> Interval:
-    """Return the mean difference in accuracy to the baseline with its interval, paired over images.
+def shifts_of(cells: Mapping[Shift, CellAnswers], names: Sequence[str]) -> list[Shift]:
+    """Return the shifts of these names, at every severity that was asked about."""
+    return [shift for shift in cells if shift != CLEAN and shift.name in names]
 
-    An image that is in several cells counts once, with its mean over them: the cells are not independent.
+
+def paired_difference(
+    models: Sequence[Mapping[Shift, CellAnswers]],
+    base: Sequence[Mapping[Shift, CellAnswers]],
+    shifts: Sequence[Shift],
+    *,
+    same_images: bool = True,
+) -> Interval:
+    """Return the mean difference in accuracy of some models to others with its interval, paired over images.
+
+    Of several models on a side the mean is taken, image by image. With ``same_images`` an image that is in several
+    cells counts once, with its mean over them: the cells are not independent.
     """
-    differences = [cells[s].correct.double() - base[s].correct.double() for s in shifts]
-    return bootstrap_mean(_per_image(differences, [cells[s].positions for s in shifts]))
+    differences = [_mean_correct(models, shift) - _mean_correct(base, shift) for shift in shifts]
+    if not same_images:
+        return bootstrap_mean(torch.cat(differences))
+    return bootstrap_mean(_per_image(differences, [models[0][shift].positions for shift in shifts]))
+
+
+def _mean_correct(models: Sequence[Mapping[Shift, CellAnswers]], shift: Shift) -> Tensor:
+    return torch.stack([cells[shift].correct.double() for cells in models]).mean(0)
 
 
 def _per_image(values: Sequence[Tensor], positions: Sequence[Tensor]) -> Tensor:
@@ -115,46 +162,64 @@ def _errors(cells: Mapping[Shift, CellAnswers], names: Sequence[str]) -> dict[st
     return {name: [1 - cell.accuracy for shift, cell in cells.items() if shift.name == name] for name in names}
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return fmean(known) if known else None
+def _mean(values: Sequence[float | None], weights: Sequence[int]) -> float | None:
+    known = [(value, weight) for value, weight in zip(values, weights, strict=True) if value is not None]
+    return fmean(*zip(*known, strict=True)) if known else None
 
 
 def markdown(result: Mapping[str, Any]) -> str:
-    """Return the report as Markdown: the models in all, then shift by shift."""
+    """Return the report as Markdown: the models in all, then shift by shift; both again among the suite's classes."""
     models, baseline = result["models"], result["baseline"]
-    clean = all("clean" in model["cells"] for model in models.values())
     lines = [
         f"# {result['suite']}: {', '.join(models)}",
         "",
-        f"{result['images']} images, the same for all models. Accuracy at the most certain tick, mean over shifts and "
-        f"severities. Differences to {baseline} in points, with 95 % bootstrap intervals paired over images; in bold "
-        "where zero lies outside. mCE is the error over that of the baseline, corruption by corruption. Ticks: the "
-        "mean number that a model halting at a certainty of 0.9 takes.",
+        f"{result['images']} images, the same for all models. Accuracy at the most certain tick, mean over the images "
+        f"of all shifts and severities. Differences to {baseline} in points, with 95 % bootstrap intervals paired over "
+        "images; in bold where zero lies outside. mCE is the error over that of the baseline, corruption by "
+        "corruption. Ticks: the mean number that a model halting at a certainty of 0.9 takes.",
     ]
     for title in result["groups"]:
-        lines += [
-            "",
-            f"## {title[0].upper()}{title[1:]}",
-            "",
-            "| model | clean, % | shifted, % | kept, % | difference | mCE, % | relative mCE, % | calibration error | "
-            "certainty | ticks clean, shifted | E-I ratio clean, shifted |",
-            "|---|---|---|---|---|---|---|---|---|---|---|",
-        ]
-        lines += [_row(name, model, title, clean) for name, model in models.items()]
-    lines += ["", "## Shift by shift", "", "| shift | " + " | ".join(f"{name}, %" for name in models) + " | "]
-    lines[-1] += " | ".join(f"{name} less {baseline}" for name in models if name != baseline) + " |"
-    lines.append("|---" * (2 * len(models)) + "|")
-    for shift in result["shifts"]:
-        rows = {name: model["by_shift"][shift] for name, model in models.items()}
-        cells = [f"{100 * row['accuracy']:.2f}" for row in rows.values()]
-        cells += [_difference(row["difference"]) for name, row in rows.items() if name != baseline]
-        lines.append(f"| {shift} | {' | '.join(cells)} |")
+        lines += ["", f"## {title[0].upper()}{title[1:]}", "", *_table(models, title)]
+    lines += ["", "## Shift by shift", "", *_by_shift(models, result["shifts"], baseline)]
     exceptions = {name: model["rising"] for name, model in models.items() if model["rising"]}
     if exceptions:
         lines += ["", "Where accuracy rises with severity, in points:", ""]
         lines += [f"- {name}: {', '.join(where)}" for name, where in exceptions.items()]
+    if "restricted" in result:
+        part = result["restricted"]
+        lines += [
+            "",
+            f"## Among {part['classes']} classes",
+            "",
+            f"The suite has images of {part['classes']} of the model's classes. Above all of them compete; here only "
+            "these do, at the same most certain tick.",
+            "",
+            *_table(part["models"], "all"),
+            "",
+            *_by_shift(part["models"], result["shifts"], baseline),
+        ]
     return "\n".join(lines) + "\n"
+
+
+def _table(models: Mapping[str, Any], title: str) -> list[str]:
+    clean = all("clean" in model["cells"] for model in models.values())
+    return [
+        "| model | clean, % | shifted, % | kept, % | difference | mCE, % | relative mCE, % | calibration error | "
+        "certainty | ticks clean, shifted | E-I ratio clean, shifted |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+        *(_row(name, model, title, clean) for name, model in models.items()),
+    ]
+
+
+def _by_shift(models: Mapping[str, Any], shifts: Iterable[str], baseline: str) -> list[str]:
+    titles = [f"{name}, %" for name in models] + [f"{name} less {baseline}" for name in models if name != baseline]
+    lines = [f"| shift | {' | '.join(titles)} |", "|---" * (1 + len(titles)) + "|"]
+    for shift in shifts:
+        rows = {name: model["by_shift"][shift] for name, model in models.items()}
+        cells = [f"{100 * row['accuracy']:.2f}" for row in rows.values()]
+        cells += [in_points(row["difference"]) for name, row in rows.items() if name != baseline]
+        lines.append(f"| {shift} | {' | '.join(cells)} |")
+    return lines
 
 
 def _row(name: str, model: Mapping[str, Any], title: str, clean: bool) -> str:
@@ -163,7 +228,7 @@ def _row(name: str, model: Mapping[str, Any], title: str, clean: bool) -> str:
         _percent(start.get("accuracy")),
         _percent(row["accuracy"]),
         _percent(row.get("accuracy_kept")) if clean else "-",
-        _difference(row["difference"]),
+        in_points(row["difference"]),
         _percent(row["mce"]),
         _percent(row.get("relative_mce")),
         f"{row['calibration_error']:.3f}",
@@ -174,7 +239,8 @@ def _row(name: str, model: Mapping[str, Any], title: str, clean: bool) -> str:
     return f"| {name} | {' | '.join(columns)} |"
 
 
-def _difference(interval: Mapping[str, float] | None) -> str:
+def in_points(interval: Mapping[str, float] | None) -> str:
+    """Return a difference with its interval, in bold where zero lies outside; a dash for none."""
     if interval is None:
         return "-"
     text = f"{100 * interval['mean']:+.2f} ({100 * interval['low']:+.2f} to {100 * interval['high']:+.2f})"

@@ -1,0 +1,51 @@
+"""The pictures of ``tide robustness``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from tide.data import to_float
+from tide.plots.robustness import draw_differences, draw_radii, draw_severity, draw_sheet
+from tide.studies.robustness_report import Answers
+from tide.studies.shifts import Suite
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+EXAMPLES = 6  # images on the sheet, of different classes
+SHOWN_SEVERITY = 3
+
+
+def figures_of(result: Mapping[str, Any], answers: Answers, suite: Suite) -> dict[str, Figure]:
+    """Draw the pictures of a result, by the name of their file."""
+    figures = {"differences.png": draw_differences(result), "sheet.png": _sheet(answers, suite)}
+    if "restricted" in result:
+        part = result["restricted"]
+        figures["restricted.png"] = draw_differences({**result, "models": part["models"]}, among=part["classes"])
+    if any(levels != [None] for levels in result["shifts"].values()):
+        figures["severity.png"] = draw_severity(result)
+    if "jacobian" in result:
+        figures["jacobian.png"] = draw_radii(result["jacobian"])
+    return figures
+
+
+def _sheet(answers: Answers, suite: Suite) -> Figure:
+    """Draw the first image of each of some classes under every shift, with what the models answered."""
+    shown = [shift for shift in suite.shifts if shift.severity in (None, SHOWN_SEVERITY)]
+    images, said, truths = {}, {}, {}
+    for shift in shown:
+        cells = {name: cells[shift] for name, cells in answers.items()}
+        labels = next(iter(cells.values())).label
+        places = torch.stack([(labels == label).nonzero()[0, 0] for label in torch.unique(labels)[:EXAMPLES]])
+        some = suite.images(shift, next(iter(cells.values())).positions[places])
+        images[shift.label] = [
+            picture.permute(1, 2, 0).numpy() for picture in to_float(some.select(slice(None)).images)
+        ]
+        truths[shift.label] = [some.classes[int(label)] for label in labels[places]]
+        said[shift.label] = [
+            {name: some.classes[int(cell.answer[place])] for name, cell in cells.items()} for place in places
+        ]
+    return draw_sheet(images, said, truths)
