@@ -51,15 +51,17 @@ def describe(path: Path, settings: Settings) -> dict[str, Any]:
     answers = collect_answers(model, asked, batch=settings.batch, ticks=settings.ticks)
     trained, monitor = facts.config.core.ticks, RunFolder.open(path).metrics("monitor")
     right = answers.correct
-    probes = [accuracy for _, accuracy in facts.curve]
+    probes = RunFolder.open(path).metrics("probe")
+    answered, at_last = ([line[key] for line in probes] for key in ("accuracy", "accuracy_last_tick"))
     return {
         "data": data.name,
         "settings": differences(preset(data.name), facts.config),
         "last_accuracy": facts.last_accuracy,
-        "best_probe": max(probes),
-        "last_probe": probes[-1],
-        "drop": max(probes) - probes[-1],
-        "curve": facts.curve,
+        "steps": [line["step"] for line in probes],
+        "probes": answered,
+        "drop": max(answered) - answered[-1],
+        "probes_last_tick": at_last,
+        "drop_last_tick": max(at_last) - at_last[-1],
         "rejected_steps": facts.rejected,
         "gradient_norms": [(line["step"], line["gradient_norm"]) for line in RunFolder.open(path).metrics("train")],
         "certified_rates": [(line["step"], line["certified_rate"]) for line in monitor if "certified_rate" in line],
@@ -82,11 +84,11 @@ def markdown(result: dict[str, Any]) -> str:
     lines = [
         f"# Drift on {first['data']}, {first['trained_ticks']} ticks, and {more} at inference",
         "",
-        "Probes are accuracies on the first test images during the training; drop is the best less the last, in "
-        f"points. The columns on the right are the last checkpoint's accuracy on the first {result['images']} test "
-        "images.",
+        "Probes are accuracies on the first test images during the training, best and last, at the most certain tick "
+        "(where the model answers) and at the last one; a drop is the best less the last, in points. The columns from "
+        f"the seventh on are the last checkpoint's, on the first {result['images']} test images.",
         "",
-        "| run | best probe, % | last probe, % | drop | last, all test images, % | rejected steps | most certain tick "
+        "| run | probes, % | drop | probes at the last tick, % | drop | rejected steps | most certain tick "
         f"of {first['trained_ticks']}, of {more}, % | at tick {first['trained_ticks']}, {more}, % | E-I ratio there |",
         "|---" * 9 + "|",
     ]
@@ -96,11 +98,15 @@ def markdown(result: dict[str, Any]) -> str:
         ratios = f"{ratio[trained]:.2f}, {ratio[-1]:.2f}" if ratio is not None else "-"
         certain = ", ".join(f"{100 * value:.2f}" for value in run["most_certain"].values())
         lines.append(
-            f"| {name} | {100 * run['best_probe']:.1f} | {100 * run['last_probe']:.1f} | {100 * run['drop']:.1f} | "
-            f"{100 * run['last_accuracy']:.2f} | {run['rejected_steps']} | {certain} | "
+            f"| {name} | {_ends(run['probes'])} | {100 * run['drop']:.1f} | {_ends(run['probes_last_tick'])} | "
+            f"{100 * run['drop_last_tick']:.1f} | {run['rejected_steps']} | {certain} | "
             f"{100 * at[trained]:.2f}, {100 * at[-1]:.2f} | {ratios} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def _ends(probes: list[float]) -> str:
+    return f"{100 * max(probes):.1f}, {100 * probes[-1]:.1f}"
 
 
 def draw(result: dict[str, Any]) -> Figure:
@@ -108,10 +114,12 @@ def draw(result: dict[str, Any]) -> Figure:
     figure = Figure(figsize=(13, 7.5), layout="constrained")
     probes, gradients, ticks, ratios = figure.subplots(2, 2).flatten()
     for name, run in result["runs"].items():
-        probes.plot(*zip(*[(step, 100 * value) for step, value in run["curve"]], strict=True), "o-", ms=3, label=name)
+        (line,) = probes.plot(run["steps"], [100 * value for value in run["probes"]], "o-", ms=3, label=name)
+        late = [100 * value for value in run["probes_last_tick"]]
+        probes.plot(run["steps"], late, "o:", ms=3, color=line.get_color())
         gradients.plot(*zip(*run["gradient_norms"], strict=True), linewidth=1, label=name)
         count = range(1, len(run["accuracy_at_tick"]) + 1)
-        (line,) = ticks.plot(count, [100 * value for value in run["accuracy_at_tick"]], label=name)
+        ticks.plot(count, [100 * value for value in run["accuracy_at_tick"]], label=name)
         if run["ei_ratio_at_tick"] is not None:
             ratios.plot(count, run["ei_ratio_at_tick"], color=line.get_color(), label=name)
     trained = next(iter(result["runs"].values()))["trained_ticks"]
@@ -119,6 +127,7 @@ def draw(result: dict[str, Any]) -> Figure:
         axes.axvline(trained, color="0.5", linestyle=":")
         axes.set_xlabel(f"tick (trained for {trained})")
     probes.set(xlabel="step", ylabel="accuracy on the first test images, %")
+    probes.set_title("at the most certain tick; dotted: at the last", fontsize=10)
     gradients.set(xlabel="step", ylabel="gradient norm before clipping", yscale="log")
     ticks.set_ylabel(f"accuracy at each tick, {result['images']} images, %")
     ratios.set_ylabel("E-I ratio")

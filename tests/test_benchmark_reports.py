@@ -1,0 +1,71 @@
+"""The scripts that report on finished runs say what lies in the run folders: guarantees, drift, curves."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+
+from tests.scripts import load_benchmark
+from tests.train.conftest import TINY
+from tide.cli.main import main
+from tide.errors import InputError
+from tide.train.run import RunFolder
+
+GUARANTEED = ["--core.norm", "rms_cap", "--core.guarantee", "contraction", "--core.neuron-models.no-feedback"]
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """Two trainings of four steps: without a guarantee and with one."""
+    folder = tmp_path_factory.mktemp("study")
+    (folder / "tiny.yaml").write_text(yaml.safe_dump({name: TINY[name] for name in ("backbone", "core")}))
+    every = [part for name in ("probe", "monitor", "log") for part in (f"--train.{name}-every", "2")]
+    for name, options in (("plain", []), ("held", GUARANTEED)):
+        command = ["train", "digits", "--config", str(folder / "tiny.yaml"), "--out", str(folder / name)]
+        assert main([*command, "--train.steps", "4", "--train.batch", "16", "--device", "cpu", *every, *options]) == 0
+    return folder
+
+
+def report(script, monkeypatch, out, *options):
+    monkeypatch.setattr("sys.argv", [f"benchmarks/{script}.py", *options, "--out", str(out)])
+    load_benchmark(script).main()
+    assert out.with_suffix(".png").stat().st_size > 10_000
+    return json.loads(out.with_suffix(".json").read_text()), out.with_suffix(".md").read_text()
+
+
+def test_the_report_of_guarantees_compares_with_the_run_of_the_same_seed(study, monkeypatch, tmp_path):
+    result, text = report("guarantee", monkeypatch, tmp_path / "new" / "guarantee", str(study))
+    plain, held = (RunFolder.open(study / name).results()["last_accuracy"] for name in ("plain", "held"))
+    assert set(result["rows"]) == {"none", "contraction"}
+    assert result["rows"]["contraction"]["difference"]["mean"] == pytest.approx(held - plain)
+    rates = [line["certified_rate"] for line in RunFolder.open(study / "held").metrics("monitor")]
+    assert result["rows"]["contraction"]["greatest_certified_rate"] == max(rates) < 1
+    assert result["rows"]["contraction"]["worst_factor"] <= max(rates) + 1e-9
+    assert result["rows"]["none"]["greatest_certified_rate"] is None
+    assert f"| contraction | {100 * held:.2f} ± 0.00 |" in text
+
+
+def test_the_report_of_drift_takes_best_less_last_and_thinks_on(study, monkeypatch, tmp_path):
+    options = [str(study / "plain"), str(study / "held"), "--ticks", "6", "--images", "20", "--batch", "7"]
+    result, text = report("drift", monkeypatch, tmp_path / "drift", *options)
+    for name, run in result["runs"].items():
+        probes = RunFolder.open(study / name).metrics("probe")
+        for key, read in (("drop", "accuracy"), ("drop_last_tick", "accuracy_last_tick")):
+            values = [line[read] for line in probes]
+            assert run[key] == pytest.approx(max(values) - values[-1])
+        assert len(run["accuracy_at_tick"]) == len(run["ei_ratio_at_tick"]) == 6
+        assert list(run["most_certain"]) == [str(TINY["core"]["ticks"]), "6"]
+        assert f"| {name} |" in text
+    assert "core.guarantee is 'contraction' there, 'none' here" in result["runs"]["held"]["settings"]
+
+
+def test_curves_are_the_lines_of_the_log(study, monkeypatch, tmp_path, capsys):
+    options = [str(study / "plain"), "--keys", "ei_ratio", "total", "--target", "4"]
+    result, _ = report("curves", monkeypatch, tmp_path / "curves", *options)
+    lines = RunFolder.open(study / "plain").metrics("train")
+    assert result["runs"]["plain"]["steps"] == [line["step"] for line in lines]
+    assert result["runs"]["plain"]["total"] == [line["total"] for line in lines]
+    with pytest.raises(InputError, match="not all lines of kind 'train' have 'tota'"):
+        report("curves", monkeypatch, tmp_path / "curves", str(study / "plain"), "--keys", "tota")
