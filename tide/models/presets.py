@@ -205,15 +205,11 @@ def ctm(base: Config) -> Config:
     return _without_auxiliary_terms(
         base,
         CTMConfig(
-            neurons=core.neurons,
-            ticks=core.ticks,
-            attention_width=core.attention.width,
-            heads=core.attention.heads,
+            **_of_same_size(core),
             memory_length=core.neuron_models.memory_length,
             hidden=core.neuron_models.hidden,
             synchrony_out=pairs,
             synchrony_action=pairs,
-            dropout=core.head.dropout,
         ),
     )
 
@@ -222,16 +218,17 @@ def lstm(base: Config) -> Config:
     """Return a TIDE experiment with the LSTM baseline in TIDE's place: same units per layer, ticks and attention."""
     core = base.core
     assert isinstance(core, CoreConfig)
-    return _without_auxiliary_terms(
-        base,
-        LSTMConfig(
-            neurons=core.neurons,
-            ticks=core.ticks,
-            attention_width=core.attention.width,
-            heads=core.attention.heads,
-            dropout=core.head.dropout,
-        ),
-    )
+    return _without_auxiliary_terms(base, LSTMConfig(**_of_same_size(core)))
+
+
+def _of_same_size(core: CoreConfig) -> dict[str, Any]:
+    return {
+        "neurons": core.neurons,
+        "ticks": core.ticks,
+        "attention_width": core.attention.width,
+        "heads": core.attention.heads,
+        "dropout": core.head.dropout,
+    }
 
 
 def _without_auxiliary_terms(base: Config, core: CTMConfig | LSTMConfig) -> Config:
