@@ -1,5 +1,6 @@
-"""Five steps of a tiny model in float64, on as many processes as ``torchrun`` starts; the leading one saves weights
-and the last step's loss terms.
+"""Five steps of a tiny model in float64 or float32, on as many processes as ``torchrun`` starts.
+
+The leading one saves weights and the last step's loss terms.
 
 Not a test module: ``tests/train/test_team.py`` runs it as a program.
 """
@@ -28,7 +29,7 @@ from tide.train.team import Team
 POISONED = 3
 
 
-def main(out: str) -> None:
+def main(out: str, dtype: torch.dtype) -> None:
     team, splits = Team.from_environment(), load("digits")
     torch.set_num_threads(1)
     settings = {**TINY, "core": {**TINY["core"], "head": {"hidden": 16, "dropout": 0.0}}}
@@ -37,11 +38,11 @@ def main(out: str) -> None:
     config = fit_to_data(resolved(preset("digits", **settings)), splits)
     with team.together(torch.device("cpu")):
         run = TrainingRun(config, splits, SilentRun(Path("nowhere")), SilentReporter(5), team=team)
-        model = Thinker(config.model).double()
+        model = Thinker(config.model).to(dtype)
         project_(model)
         trainer = Trainer(model, make_optimizer(model, config.train), config, team)
         for step in range(5):
-            batches = [(images.double(), labels) for images, labels in run.batches(step)]
+            batches = [(images.to(dtype), labels) for images, labels in run.batches(step)]
             assert len(batches) == 2 // team.world
             # One micro-batch of one process is spoilt: no process may take the step.
             spoilt = step == POISONED and team.rank == team.world - 1
@@ -58,4 +59,4 @@ def main(out: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], getattr(torch, sys.argv[2]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -19,6 +19,10 @@ from tide.losses import objective
 from tide.models.thinker import Thinker
 
 HALF = {"none": None, "bf16": torch.bfloat16, "fp16": torch.bfloat16}  # the same bytes and operations
+
+
+UNWRITTEN = ("_unsafe_view", "empty", "new_empty")
+OVERWRITING = ("copy_", "fill_", "zero_")
 
 
 class Kernel(NamedTuple):
@@ -37,40 +41,41 @@ class Kernel(NamedTuple):
 class Device(NamedTuple):
     """A device by its data sheet: operations a second in half and in single precision, bytes a second, bytes.
 
-    ``launch``: seconds between the starts of two kernels that are launched one by one.
+    ``launch``: the least seconds between the starts of two kernels, 0 for those of a CUDA graph. Launched one by one it
+    is the time that Python and C++ take on the CPU for each, which depends on the machine.
     """
 
     half: float
     single: float
     bandwidth: float
     memory: float
-    launch: float = 5e-6
+    launch: float = 0.0
 
-    def seconds(self, kernels: Sequence[Kernel], *, share: float = 1.0, graph: bool = False) -> float:
+    def seconds(self, kernels: Sequence[Kernel], *, share: float = 1.0) -> float:
         """Return the seconds that kernels take one after another: each the longest of arithmetic, traffic and launch.
 
-        ``share``: what part of the peak rates is reached; ``graph``: launched as a CUDA graph, at no cost each.
+        ``share``: what part of the peak rates is reached.
         """
         total = 0.0
         for kernel in kernels:
             arithmetic = kernel.operations / (self.half if kernel.half else self.single)
-            busy = max(arithmetic, kernel.moved / self.bandwidth) / share
-            total += busy if graph else max(busy, self.launch)
+            total += max(max(arithmetic, kernel.moved / self.bandwidth) / share, self.launch)
         return total
 
 
 class CostCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Notes every kernel that runs inside the context, and the bytes of all tensors made there that are alive.
 
-    Views cost nothing. ``peak``: the most bytes alive at once. Meant for fake tensors: what asks for a value (is it
-    finite?) is answered yes.
+    Views and unwritten memory cost nothing. ``outside``: tensors made before, which views and writes do not make anew.
+    ``peak``: the most bytes alive at once. Meant for fake tensors: what asks for a value (is it finite?) is answered
+    yes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, outside: Iterable[Tensor] = ()) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.kernels: list[Kernel] = []
         self.alive = self.peak = 0
-        self._known: weakref.WeakSet[torch.UntypedStorage] = weakref.WeakSet()
+        self._known = weakref.WeakSet(tensor.untyped_storage() for tensor in outside)
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
@@ -84,11 +89,12 @@ class CostCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         results = _tensors(out)
         for result in results:
             self._hold(result.untyped_storage())
-        if not _is_view(func):
+        if not _is_view(func) and not func.overloadpacket.__name__.startswith(UNWRITTEN):
             count = flop_registry.get(func.overloadpacket)
             operations = int(count(*args, **(kwargs or {}), out_val=out)) if count is not None else 0
             half = any(result.dtype.itemsize == 2 for result in results)
-            moved = sum(map(_size, results)) + sum(map(_size, _tensors((args, kwargs))))
+            read = args[1:] if func.overloadpacket.__name__ in OVERWRITING else args
+            moved = sum(map(_size, results)) + sum(map(_size, _tensors((read, kwargs))))
             self.kernels.append(Kernel(str(func), operations, half, moved))
         return out
 
@@ -123,10 +129,13 @@ def _is_view(func: Any) -> bool:
 class StepCosts:
     """What one forward and backward pass of a micro-batch costs.
 
-    ``held``: bytes of parameters, gradients and Adam's two moments; ``peak``: the most bytes alive besides.
+    ``parameters``: their bytes; ``held``: the bytes of all that is there before the pass, the parameters, Adam's two
+    moments and, from a step's second micro-batch on, the gradients; ``peak``: the most bytes alive at once of what the
+    pass makes, a first micro-batch's gradients among them.
     """
 
     kernels: tuple[Kernel, ...]
+    parameters: int
     held: int
     peak: int
 
@@ -134,7 +143,8 @@ class StepCosts:
 def count_costs(config: Config) -> StepCosts:
     """Count one forward and backward pass of ``config.train.batch`` images, without data, arithmetic or memory.
 
-    Objective, truncation, recomputation and mixed precision are those of ``config``; all lateral iterations are taken.
+    It is a step's last micro-batch: with accumulation, gradients are there before it. Objective, truncation,
+    recomputation and mixed precision are those of ``config``; all lateral iterations are taken.
     """
     shape, train = config.input, config.train
     with FakeTensorMode():
@@ -143,10 +153,12 @@ def count_costs(config: Config) -> StepCosts:
         images = torch.zeros(train.batch, shape.channels, shape.size, shape.size)
         labels = torch.zeros(train.batch, dtype=torch.long)
         parameters = sum(_size(parameter) for parameter in model.parameters())
-        with CostCounter() as counter:
+        several = train.accumulation > 1
+        for parameter in model.parameters() if several else ():
+            parameter.grad = torch.zeros_like(parameter)
+        gradients = [p.grad for p in model.parameters() if p.grad is not None]
+        with CostCounter([*model.parameters(), *model.buffers(), *gradients, images, labels]) as counter:
             out = model(images, tbptt=train.tbptt, recompute=train.recompute)
             terms = objective(out, labels, model.cell.blocks(), config.loss, curriculum=1.0)
             terms.total.backward()  # type: ignore[no-untyped-call]
-        gradients = sum(_size(p.grad) for p in model.parameters() if p.grad is not None)
-    # Gradients were made inside: they are alive at the end and counted as held.
-    return StepCosts(tuple(counter.kernels), held=4 * parameters, peak=counter.peak - gradients)
+    return StepCosts(tuple(counter.kernels), parameters, held=(4 if several else 3) * parameters, peak=counter.peak)
