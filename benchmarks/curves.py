@@ -38,8 +38,12 @@ class Settings:
 
 
 def read(path: Path, settings: Settings) -> dict[str, Any]:
-    """Return the curves of one run; raises :class:`InputError` where a line lacks a key."""
+    """Return the curves of one run; raises :class:`InputError` where a line or a key is missing."""
     facts, lines = RunFacts.read(path), RunFolder.open(path).metrics(settings.kind)
+    if not lines:
+        raise InputError(
+            f"{path} has no lines of kind {settings.kind!r}; train, monitor, probe or evaluation are wanted"
+        )
     for key in settings.keys:
         if any(key not in line for line in lines):
             raise InputError(f"{path}: not all lines of kind {settings.kind!r} have {key!r}; met are {list(lines[0])}")
@@ -85,16 +89,27 @@ def draw(result: dict[str, Any], target: float | None) -> Figure:
     return figure
 
 
-def main() -> None:
-    """Run the command."""
-    settings = tyro.cli(Settings, description=__doc__)
-    result = {
+def report(settings: Settings) -> dict[str, Any]:
+    """Return the curves of all runs; raises :class:`InputError` for two of one name."""
+    names = [path.name for path in settings.runs]
+    if not names or len(set(names)) < len(names):
+        raise InputError(f"runs {', '.join(names) or 'none'} met, one or more of different names wanted")
+    return {
         "keys": settings.keys,
         "runs": {path.name: read(path, settings) for path in settings.runs},
         "commits": sorted({str(RunFolder.open(path).environment.get("commit")) for path in settings.runs}),
         "command": shlex.join(["python", *sys.argv]),
         "environment": describe_environment(),
     }
+
+
+def main() -> None:
+    """Run the command."""
+    settings = tyro.cli(Settings, description=__doc__)
+    try:
+        result = report(settings)
+    except InputError as error:
+        sys.exit(f"curves: error: {error}")
     settings.out.parent.mkdir(parents=True, exist_ok=True)
     settings.out.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     settings.out.with_suffix(".md").write_text(markdown(result), encoding="utf-8")

@@ -8,6 +8,7 @@ for: accuracy, certainty and E-I ratio at every one of them. Writes NAME.json, N
 from __future__ import annotations
 
 import json
+import math
 import shlex
 import sys
 from dataclasses import dataclass
@@ -19,9 +20,9 @@ import tyro
 from matplotlib.figure import Figure
 
 from tide.cli.models import load_with_data
-from tide.config_io import differences
+from tide.config_io import to_dict
+from tide.errors import InputError
 from tide.evaluate.answers import collect_answers
-from tide.models.presets import preset
 from tide.studies.facts import RunFacts
 from tide.train.environment import describe_environment
 from tide.train.run import RunFolder
@@ -44,8 +45,12 @@ class Settings:
 
 
 def describe(path: Path, settings: Settings) -> dict[str, Any]:
-    """Return the numbers of one run."""
+    """Return the numbers of one run; raises :class:`InputError` without probes or where it thought as long."""
     facts = RunFacts.read(path)
+    if not facts.curve:
+        raise InputError(f"{path} has no probes; train with --train.probe-every 50")
+    if settings.ticks <= facts.config.core.ticks:
+        raise InputError(f"ticks is {settings.ticks}, more than the {facts.config.core.ticks} of {path} are wanted")
     model, data = load_with_data(path, "last", directory=settings.data_dir)
     asked = data.test.select(slice(settings.images))
     answers = collect_answers(model, asked, batch=settings.batch, ticks=settings.ticks)
@@ -55,7 +60,9 @@ def describe(path: Path, settings: Settings) -> dict[str, Any]:
     answered, at_last = ([line[key] for line in probes] for key in ("accuracy", "accuracy_last_tick"))
     return {
         "data": data.name,
-        "settings": differences(preset(data.name), facts.config),
+        "settings": to_dict(facts.config),
+        "images": len(asked),
+        "probed": probes[0]["images"],
         "last_accuracy": facts.last_accuracy,
         "steps": [line["step"] for line in probes],
         "probes": answered,
@@ -81,12 +88,15 @@ def markdown(result: dict[str, Any]) -> str:
     """Return the table."""
     runs, more = result["runs"], result["ticks"]
     first = next(iter(runs.values()))
+    error = 0.5 / math.sqrt(first["probed"])
     lines = [
         f"# Drift on {first['data']}, {first['trained_ticks']} ticks, and {more} at inference",
         "",
         "Probes are accuracies on the first test images during the training, best and last, at the most certain tick "
         "(where the model answers) and at the last one; a drop is the best less the last, in points. The columns from "
-        f"the seventh on are the last checkpoint's, on the first {result['images']} test images.",
+        f"the seventh on are the last checkpoint's, on the first {first['images']} test images. The best of several "
+        f"probes is high by chance, too: one of {first['probed']} images has a standard error of {100 * error:.1f} "
+        "points where half of the answers are right, less elsewhere.",
         "",
         "| run | probes, % | drop | probes at the last tick, % | drop | rejected steps | most certain tick "
         f"of {first['trained_ticks']}, of {more}, % | at tick {first['trained_ticks']}, {more}, % | E-I ratio there |",
@@ -122,14 +132,15 @@ def draw(result: dict[str, Any]) -> Figure:
         ticks.plot(count, [100 * value for value in run["accuracy_at_tick"]], label=name)
         if run["ei_ratio_at_tick"] is not None:
             ratios.plot(count, run["ei_ratio_at_tick"], color=line.get_color(), label=name)
-    trained = next(iter(result["runs"].values()))["trained_ticks"]
+    first = next(iter(result["runs"].values()))
+    trained = first["trained_ticks"]
     for axes in (ticks, ratios):
         axes.axvline(trained, color="0.5", linestyle=":")
         axes.set_xlabel(f"tick (trained for {trained})")
     probes.set(xlabel="step", ylabel="accuracy on the first test images, %")
     probes.set_title("at the most certain tick; dotted: at the last", fontsize=10)
     gradients.set(xlabel="step", ylabel="gradient norm before clipping", yscale="log")
-    ticks.set_ylabel(f"accuracy at each tick, {result['images']} images, %")
+    ticks.set_ylabel(f"accuracy at each tick, {first['images']} images, %")
     ratios.set_ylabel("E-I ratio")
     for axes in (probes, gradients, ticks, ratios):
         axes.grid(alpha=0.3)
@@ -137,17 +148,31 @@ def draw(result: dict[str, Any]) -> Figure:
     return figure
 
 
-def main() -> None:
-    """Run the command."""
-    settings = tyro.cli(Settings, description=__doc__)
-    result = {
+def report(settings: Settings) -> dict[str, Any]:
+    """Return the numbers of all runs; raises :class:`InputError` where they do not belong together."""
+    names = [path.name for path in settings.runs]
+    if not names or len(set(names)) < len(names):
+        raise InputError(f"runs {', '.join(names) or 'none'} met, one or more of different names wanted")
+    runs = {path.name: describe(path, settings) for path in settings.runs}
+    kinds = {(run["data"], run["trained_ticks"]) for run in runs.values()}
+    if len(kinds) > 1:
+        raise InputError(f"runs of {sorted(kinds)} met, one data set and number of ticks wanted: report them apart")
+    return {
         "ticks": settings.ticks,
-        "images": settings.images,
-        "runs": {path.name: describe(path, settings) for path in settings.runs},
+        "runs": runs,
         "commits": sorted({str(RunFolder.open(path).environment.get("commit")) for path in settings.runs}),
         "command": shlex.join(["python", *sys.argv]),
         "environment": describe_environment(),
     }
+
+
+def main() -> None:
+    """Run the command."""
+    settings = tyro.cli(Settings, description=__doc__)
+    try:
+        result = report(settings)
+    except InputError as error:
+        sys.exit(f"drift: error: {error}")
     settings.out.parent.mkdir(parents=True, exist_ok=True)
     settings.out.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     settings.out.with_suffix(".md").write_text(markdown(result), encoding="utf-8")

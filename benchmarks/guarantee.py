@@ -24,6 +24,7 @@ from tide.analysis.parts import meeting
 from tide.analysis.trajectory import follow, tide_cell
 from tide.cli.models import load_with_data
 from tide.data import to_float
+from tide.errors import InputError
 from tide.studies.facts import RunFacts, mean_and_std
 from tide.train.environment import describe_environment
 
@@ -84,6 +85,8 @@ def summarize(runs: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Return the means over seeds of each variant."""
     rows: dict[str, dict[str, Any]] = {}
     base = {run["seed"]: run for run in runs if run["label"] == "none"}
+    if alone := sorted({run["seed"] for run in runs} - base.keys()):
+        raise InputError(f"seeds {alone} have no run without a guarantee, one for each is wanted: train it")
     for label in dict.fromkeys(LABELS.values()):
         group = [run for run in runs if run["label"] == label]
         if not group:
@@ -129,11 +132,17 @@ def markdown(result: dict[str, Any]) -> str:
             f"{row[key]:.4f}" if row[key] is not None else "-" for key in ("greatest_certified_rate", "worst_factor")
         ]
         lines.append(
-            f"| {label} | {100 * accuracy['mean']:.2f} ± {100 * (accuracy['std'] or 0):.2f} | "
-            f"{100 * difference['mean']:+.2f} ± {100 * (difference['std'] or 0):.2f} | {row['norm_kept']:.2f} | "
+            f"| {label} | {_points(accuracy, '.2f')} | {'-' if label == 'none' else _points(difference, '+.2f')} | "
+            f"{row['norm_kept']:.2f} | "
             f"{' | '.join(numbers)} | {row['mean_factor']:.4f} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def _points(value: dict[str, float | None], form: str) -> str:
+    mean, std = value["mean"], value["std"]
+    assert mean is not None
+    return format(100 * mean, form) + (f" ± {100 * std:.2f}" if std is not None else "")
 
 
 def draw(result: dict[str, Any]) -> Figure:
@@ -159,14 +168,15 @@ def draw(result: dict[str, Any]) -> Figure:
     return figure
 
 
-def main() -> None:
-    """Run the command."""
-    settings = tyro.cli(Settings, description=__doc__)
+def report(settings: Settings) -> dict[str, Any]:
+    """Return the numbers of all runs; raises :class:`InputError` where there are none or a baseline is missing."""
     folders = sorted(path.parent for study in settings.studies for path in study.glob("*/results.json"))
+    if not folders:
+        raise InputError(f"no runs in {', '.join(map(str, settings.studies))}; folders of the study are wanted")
     facts = [RunFacts.read(folder) for folder in folders]
     runs = [describe(run, settings) for run in facts]
     config = facts[0].config
-    result = {
+    return {
         "data": config.data.name,
         "steps": config.train.steps,
         "batch": config.train.batch,
@@ -177,6 +187,15 @@ def main() -> None:
         "command": shlex.join(["python", *sys.argv]),
         "environment": describe_environment(),
     }
+
+
+def main() -> None:
+    """Run the command."""
+    settings = tyro.cli(Settings, description=__doc__)
+    try:
+        result = report(settings)
+    except InputError as error:
+        sys.exit(f"guarantee: error: {error}")
     settings.out.parent.mkdir(parents=True, exist_ok=True)
     settings.out.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     settings.out.with_suffix(".md").write_text(markdown(result), encoding="utf-8")

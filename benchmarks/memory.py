@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import torch
 import tyro
@@ -68,21 +69,33 @@ def measure(settings: Settings) -> dict[str, float]:
     return {"before_mib": before, "peak_mib": peak_memory(torch.device("cpu")), "seconds": seconds}
 
 
+def run(command: list[str], limit: float) -> dict[str, Any]:
+    """Return what a process measured, or why it did not."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False)
+    except subprocess.TimeoutExpired:
+        return {"failed": f"no answer in {limit:g} s"}
+    if done.returncode != 0:
+        return {"failed": f"exit {done.returncode}: {(done.stderr.splitlines() or [''])[-1][:200]}"}
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
 def main() -> None:
     """Measure every combination, print, write."""
     settings = tyro.cli(Settings, description=__doc__)
     if settings.one:
         print(json.dumps(measure(settings)))
         return
+    if settings.out is not None:
+        settings.out.parent.mkdir(parents=True, exist_ok=True)
     rows = []
     for ticks, tbptt, recompute in product(settings.ticks, settings.tbptt, settings.recompute):
         options = ["--preset", settings.preset, "--threads", str(settings.threads), "--one"]
         options += ["--ticks", str(ticks), "--tbptt", str(tbptt), "--recompute", str(recompute)]
         options += ["--batch", str(settings.batch)] if settings.batch is not None else []
         command = [sys.executable, __file__, *options]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=settings.limit, check=False)
-        found = json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else {"failed": done.returncode}
-        rows.append({"ticks": ticks, "tbptt": tbptt, "recompute": recompute, **found})
+        rows.append({"ticks": ticks, "tbptt": tbptt, "recompute": recompute, **run(command, settings.limit)})
         print(rows[-1], flush=True)
     shown = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(settings).items()}
     result = {

@@ -10,7 +10,6 @@ import yaml
 from tests.scripts import load_benchmark
 from tests.train.conftest import TINY
 from tide.cli.main import main
-from tide.errors import InputError
 from tide.train.run import RunFolder
 
 GUARANTEED = ["--core.norm", "rms_cap", "--core.guarantee", "contraction", "--core.neuron-models.no-feedback"]
@@ -44,7 +43,8 @@ def test_the_report_of_guarantees_compares_with_the_run_of_the_same_seed(study, 
     assert result["rows"]["contraction"]["greatest_certified_rate"] == max(rates) < 1
     assert result["rows"]["contraction"]["worst_factor"] <= max(rates) + 1e-9
     assert result["rows"]["none"]["greatest_certified_rate"] is None
-    assert f"| contraction | {100 * held:.2f} ± 0.00 |" in text
+    assert f"| contraction | {100 * held:.2f} | {100 * (held - plain):+.2f} |" in text
+    assert f"| none | {100 * plain:.2f} | - |" in text
 
 
 def test_the_report_of_drift_takes_best_less_last_and_thinks_on(study, monkeypatch, tmp_path):
@@ -58,7 +58,7 @@ def test_the_report_of_drift_takes_best_less_last_and_thinks_on(study, monkeypat
         assert len(run["accuracy_at_tick"]) == len(run["ei_ratio_at_tick"]) == 6
         assert list(run["most_certain"]) == [str(TINY["core"]["ticks"]), "6"]
         assert f"| {name} |" in text
-    assert "core.guarantee is 'contraction' there, 'none' here" in result["runs"]["held"]["settings"]
+    assert result["runs"]["held"]["settings"]["core"]["guarantee"] == "contraction"
 
 
 def test_curves_are_the_lines_of_the_log(study, monkeypatch, tmp_path, capsys):
@@ -67,5 +67,19 @@ def test_curves_are_the_lines_of_the_log(study, monkeypatch, tmp_path, capsys):
     lines = RunFolder.open(study / "plain").metrics("train")
     assert result["runs"]["plain"]["steps"] == [line["step"] for line in lines]
     assert result["runs"]["plain"]["total"] == [line["total"] for line in lines]
-    with pytest.raises(InputError, match="not all lines of kind 'train' have 'tota'"):
-        report("curves", monkeypatch, tmp_path / "curves", str(study / "plain"), "--keys", "tota")
+
+
+@pytest.mark.parametrize(
+    ("script", "options", "said"),
+    [
+        ("curves", ["plain", "--keys", "tota"], "not all lines of kind 'train' have 'tota'"),
+        ("curves", ["plain", "--kind", "trian"], "has no lines of kind 'trian'"),
+        ("curves", ["plain", "plain"], "runs plain, plain met, one or more of different names wanted"),
+        ("drift", ["plain", "--ticks", "3"], "ticks is 3, more than the"),
+        ("guarantee", ["plain"], "no runs in"),
+    ],
+)
+def test_bad_input_is_one_line(study, script, options, said, monkeypatch, tmp_path):
+    places = [str(study / option) if option == "plain" else option for option in options]
+    with pytest.raises(SystemExit, match=said):
+        report(script, monkeypatch, tmp_path / "nothing", *places)
