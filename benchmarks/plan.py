@@ -169,11 +169,10 @@ def _median(work: Callable[[], object]) -> float:
     return statistics.median(seconds)
 
 
-def beside_measured(file: Path) -> dict[str, Any]:
+def beside_measured(file: Path, machine: Device) -> dict[str, Any]:
     """Return count and measurement side by side, and the share of this machine's rates that steps reached."""
     found = json.loads(file.read_text(encoding="utf-8"))
-    torch.set_num_threads(found["settings"]["threads"])
-    machine, rows = this_machine(), []
+    rows = []
     for row in found["rows"]:
         if "failed" in row:
             continue
@@ -189,7 +188,7 @@ def beside_measured(file: Path) -> dict[str, Any]:
             }
         )
     shares = [row["counted_seconds"] / row["seconds"] for row in rows]
-    return {"machine": machine._asdict(), "share": statistics.median(shares), "rows": rows}
+    return {"share": statistics.median(shares), "rows": rows}
 
 
 def markdown(result: dict[str, Any]) -> str:
@@ -238,11 +237,13 @@ def plan(settings: Settings) -> dict[str, Any]:
         "steps": base.train.steps,
         "accumulation": base.train.accumulation,
         "devices": {name: device._asdict() for name, device in DEVICES.items()},
-        "measured": {file.stem: beside_measured(file) for file in settings.measured},
         "variants": {},
     }
-    for name, found in result["measured"].items():
-        print(name, json.dumps(found, indent=2), flush=True)
+    if settings.measured:
+        machine = this_machine()
+        result["machine"] = machine._asdict()
+        result["measured"] = {file.stem: beside_measured(file, machine) for file in settings.measured}
+        print(json.dumps(result["measured"], indent=2), flush=True)
     for name, config in chosen.items():
         result["variants"][name] = row = describe(count_costs(config), config, settings)
         print(name, {key: value for key, value in row.items() if key != "devices"}, flush=True)
