@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.torch import load_file
 
+import tide
 from tests.train.conftest import TINY
+from tide.cli import robustness_figures
 from tide.cli.main import main
 from tide.cli.models import SplitSource
 from tide.config_io import flatten
+from tide.data import load
 
 Capture = pytest.CaptureFixture[str]
 
@@ -30,7 +35,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return folders
 
 
-def test_all_corruptions_of_a_few_images(runs: list[str], tmp_path: Path, capsys: Capture) -> None:
+def test_all_corruptions_of_a_few_images(
+    runs: list[str], tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(robustness_figures, "EXAMPLES", 1)  # pictures take most of the time
     options = ["--images", "12", "--out", str(tmp_path), "--device", "cpu", "--threads", "1"]
     assert main(["robustness", *runs, *options, "--baseline", runs[1]]) == 0
     printed = capsys.readouterr().out
@@ -46,8 +54,17 @@ def test_all_corruptions_of_a_few_images(runs: list[str], tmp_path: Path, capsys
     for name in ("differences.png", "severity.png", "sheet.png", "corruptions.png"):
         assert (tmp_path / name).stat().st_size > 10_000
     cells = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.safetensors")}
-    assert main(["robustness", *runs, *options, "--baseline", runs[1]]) == 0
+    (tmp_path / "robustness.json").unlink()
+    monkeypatch.setattr(robustness_figures, "figures_of", failing)
+    with pytest.raises(RuntimeError, match="no picture"):
+        main(["robustness", *runs, *options, "--baseline", runs[1]])
     assert {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.safetensors")} == cells
+    again = json.loads((tmp_path / "robustness.json").read_text(encoding="utf-8"))  # the numbers come first
+    assert again["models"] == result["models"]
+
+
+def failing(*_: object) -> None:
+    raise RuntimeError("no picture")
 
 
 def test_a_published_set_in_its_folder(runs: list[str], tmp_path: Path, capsys: Capture) -> None:
@@ -76,7 +93,7 @@ def test_photos_of_some_classes_in_the_layout_of_tiny_imagenet(
     monkeypatch.setattr(SplitSource, "read", lambda source, run: reads.append(source) or read(source, run))
     options = ["--suite", str(tmp_path / "tiny"), "--out", str(tmp_path / "out"), "--device", "cpu"]
     assert main(["robustness", *runs, *options, "--jacobian-images", "2", "--workers", "0"]) == 0
-    assert len(reads) == 1  # both runs name the same data
+    assert reads == []  # the models know their classes
     printed = capsys.readouterr().out
     for part in ("| rotation |", "## Among 3 classes", "## Over seeds, among 3 classes", "## Jacobian under shift"):
         assert part in printed
@@ -87,13 +104,74 @@ def test_photos_of_some_classes_in_the_layout_of_tiny_imagenet(
         assert (tmp_path / "out" / name).stat().st_size > 10_000
 
 
+@pytest.fixture
+def imagenet_c(tmp_path: Path) -> Path:
+    """A data directory with photos of three classes of digits under two corruptions, none at severity 3."""
+    for place in ("fog/1", "fog/2", "snow/4"):
+        for label in (4, 5, 6):
+            folder = tmp_path / "data" / "ImageNet_C" / place / str(label)
+            folder.mkdir(parents=True)
+            pixels = np.random.default_rng(label).integers(0, 256, (16, 16), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / "0.png")
+    return tmp_path / "data"
+
+
+def test_a_set_by_name_without_the_middle_severity_and_clean_images_of_its_classes(
+    runs: list[str], imagenet_c: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shown: list[list[str]] = []
+    draw = robustness_figures.draw_sheet
+    monkeypatch.setattr(
+        robustness_figures, "draw_sheet", lambda images, *rest: shown.append(list(images)) or draw(images, *rest)
+    )
+    options = ["--suite", "imagenet-c", "--data-dir", str(imagenet_c), "--device", "cpu", "--workers", "0"]
+    assert main(["robustness", runs[0], *options]) == 0
+    assert shown == [["fog-2", "snow-4"]]
+    out = tmp_path / "runs" / "robustness-ImageNet_C"
+    clean = load_file(out / "cells" / "tide-1" / "clean.safetensors")
+    test = load("digits").test
+    assert clean["positions"].tolist() == [
+        place for place, label in enumerate(test.labels.tolist()) if label in (4, 5, 6)
+    ]
+    assert main(["robustness", *runs, *options]) == 0  # the second run joins the first
+    assert sorted(path.name for path in (out / "cells").iterdir()) == ["tide-1", "tide-2"]
+    moved = tmp_path / "elsewhere" / "ImageNet_C"
+    shutil.copytree(imagenet_c / "ImageNet_C", moved)
+    Image.new("L", (16, 16)).save(moved / "snow" / "4" / "4" / "0.png")
+    capsys.readouterr()
+    assert main(["robustness", *runs, "--suite", str(moved), "--device", "cpu"]) == 2
+    assert "holds answers measured with other settings or models (data '" in capsys.readouterr().err
+
+
+def test_a_saved_model_names_its_data_only_where_they_are_wanted(
+    runs: list[str], imagenet_c: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    saved = tmp_path / "saved"
+    tide.load(runs[0], checkpoint="last").save_pretrained(saved)
+    options = ["--out", str(tmp_path / "out"), "--device", "cpu", "--workers", "0", "--suite"]
+    renditions = str(imagenet_c / "ImageNet_C" / "fog" / "1")
+    assert main(["robustness", str(saved), *options, renditions]) == 0
+    options[1] = str(tmp_path / "other")
+    folder = str(imagenet_c / "ImageNet_C")
+    assert main(["robustness", str(saved), *options, folder]) == 2
+    assert "does not say which data it was trained on; name it with --data" in capsys.readouterr().err
+    assert main(["robustness", str(saved), *options, folder, "--data", "digits"]) == 0
+    saved_cells, run_cells = (tmp_path / "other" / "cells" / name for name in ("saved", "tide-1"))
+    assert main(["robustness", runs[0], str(saved), *options, folder]) == 0
+    for file in ("clean.safetensors", "fog-2.safetensors"):
+        assert (saved_cells / file).read_bytes() == (run_cells / file).read_bytes()
+
+
 @pytest.mark.parametrize(
     ("words", "met"),
     [
         ("", "no run given"),
         ("RUN --images 0", "--images is 0"),
         ("RUN --jacobian-images -1", "--jacobian-images is -1"),
-        ("RUN --suite corruption", "suite 'corruption' is no folder"),
+        ("RUN --suite corruption", "suite 'corruption' is no folder and no known name; did you mean 'corruptions'?"),
+        ("RUN --suite imagenet-R", "did you mean 'imagenet-r'?"),
+        ("RUN --suite imagenet-r --data-dir empty", "no folder imagenet-r met in empty, one wanted"),
         ("RUN --baseline elsewhere", "baseline elsewhere is none of the 1 runs"),
         ("RUN RUN", "is given twice"),
         ("nowhere", "nowhere does not exist"),

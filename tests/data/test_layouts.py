@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from tide.data import load, load_test_photos, open_photos
@@ -68,6 +70,28 @@ def test_one_corruption_and_severity(tmp_path, refuses):
     ):
         with refuses(tmp_path, *parts):
             load_test_photos(tmp_path, MODEL, 4, 1, **options)
+
+
+@pytest.mark.parametrize("size", [24, 48])
+def test_photos_that_are_published_cropped_keep_their_border(tmp_path, size):
+    """ImageNet-C at 224 pixels is what remains of the centre crop: a second one would cut an eighth off."""
+    framed = Image.new("L", (24, 24), 255)
+    framed.paste(100, (1, 1, 23, 23))
+    for name in ("c/fog/3/ant", "r/bee"):
+        (tmp_path / name).mkdir(parents=True)
+        framed.save(tmp_path / name / "1.png")
+    whole = (
+        load_test_photos(tmp_path / "c", MODEL, size, 1, corruption="fog", severity=3),
+        load_test_photos(tmp_path / "c" / "fog" / "3", MODEL, size, 1),
+    )
+    for photos in whole:
+        (image,) = photos.select(slice(None)).images
+        assert (image[0, 0] == 255).all()
+        assert (image[0, :, -1] == 255).all()
+        if size == 24:
+            assert torch.equal(image[0], torch.from_numpy(np.array(framed)))
+    (image,) = load_test_photos(tmp_path / "r", MODEL, size, 1).select(slice(None)).images
+    assert image.max() < 150  # renditions are photos of any size, of which the published protocol cuts
 
 
 def test_classes_that_are_called_like_severities_are_classes(tmp_path):

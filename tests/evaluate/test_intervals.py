@@ -7,7 +7,7 @@ import torch
 from scipy import stats
 
 from tide.evaluate.corruption_error import mean_corruption_error, relative_corruption_error
-from tide.evaluate.intervals import bootstrap_mean, t_interval, welch_interval
+from tide.evaluate.intervals import Interval, bootstrap_mean, t_interval, welch_interval
 
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -28,7 +28,13 @@ def test_nine_in_ten_intervals_of_ninety_percent_hold_the_truth() -> None:
     intervals = [bootstrap_mean(normal(60, seed=seed), resamples=400, level=0.9) for seed in range(200)]
     share = sum(interval.low <= 0 <= interval.high for interval in intervals) / 200
     assert 0.82 < share < 0.96
-    assert sum(interval.sure for interval in intervals) / 200 == pytest.approx(1 - share)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "sure"), [(-1, 1, False), (0, 1, False), (-1, 0, False), (0.1, 1, True), (-1, -0.1, True)]
+)
+def test_a_difference_is_sure_where_zero_lies_outside(low: float, high: float, sure: bool) -> None:
+    assert Interval((low + high) / 2, low, high).sure is sure
 
 
 def test_pairing_removes_what_both_models_share() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -75,7 +76,7 @@ def test_published_photos_are_read_from_their_layout(tmp_path: Path, clean: Imag
         path = tmp_path / layout / file
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.full((10, 10), 50 * NAMES.index(path.parent.name), dtype=np.uint8)).save(path)
-    suite = from_folder(tmp_path / layout, NAMES, 8, 1, clean)
+    suite = from_folder(tmp_path / layout, NAMES, 8, 1, lambda: clean)
     if layout == "imagenet-c":
         assert suite.shifts == tuple(Shift(name, level) for name in ("fog", "snow") for level in (1, 5))
         assert suite.groups == {}  # two of fifteen are no published mean
@@ -89,7 +90,7 @@ def test_published_photos_are_read_from_their_layout(tmp_path: Path, clean: Imag
 
 def test_a_folder_without_a_shifted_set_is_refused(tmp_path: Path, clean: ImageSet) -> None:
     with pytest.raises(DataError, match="no shifted test set met") as caught:
-        from_folder(tmp_path, NAMES, 8, 1, clean)
+        from_folder(tmp_path, NAMES, 8, 1, lambda: clean)
     assert "\n" not in str(caught.value)
 
 
@@ -146,11 +147,72 @@ def test_cells_written_before_there_were_restricted_answers_are_read_as_they_are
     found = ask(asked, suite, tmp_path / "out", settings)["one"][Shift("fog", 1)]
     assert (found.correct.tolist(), found.restricted) == ([True, False], None)
     assert (kept.read_bytes(), (tmp_path / "out" / "settings.json").read_text()) == (before, text)
+    # Nor were the data noted: they are now, and compared from then on.
+    ask(asked, replace(suite, checksum=10), tmp_path / "out", settings)
+    assert json.loads((tmp_path / "out" / "settings.json").read_text()) == {**json.loads(text), "data": "0000000a"}
+    ask(asked, replace(suite, checksum=10), tmp_path / "out", settings)
+    with pytest.raises(CheckpointError, match="data '0000000a', not '0000000b'"):
+        ask(asked, replace(suite, checksum=11), tmp_path / "out", settings)
     # Only a suite of a part of the classes asks again, for what is missing.
     images = ImageSet(torch.zeros(2, 1, 8, 8, dtype=torch.uint8), torch.tensor([1, 2]), NAMES)
     part = Suite("corruptions", None, suite.shifts, lambda shift, positions: images, classes=torch.tensor([1, 2]))
     again = ask(asked, part, tmp_path / "out", settings)["one"][Shift("fog", 1)]
     assert set(again.among_classes().answer.tolist()) <= {1, 2}
+
+
+def test_models_may_be_added_to_those_of_a_folder(tiny_model, tmp_path: Path) -> None:
+    model = tiny_model(torch.float32).eval()
+    images = ImageSet(torch.zeros(3, 1, 8, 8, dtype=torch.uint8), torch.arange(3), NAMES)
+    suite = Suite("dark", None, (Shift("dark", 1),), lambda shift, positions: images)
+    asked = {}
+    for name, gain in (("a", 0), ("b", 1), ("c", 2)):
+        (tmp_path / name).mkdir()
+        state = {key: value + gain if value.is_floating_point() else value for key, value in model.state_dict().items()}
+        write_model(tmp_path / name, model.config, state)
+        asked[name] = Asked(name, model, tmp_path / name)
+    out, kept = tmp_path / "out", tmp_path / "out" / "cells" / "a" / "dark-1.safetensors"
+    ask([asked["a"]], suite, out, {"images": 3})
+    before = kept.stat().st_mtime_ns
+    assert list(ask([asked["a"], asked["b"]], suite, out, {"images": 3})) == ["a", "b"]
+    assert list(ask([asked["b"]], suite, out, {"images": 3})) == ["b"]
+    assert kept.stat().st_mtime_ns == before
+    assert list(json.loads((out / "settings.json").read_text())["weights"]) == ["a", "b"]
+    with pytest.raises(CheckpointError, match="other weights of a"):
+        ask([replace(asked["c"], name="a")], suite, out, {"images": 3})
+    with pytest.raises(CheckpointError, match="images 3, not 4"):
+        ask([asked["c"]], suite, out, {"images": 4})
+    assert list(json.loads((out / "settings.json").read_text())["weights"]) == ["a", "b"]
+    (out / "settings.json").write_text("{")
+    with pytest.raises(CheckpointError, match="is damaged") as caught:
+        ask([asked["a"]], suite, out, {"images": 3})
+    assert "\n" not in str(caught.value)
+
+
+def test_a_suite_of_some_classes_is_held_against_clean_images_of_these(
+    tiny_model, tmp_path: Path, clean: ImageSet
+) -> None:
+    for shift in ("fog/1", "fog/5"):
+        for label in NAMES[1:3]:
+            (tmp_path / "some-c" / shift / label).mkdir(parents=True)
+            Image.new("L", (8, 8), 100).save(tmp_path / "some-c" / shift / label / "0.png")
+    suite = from_folder(tmp_path / "some-c", NAMES, 28, 1, lambda: clean)
+    model = tiny_model(torch.float32).eval()
+    write_model(tmp_path, model.config, model.state_dict())
+    cells = ask([Asked("m", model, tmp_path)], suite, tmp_path / "out", {})["m"]
+    assert cells[CLEAN].positions.tolist() == [1, 2, 5, 6]
+    assert cells[CLEAN].label.tolist() == [1, 2, 1, 2]
+    assert torch.equal(cells[CLEAN].answer, CellAnswers.of(collect_answers(model, clean)).answer[[1, 2, 5, 6]])
+    assert "clean" in robustness({"m": cells}, suite, "m")["restricted"]["models"]["m"]["cells"]
+    others = ImageSet(clean.images[:1], torch.tensor([0]), NAMES)
+    assert from_folder(tmp_path / "some-c", NAMES, 28, 1, lambda: others).clean is None
+
+
+def test_images_that_are_others_under_another_shift_are_not_averaged() -> None:
+    suite = Suite("two", None, (Shift("fog", 1), Shift("snow", 1)), None)  # type: ignore[arg-type]
+    moved = replace(cell([True, True], positions=[0, 2]), label=torch.tensor([0, 1]))
+    cells = {Shift("fog", 1): cell([True] * 3), Shift("snow", 1): moved}
+    with pytest.raises(InputError, match="image 2 is of class 1 in snow-1 and of class 0 before"):
+        robustness({"a": cells}, suite, "a")
 
 
 def test_the_report_by_hand() -> None:

@@ -13,7 +13,7 @@ from tide.config import Config
 from tide.config_io import from_dict
 from tide.evaluate.intervals import bootstrap_mean
 from tide.studies.robustness_report import robustness
-from tide.studies.seed_groups import difference_over_seeds, over_seeds, seeds_markdown, seeds_of
+from tide.studies.seed_groups import LOOKING, difference_over_seeds, over_seeds, seeds_markdown, seeds_of
 from tide.studies.shifts import Shift, Suite
 
 FOG = Shift("fog", 1)
@@ -38,12 +38,26 @@ def test_runs_are_grouped_where_all_but_the_seed_is_equal() -> None:
     }
 
 
+def test_runs_that_were_looked_at_more_or_less_often_are_seeds_of_one_model() -> None:
+    base = Config(seed=1)
+    for name in LOOKING:
+        often = from_dict(Config, {"train": {name: getattr(base.train, name) + 7}}, base=replace(base, seed=2))
+        assert seeds_of({"a-1": base, "a-2": often}) == {"a": {1: "a-1", 2: "a-2"}}, name
+    other = from_dict(Config, {"train": {"batch": 7}}, base=replace(base, seed=2))
+    assert seeds_of({"a-1": base, "a-2": other}) == {"a-1": {1: "a-1"}, "a-2": {2: "a-2"}}
+
+
 def test_differences_over_seeds_are_paired_where_the_seeds_are_the_same() -> None:
     mine, other = {1: 0.9, 2: 0.7, 3: 0.8}, {3: 0.75, 1: 0.8, 2: 0.65}
     paired = stats.ttest_rel([0.9, 0.7, 0.8], [0.8, 0.65, 0.75]).confidence_interval(0.95)
     assert difference_over_seeds(mine, other)[1:] == pytest.approx((paired.low, paired.high))
+    shared = stats.ttest_rel([0.9, 0.8], [0.8, 0.75]).confidence_interval(0.95)
+    for more in ({}, {4: 0.1, 5: 0.9}):
+        found = difference_over_seeds(mine, {3: 0.75, 1: 0.8, **more})
+        assert found == pytest.approx((0.075, shared.low, shared.high))
     apart = stats.ttest_ind([0.9, 0.7, 0.8], [0.75, 0.8], equal_var=False).confidence_interval(0.95)
-    assert difference_over_seeds(mine, {3: 0.75, 1: 0.8})[1:] == pytest.approx((apart.low, apart.high))
+    for second in ({3: 0.75, 4: 0.8}, {4: 0.75, 5: 0.8}):
+        assert difference_over_seeds(mine, second)[1:] == pytest.approx((apart.low, apart.high))
     assert difference_over_seeds(mine, {1: 0.8}) is None
     assert difference_over_seeds(mine, {seed: value - 0.1 for seed, value in mine.items()}) is None  # no spread
 
@@ -72,3 +86,21 @@ def test_groups_over_seeds_and_over_images_by_hand() -> None:
     assert single["over_images"]["mean"] == pytest.approx(0.375)
     text = seeds_markdown(found, "Over seeds")
     assert "| b | 1, 2 paired | all | 75.00 ± 35.36 | +37.50 (-121.33 to +196.33) |" in text
+
+
+def test_of_partly_shared_seeds_both_differences_are_of_the_shared_ones() -> None:
+    right = {
+        "a-1": [True, True, False, False],
+        "a-2": [True, False, False, False],
+        "b-1": [True, True, True, True],
+        "b-2": [True, True, False, False],
+        "b-3": [False, False, False, False],
+    }
+    answers = {name: {FOG: made(values)} for name, values in right.items()}
+    seeds = {"a": {1: "a-1", 2: "a-2"}, "b": {1: "b-1", 2: "b-2", 3: "b-3"}}
+    models = robustness(answers, SUITE, "a-1")["models"]
+    found = over_seeds(models, answers, SUITE, seeds, "a-1")
+    row = found["models"]["b"]["groups"]["all"]
+    assert row["accuracy"]["mean"] == pytest.approx(0.5)
+    assert row["over_seeds"]["mean"] == row["over_images"]["mean"] == pytest.approx(0.375)
+    assert "| b | 1, 2, 3; paired 1, 2 | all | 50.00 " in seeds_markdown(found, "Over seeds")

@@ -23,9 +23,12 @@ class TestData(NamedTuple):
 
 
 class SplitSource(NamedTuple):
-    """Where a test split comes from, and the images that a model wants of it; equal ones give equal splits."""
+    """Where a test split comes from, and the images that a model wants of it; equal ones give equal splits.
 
-    data: str
+    ``data`` is None where neither the model nor the user says.
+    """
+
+    data: str | None
     directory: Path | None
     streamed: bool
     wanted: InputConfig
@@ -35,9 +38,11 @@ class SplitSource(NamedTuple):
 
         A folder of photos without a training part is read in one of the published layouts of test sets
         (:func:`tide.data.load_test_photos`), for the classes of the model. Raises :class:`InputError` when the data's
-        channels or classes are not the model's.
+        channels or classes are not the model's, or nobody says what data.
         """
         wanted = self.wanted
+        if self.data is None:
+            raise InputError(f"{run} does not say which data it was trained on; name it with --data")
         folder = Path(self.data.removeprefix("folder:")).expanduser()
         if self.data.startswith("folder:") and not (folder / "train").is_dir():
             labels = wanted.labels or tuple(str(number) for number in range(wanted.classes))
@@ -65,8 +70,6 @@ def load_with_source(
         streamed = data is None and run.config.data.photos == "streamed"
         data = data or run.config.data.name
         directory = directory or (Path(stored) if stored else None)
-    if data is None:
-        raise InputError(f"{path} does not say which data it was trained on; name it with --data")
     return model, SplitSource(data, directory, streamed, model.config.input)
 
 

@@ -14,13 +14,11 @@ from tide.cli.parse import parse
 from tide.errors import InputError
 
 if TYPE_CHECKING:
-    from tide.config import ModelConfig
-    from tide.studies.robustness import Asked
     from tide.studies.robustness_report import Answers
     from tide.studies.seed_groups import Seeds
     from tide.studies.shifts import Suite
 
-GENERATED = "corruptions"  # the suite made from the test images
+CORRUPTIONS = "corruptions"  # the suite made from the test images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,10 +26,13 @@ class RobustnessArguments:
     """Options of a comparison on shifted images."""
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Run folders, trained on the same data."""
-    suite: str = GENERATED
-    """corruptions (the 15 of ImageNet-C and 4 others, made from the test images), or a folder that holds a published
-    set: CIFAR-10-C, CIFAR-100-C, MNIST-C, Tiny-ImageNet, ImageNet-C, ImageNet-R."""
+    """Run folders, trained on the same data, or folders that save_pretrained wrote."""
+    suite: str = CORRUPTIONS
+    """corruptions (the 15 of ImageNet-C and 4 others, made from the test images), or a published set: its folder, or
+    cifar-10-c, cifar-100-c, mnist-c, tiny-imagenet, tiny-imagenet-c, imagenet-c or imagenet-r for one among the data
+    sets."""
+    data: str | None = None
+    """Data set whose test images are taken (default: the runs'): a name, hub:DIR, or folder:DIR."""
     baseline: Path | None = None
     """Run that the others are compared with (default: the first)."""
     images: int = 2000
@@ -77,20 +78,23 @@ def run(arguments: Sequence[str]) -> int:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from tide.cli.robustness_figures import figures_of
-    from tide.cli.studying import save_study, told
+    from tide.cli.robustness_inputs import open_models, open_suite
+    from tide.cli.studying import save_figures, save_study, told
     from tide.plots.corruptions import draw_corruptions
     from tide.studies.robustness import ask
     from tide.studies.robustness_report import markdown, robustness
     from tide.studies.shifted_jacobian import has_jacobian, jacobian_markdown, radii_under_shift
     from tide.train.environment import describe_environment
 
-    models, suite, seeds = _open(given)
+    inputs = open_models(given.runs, given.checkpoint, given.data, given.data_dir, pick_device(given.device))
+    models, seeds = inputs.models, inputs.seeds
     if given.jacobian_images and not any(has_jacobian(asked.model) for asked in models):
         raise InputError(
             f"--jacobian-images is {given.jacobian_images} and none of the runs is a TIDE model, one is wanted: leave "
             "it out or give one"
         )
     baseline = _baseline(given, [asked.name for asked in models])
+    suite = open_suite(inputs, given.suite, given.images, given.seed)
     out = given.out or Path("runs") / f"robustness-{suite.name}"
     settings = {"suite": suite.name, "images": given.images, "seed": given.seed, "checkpoint": given.checkpoint}
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -119,59 +123,15 @@ def run(arguments: Sequence[str]) -> int:
             result["jacobian"] = radii_under_shift(models, suite, answers, given.jacobian_images, progress=progress)
             text += jacobian_markdown(result["jacobian"])
     result["environment"] = {**describe_environment(), "command": told("robustness", arguments)}
+    save_study(out, "robustness", result, text, {})  # first: whatever becomes of the pictures, the numbers are there
     figures = figures_of(result, answers, suite)
-    if given.suite == GENERATED and suite.clean is not None:
+    if given.suite == CORRUPTIONS and suite.clean is not None:
         first = suite.clean.select(slice(1)).images
         figures["corruptions.png"] = draw_corruptions(first, names=tuple(result["shifts"]), seed=given.seed)
-    save_study(out, "robustness", result, text, figures)
+    save_figures(out, figures)
     print(text, end="")
     print(f"\n{out}: robustness.json, robustness.md, {', '.join(figures)}")
     return 0
-
-
-def _open(given: RobustnessArguments) -> tuple[list[Asked], Suite, Seeds]:
-    """Return the models under other names each, the suite for them, and which are seeds of one model."""
-    from tide.cli.models import SplitSource, TestData, load_with_source
-    from tide.models.files import run_checkpoint
-    from tide.studies.published import from_folder
-    from tide.studies.robustness import Asked
-    from tide.studies.seed_groups import seeds_of
-    from tide.studies.shifts import generated
-    from tide.train.run import RunFolder
-
-    device = pick_device(given.device)
-    models: list[Asked] = []
-    configs: dict[str, ModelConfig] = {}
-    read: dict[SplitSource, TestData] = {}
-    first = None
-    for path in given.runs:
-        model, source = load_with_source(path, given.checkpoint, directory=given.data_dir)
-        if source not in read:
-            read[source] = source.read(path)
-        data = read[source]
-        wanted = model.config.input
-        kind = (data.name, wanted.channels, wanted.size, data.test.classes)
-        first = first or (path, kind, data)
-        if kind != first[1]:
-            raise InputError(
-                f"{path} was trained on {data.name}, {wanted.channels} x {wanted.size} x {wanted.size}, {first[0]} on "
-                f"{first[1][0]}, {first[1][1]} x {first[1][2]} x {first[1][2]}: compare runs of one kind"
-            )
-        twice = [other.name for other in given.runs].count(path.name) > 1
-        name = f"{path.resolve().parent.name}-{path.name}" if twice else path.resolve().name
-        if name in [asked.name for asked in models]:
-            raise InputError(f"run {path} is given twice, once is wanted")
-        models.append(Asked(name, model.to(device), run_checkpoint(path, given.checkpoint)))
-        configs[name] = RunFolder(path).config if (path / "config.yaml").is_file() else model.config
-    seeds = seeds_of(configs)
-    assert first is not None
-    _, (_, channels, size, classes), data = first
-    if given.suite == GENERATED:
-        return models, generated(data.test.select(slice(given.images)), given.seed), seeds
-    folder = Path(given.suite).expanduser()
-    if not folder.is_dir():
-        raise InputError(f"suite {given.suite!r} is no folder; give corruptions, or the folder of a published set")
-    return models, from_folder(folder, classes, size, channels, data.test, given.seed), seeds
 
 
 def _baseline(given: RobustnessArguments, names: Sequence[str]) -> str:

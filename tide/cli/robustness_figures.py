@@ -10,13 +10,13 @@ import torch
 from tide.data import to_float
 from tide.plots.robustness import draw_differences, draw_radii, draw_severity, draw_sheet
 from tide.studies.robustness_report import Answers
-from tide.studies.shifts import Suite
+from tide.studies.shifts import Shift, Suite
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 EXAMPLES = 6  # images on the sheet, of different classes
-SHOWN_SEVERITY = 3
+SHOWN_SEVERITY = 3  # or the nearest that a shift has
 
 
 def figures_of(result: Mapping[str, Any], answers: Answers, suite: Suite) -> dict[str, Figure]:
@@ -34,9 +34,8 @@ def figures_of(result: Mapping[str, Any], answers: Answers, suite: Suite) -> dic
 
 def _sheet(answers: Answers, suite: Suite) -> Figure:
     """Draw the first image of each of some classes under every shift, with what the models answered."""
-    shown = [shift for shift in suite.shifts if shift.severity in (None, SHOWN_SEVERITY)]
     images, said, truths = {}, {}, {}
-    for shift in shown:
+    for shift in _shown(suite):
         cells = {name: cells[shift] for name, cells in answers.items()}
         labels = next(iter(cells.values())).label
         places = torch.stack([(labels == label).nonzero()[0, 0] for label in torch.unique(labels)[:EXAMPLES]])
@@ -49,3 +48,11 @@ def _sheet(answers: Answers, suite: Suite) -> Figure:
             {name: some.classes[int(cell.answer[place])] for name, cell in cells.items()} for place in places
         ]
     return draw_sheet(images, said, truths)
+
+
+def _shown(suite: Suite) -> list[Shift]:
+    """Return each shift at the severity nearest to the middle one, the lesser of two as near."""
+    nearest: dict[str, Shift] = {}
+    for shift in sorted(suite.shifts, key=lambda s: abs((s.severity or SHOWN_SEVERITY) - SHOWN_SEVERITY)):
+        nearest.setdefault(shift.name, shift)
+    return [shift for shift in suite.shifts if nearest[shift.name] == shift]

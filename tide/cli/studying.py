@@ -87,6 +87,14 @@ def save_study(out: Path, name: str, result: Mapping[str, Any], text: str, figur
         out.mkdir(parents=True, exist_ok=True)
         (out / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
         (out / f"{name}.md").write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot write {out}: {error.strerror}; give another --out") from error
+    save_figures(out, figures)
+
+
+def save_figures(out: Path, figures: Mapping[str, Figure]) -> None:
+    """Write pictures into the study's folder."""
+    try:
         for file, figure in figures.items():
             figure.savefig(out / file, dpi=130)
     except OSError as error:

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset, get_worker_info
 
 from tide.data.batches import derive_seed
 from tide.data.crop import centre_crop, random_crop
-from tide.data.photo import decode_part
+from tide.data.photo import decode, decode_part
 from tide.data.source import PhotoSource
 from tide.errors import DataError
 
@@ -27,6 +27,14 @@ Worker processes get a copy, so it must survive pickling. It raises DataError fo
 def middle_square(file: str | IO[bytes], position: int, size: int, channels: int) -> Tensor:
     """Decode the square in the middle of a photo that a test sees, wherever the photo lies in its set."""
     return decode_part(file, size, channels, partial(centre_crop, size=size))
+
+
+def whole_square(file: str | IO[bytes], position: int, size: int, channels: int) -> Tensor:
+    """Decode a published photo that is cropped already: nothing is cut off its square, and one of ``size`` is as it is.
+
+    Any other size is scaled bilinearly.
+    """
+    return decode(file, size, channels, bilinear=True)
 
 
 class Decoded(NamedTuple):

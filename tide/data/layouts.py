@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from tide.data.decoding import whole_square
 from tide.data.photo_set import PhotoSet
 from tide.data.scan import Classes, folders_in, photos_in, scan_classes, scan_part
 from tide.data.shifted_arrays import SEVERITIES
@@ -30,6 +32,9 @@ def load_test_photos(
     ``val/images/*`` with ``val/val_annotations.txt``, as tiny-imagenet has it; ``CORRUPTION/SEVERITY/CLASS/*`` with
     severities 1 to 5, as ImageNet-C has it; ``CLASS/*``, as ImageNet-R has it.
 
+    Photos of one corruption and severity are published cropped (ImageNet-C at 224 pixels, Tiny-ImageNet-C at 64), so
+    they are taken whole, also where ``directory`` is the folder of a SEVERITY; of all others the middle is.
+
     Args:
         directory: the folder.
         classes: the names of the model's classes, in the order of its outputs; the folder may have a part of them.
@@ -50,12 +55,15 @@ def load_test_photos(
         raise DataError(f"{folder}: no folder met, one of photos wanted: check the path")
     corruptions = corruptions_in(folder)
     asked = corruption is not None or severity is not None
+    cropped = False  # whether the photos are published as the squares that a model sees
     if (folder / "val").is_dir():
         found = scan_part(folder, "val")
     elif corruptions:
         found, asked = scan_classes(_corrupted(folder, corruptions, corruption, severity)), False
+        cropped = True
     elif any(photos_in(folder / name) for name in folders_in(folder)):
         found = scan_classes(folder)
+        cropped = folder.resolve().name in _LEVELS
     else:
         raise DataError(f"{folder}: {_describe(folder)} met, {_LAYOUTS} wanted: give the folder that holds them")
     if asked:
@@ -64,7 +72,8 @@ def load_test_photos(
             f"severity {severity}: leave both out or give another folder"
         )
     _check_known(folder, found, classes)
-    return PhotoSet.of_files(found, classes, size, channels)
+    photos = PhotoSet.of_files(found, classes, size, channels)
+    return replace(photos, decoder=whole_square) if cropped else photos
 
 
 def corruptions_in(folder: Path) -> list[str]:

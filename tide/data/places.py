@@ -9,6 +9,17 @@ from pathlib import Path
 from tide.data.checksum import md5_of
 from tide.data.registry import DataSet
 
+# What the folders of published shifted test sets are called, in small letters and with hyphens.
+SHIFTED = {
+    "cifar-10-c": ("cifar-10-c", "cifar10-c"),
+    "cifar-100-c": ("cifar-100-c", "cifar100-c"),
+    "mnist-c": ("mnist-c",),
+    "tiny-imagenet": ("tiny-imagenet", "tiny-imagenet-200"),
+    "tiny-imagenet-c": ("tiny-imagenet-c", "tiny-imagenet-200-c"),
+    "imagenet-c": ("imagenet-c",),
+    "imagenet-r": ("imagenet-r",),
+}
+
 
 def default_directory() -> Path:
     """Return the folder that holds data sets unless the user names another.
@@ -35,6 +46,16 @@ def locate(data_set: DataSet, directory: Path) -> Path | None:
         if present_files(data_set, directory / place):
             return directory / place
     return directory if _is_all_of(data_set, directory) else None
+
+
+def locate_shifted(name: str, directory: Path) -> Path | None:
+    """Return the folder of a published shifted test set, one of ``SHIFTED``, right below ``directory``; None for none.
+
+    Capitals and underscores do not matter: ``ImageNet-R`` and ``mnist_c`` are found, too.
+    """
+    entries = sorted(directory.iterdir()) if directory.is_dir() else []
+    called = {entry.name.lower().replace("_", "-"): entry for entry in entries if entry.is_dir()}
+    return next((called[spelling] for spelling in SHIFTED[name] if spelling in called), None)
 
 
 def present_files(data_set: DataSet, folder: Path) -> list[tuple[Path, str]]:

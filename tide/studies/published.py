@@ -12,17 +12,22 @@ from torch import Tensor
 
 from tide.corruptions import CORRUPTIONS, EXTRA
 from tide.corruptions.augmentations import AUGMENTATIONS, perturb
-from tide.data import LabelledImages, decode, load_test_photos
+from tide.data import LabelledImages, load_test_photos
 from tide.data.annotations import ANNOTATIONS
+from tide.data.decoding import whole_square
+from tide.data.identity import check_same_photos, checksum_of_files, checksum_of_photos
 from tide.data.layouts import corruptions_in, severities_in
 from tide.data.scan import folders_in
 from tide.data.shifted_arrays import CLEAN, SEVERITIES, cifar_c_names, mnist_c_names, read_cifar_c, read_mnist_c
 from tide.errors import DataError
 from tide.studies.shifts import Shift, Suite
 
+Clean = Callable[[], LabelledImages]
+"""Reads the model's own test images; called only for a suite of shifted versions of these."""
+
 
 def from_folder(
-    directory: Path, classes: Sequence[str], size: int, channels: int, clean: LabelledImages, seed: int = 0
+    directory: Path, classes: Sequence[str], size: int, channels: int, clean: Clean, seed: int = 0
 ) -> Suite:
     """Return the suite that lies in a folder.
 
@@ -37,33 +42,30 @@ def from_folder(
         seed: of what is drawn: the augmentations of Tiny-ImageNet.
 
     Raises:
-        DataError: the folder fits no layout.
+        DataError: the folder fits no layout, or its shifts show other photos each.
     """
+    directory = directory.expanduser()
     if names := cifar_c_names(directory):
         shifts = tuple(Shift(name, severity) for name in names for severity in SEVERITIES)
         return Suite(
-            directory.name, clean, shifts, _picked(lambda s: read_cifar_c(directory, s.name, s.severity or 0, classes))
+            directory.name,
+            clean(),
+            shifts,
+            _picked(lambda s: read_cifar_c(directory, s.name, s.severity or 0, classes)),
+            checksum=checksum_of_files(directory, sorted(directory.glob("*.npy"))),
         )
     if names := mnist_c_names(directory):
-        shifts = tuple(Shift(name, None) for name in names if name != CLEAN)
-        return Suite(directory.name, clean, shifts, _picked(lambda shift: read_mnist_c(directory, shift.name, classes)))
+        return Suite(
+            directory.name,
+            clean(),
+            tuple(Shift(name, None) for name in names if name != CLEAN),
+            _picked(lambda shift: read_mnist_c(directory, shift.name, classes)),
+            checksum=checksum_of_files(directory, sorted(directory.glob("*/test_*.npy"))),
+        )
     if (directory / "val" / ANNOTATIONS).is_file():
         return _augmented(directory, classes, size, channels, seed)
     if names := tuple(corruptions_in(directory)):
-        shifts = tuple(Shift(name, level) for name in names for level in severities_in(directory / name))
-
-        def corrupted(shift: Shift) -> LabelledImages:
-            return load_test_photos(directory, classes, size, channels, corruption=shift.name, severity=shift.severity)
-
-        found = {label for s in shifts for label in folders_in(directory / s.name / str(s.severity))}
-        return Suite(
-            directory.name,
-            clean,
-            shifts,
-            _picked(corrupted),
-            _published(names),
-            _part((number for number, label in enumerate(classes) if label in found), classes),
-        )
+        return _corrupted(directory, names, classes, size, channels, clean)
     if any(folders_in(directory)):
         return _renditions(directory, classes, size, channels)
     raise DataError(
@@ -84,6 +86,34 @@ def _part(present: Iterable[int], classes: Sequence[str]) -> Tensor | None:
     return part if len(part) < len(classes) else None
 
 
+def _corrupted(
+    directory: Path, names: Sequence[str], classes: Sequence[str], size: int, channels: int, clean: Clean
+) -> Suite:
+    """Return ImageNet-C or Tiny-ImageNet-C (arXiv:1903.12261), of all of the model's classes or a part of them."""
+    shifts = tuple(Shift(name, level) for name in names for level in severities_in(directory / name))
+
+    def corrupted(shift: Shift) -> LabelledImages:
+        return load_test_photos(directory, classes, size, channels, corruption=shift.name, severity=shift.severity)
+
+    found, checksum = check_same_photos(directory, {s.label: directory / s.name / str(s.severity) for s in shifts})
+    part = _part((number for number, label in enumerate(classes) if label in found), classes)
+    # What is lost under a shift is told from clean images of the same classes: others may be easier or harder.
+    photos: LabelledImages | None = clean()
+    positions = torch.isin(photos.labels.cpu(), part).nonzero().flatten() if photos and part is not None else None
+    if positions is not None and len(positions) == 0:
+        photos = positions = None
+    return Suite(
+        directory.name,
+        photos,
+        shifts,
+        _picked(corrupted),
+        _published(names),
+        part,
+        clean_positions=positions,
+        checksum=checksum,
+    )
+
+
 @dataclass(frozen=True)
 class _Enlarged:
     """A decoder of small photos: enlarged bilinearly to the model's size, and only then changed, if at all."""
@@ -92,7 +122,7 @@ class _Enlarged:
     seed: int
 
     def __call__(self, file: str | IO[bytes], position: int, size: int, channels: int) -> Tensor:
-        image = decode(file, size, channels, bilinear=True)
+        image = whole_square(file, position, size, channels)
         if self.augmentation is None:
             return image
         return perturb(image[None], self.augmentation, seed=self.seed, indices=[position])[0]
@@ -107,6 +137,7 @@ def _augmented(directory: Path, classes: Sequence[str], size: int, channels: int
         tuple(Shift(name, None) for name in AUGMENTATIONS),
         _picked(lambda shift: replace(photos, decoder=_Enlarged(shift.name, seed))),
         classes=_part(photos.labels.tolist(), classes),
+        checksum=checksum_of_photos(directory, photos),
     )
 
 
@@ -123,6 +154,7 @@ def _renditions(directory: Path, classes: Sequence[str], size: int, channels: in
         _picked(lambda shift: photos.select(torch.tensor(kinds[shift.name]))),
         classes=_part(photos.labels.tolist(), classes),
         same_images=False,
+        checksum=checksum_of_photos(directory, photos),
     )
 
 

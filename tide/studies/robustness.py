@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from tide.data import LabelledImages
 from tide.errors import CheckpointError
 from tide.evaluate.answers import Answers, collect_answers
 from tide.models.thinker import Thinker
+from tide.studies.kept_settings import agree
 from tide.studies.shifts import Shift, Suite
 
 THRESHOLD = 0.9  # certainty at which a halting model would have stopped
@@ -126,11 +126,13 @@ def ask(
 
     A cell is kept in ``out/cells/MODEL/SHIFT.safetensors`` and read from there the next time; one without the
     restricted answers that the suite wants is asked again. The images of a shift are made once, for all models that
-    lack it. ``settings`` say what the cells are measured with.
+    lack it. ``settings`` say what the cells are measured with; models may be added to those that ``out`` holds.
 
-    Raises :class:`CheckpointError` where ``out`` holds cells of other settings or weights, or a damaged one.
+    Raises :class:`CheckpointError` where ``out`` holds cells of other settings, of other weights under the same name,
+    or a damaged one.
     """
-    _check_settings(out, {**settings, "weights": {asked.name: _digest(asked.weights) for asked in models}})
+    known = {} if suite.checksum is None else {"data": f"{suite.checksum:08x}"}
+    agree(out, {**settings, **known}, {asked.name: _digest(asked.weights) for asked in models})
     shifts = ([CLEAN] if suite.clean is not None else []) + list(suite.shifts)
     answers: dict[str, dict[Shift, CellAnswers]] = {asked.name: {} for asked in models}
     done, total = 0, len(shifts) * len(models)
@@ -148,6 +150,7 @@ def ask(
                     asked.model,
                     images,
                     batch=batch,
+                    positions=suite.clean_positions if shift == CLEAN else None,
                     classes=suite.classes,
                     workers=workers,
                     on_unreadable=on_unreadable,
@@ -161,13 +164,3 @@ def ask(
 
 def _digest(weights: Path) -> str:
     return hashlib.blake2b((weights / "model.safetensors").read_bytes(), digest_size=16).hexdigest()
-
-
-def _check_settings(out: Path, settings: Mapping[str, object]) -> None:
-    file, text = out / "settings.json", json.dumps(settings, indent=2, sort_keys=True) + "\n"
-    if file.is_file() and file.read_text(encoding="utf-8") != text:
-        raise CheckpointError(
-            f"{out} holds answers measured with other settings or models: give another --out, or the same ones"
-        )
-    out.mkdir(parents=True, exist_ok=True)
-    file.write_text(text, encoding="utf-8")

@@ -24,12 +24,15 @@ def robustness(answers: Answers, suite: Suite, baseline: str) -> dict[str, Any]:
     """Return the numbers of every model on every shift, by name and severity, and their differences to ``baseline``.
 
     Where the suite has images of a part of the model's classes, ``restricted`` holds the same numbers if only that part
-    competes. Raises :class:`InputError` where the models did not see the same images.
+    competes. Raises :class:`InputError` where the models did not see the same images, or images that should be the same
+    under every shift have other labels.
     """
     for name, cells in answers.items():
         for shift, cell in cells.items():
             if not torch.equal(cell.positions, answers[baseline][shift].positions):
                 raise InputError(f"{name} and {baseline} were asked about different images of {shift.label}")
+    if suite.same_images:
+        _check_labels(answers[baseline], suite)
     names = list(dict.fromkeys(shift.name for shift in suite.shifts))
     groups = {"all": names, **{title: list(group) for title, group in suite.groups.items()}}
     result: dict[str, Any] = {
@@ -44,6 +47,22 @@ def robustness(answers: Answers, suite: Suite, baseline: str) -> dict[str, Any]:
         models = _models(among_classes(answers, suite.classes), suite, baseline, groups)
         result["restricted"] = {"classes": len(suite.classes), "models": models}
     return result
+
+
+def _check_labels(cells: Mapping[Shift, CellAnswers], suite: Suite) -> None:
+    """Raise InputError where an image has another label under some shift: then it is another image."""
+    first = torch.full((1 + max(int(cells[shift].positions.max()) for shift in suite.shifts),), -1)
+    for shift in suite.shifts:
+        positions, label = cells[shift].positions, cells[shift].label
+        other = ((first[positions] >= 0) & (first[positions] != label)).nonzero().flatten()
+        if len(other):
+            place = other[0]
+            raise InputError(
+                f"{suite.name}: image {int(positions[place])} is of class {int(label[place])} in {shift.label} and of "
+                f"class {int(first[positions[place]])} before, the same images in every shift wanted: restore the "
+                "published files"
+            )
+        first[positions] = label
 
 
 def among_classes(answers: Answers, classes: Tensor) -> dict[str, dict[Shift, CellAnswers]]:
@@ -176,7 +195,8 @@ def markdown(result: Mapping[str, Any]) -> str:
         f"{result['images']} images, the same for all models. Accuracy at the most certain tick, mean over the images "
         f"of all shifts and severities. Differences to {baseline} in points, with 95 % bootstrap intervals paired over "
         "images; in bold where zero lies outside. mCE is the error over that of the baseline, corruption by "
-        "corruption. Ticks: the mean number that a model halting at a certainty of 0.9 takes.",
+        f"corruption. Ticks: the mean number that a model halting at a certainty of 0.9 takes. Each interval "
+        "stands for itself: of twenty differences about one is bold where there is none at all.",
     ]
     for title in result["groups"]:
         lines += ["", f"## {title[0].upper()}{title[1:]}", "", *_table(models, title)]

@@ -6,11 +6,11 @@ these test images? Over images: would it be there on other images, for these tra
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from tide.config import ModelConfig
+from tide.config import Config, ModelConfig, TrainConfig
 from tide.evaluate.intervals import Interval, t_interval, welch_interval
 from tide.studies.facts import mean_and_std
 from tide.studies.robustness import CLEAN
@@ -18,12 +18,22 @@ from tide.studies.robustness_report import Answers, in_points, paired_difference
 from tide.studies.shifts import Suite
 
 NO_WIDTH = 1e-9  # as a share of images; rounding errors, of which no test set is large enough to have one
+LOOKING = (
+    "log_every",
+    "monitor_every",
+    "eval_every",
+    "eval_batch",
+    "probe_every",
+    "probe_images",
+    "checkpoint_every",
+)
+"""Settings of a training that say when it is looked at and saved, and change nothing of what is trained."""
 Seeds = Mapping[str, Mapping[int, str]]
 """The names of the runs of each model by their seed."""
 
 
 def seeds_of(configs: Mapping[str, ModelConfig]) -> dict[str, dict[int, str]]:
-    """Group runs, by their names, whose configurations are equal but for the seed.
+    """Group runs, by their names, whose configurations are equal but for the seed and for ``LOOKING``.
 
     A group is called as its runs are without their seed, ``tide`` for ``tide-42`` and ``tide-43``, or as its first run
     where they are called otherwise. A second run of the same seed makes a group of its own.
@@ -32,7 +42,7 @@ def seeds_of(configs: Mapping[str, ModelConfig]) -> dict[str, dict[int, str]]:
     for name, config in configs.items():
         for group in groups:
             first = configs[next(iter(group.values()))]
-            if config.seed not in group and replace(config, seed=first.seed) == first:
+            if config.seed not in group and _trained(config) == _trained(first):
                 group[config.seed] = name
                 break
         else:
@@ -44,6 +54,14 @@ def seeds_of(configs: Mapping[str, ModelConfig]) -> dict[str, dict[int, str]]:
         taken = more or stem in named or stem in configs
         named[stem if others and not taken else first_run] = group
     return named
+
+
+def _trained(config: ModelConfig) -> ModelConfig:
+    """Return what determines the trained model but for the seed."""
+    if isinstance(config, Config):
+        usual = TrainConfig()
+        config = replace(config, train=replace(config.train, **{name: getattr(usual, name) for name in LOOKING}))
+    return replace(config, seed=0)
 
 
 def over_seeds(
@@ -70,7 +88,11 @@ def over_seeds(
         mine, other = accuracies(name, title), accuracies(base, title)
         found: dict[str, Any] = {"accuracy": mean_and_std(list(mine.values())), "over_seeds": None, "over_images": None}
         if name != base:
-            ours, theirs = ([answers[run] for run in seeds[group].values()] for group in (name, base))
+            pairs = paired_seeds(mine, other)
+            ours, theirs = (
+                [answers[run] for seed, run in seeds[group].items() if seed in pairs or not pairs]
+                for group in (name, base)
+            )
             shifts = [CLEAN] if title == "clean" else shifts_of(ours[0], _names(suite, title))
             images = paired_difference(ours, theirs, shifts, same_images=suite.same_images)
             interval = difference_over_seeds(mine, other)
@@ -83,7 +105,8 @@ def over_seeds(
         "models": {
             name: {
                 "runs": {str(seed): run for seed, run in runs.items()},
-                "paired": runs.keys() == seeds[base].keys(),
+                "paired": bool(paired_seeds(runs, seeds[base])),
+                "paired_seeds": paired_seeds(runs, seeds[base]),
                 "groups": {title: row(name, title) for title in titles},
             }
             for name, runs in seeds.items()
@@ -95,17 +118,26 @@ def _names(suite: Suite, title: str) -> Sequence[str]:
     return suite.groups.get(title, [shift.name for shift in suite.shifts])
 
 
+def paired_seeds(mine: Collection[int], other: Collection[int]) -> list[int]:
+    """Return the seeds that two models share where they can be compared pair by pair; else none.
+
+    Two or more pairs, or all there are: a single pair among several seeds would throw away most of what was trained.
+    """
+    common = sorted(set(mine) & set(other))
+    return common if len(common) > 1 or set(mine) == set(other) else []
+
+
 def difference_over_seeds(mine: Mapping[int, float], other: Mapping[int, float]) -> Interval | None:
     """Return the difference of two models' means over seeds; None where there are too few seeds to tell.
 
-    Seeds that both have been trained with share the order of the data, so they are paired: Student's interval of the
-    differences. If the seeds differ, Welch's. An interval of no width is none, either: few seeds on few images may
-    agree to the image, and say nothing of how far they would differ.
+    Seeds that both have been trained with share the order of the data, so they are paired, and those of only one model
+    left out: Student's interval of the differences. If they share fewer than two, Welch's of all. An interval of no
+    width is none, either: few seeds on few images may agree to the image, and say nothing of how far they would differ.
     """
     if min(len(mine), len(other)) < 2:
         return None
-    if mine.keys() == other.keys():
-        interval = t_interval([mine[seed] - other[seed] for seed in mine])
+    if pairs := paired_seeds(mine, other):
+        interval = t_interval([mine[seed] - other[seed] for seed in pairs])
     else:
         interval = welch_interval(list(mine.values()), list(other.values()))
     return interval if interval.high - interval.low > NO_WIDTH else None
@@ -119,8 +151,9 @@ def seeds_markdown(part: Mapping[str, Any], title: str) -> str:
         f"## {title}",
         "",
         f"Accuracy: mean ± standard deviation over seeds. Differences to {base} in points with 95 % intervals: over "
-        "seeds (had they been trained again? Student's, paired by seed, or Welch's where the seeds differ) and over "
-        "images (on other images? bootstrap, of the mean over seeds).",
+        "seeds (had they been trained again? Student's, paired by seed, or Welch's where fewer than two are shared) "
+        "and over images (on other images? bootstrap, of the mean over seeds). Where a part of the seeds is shared, "
+        "the differences are of these alone, the accuracies of all.",
         "",
         "| model | seeds | images | accuracy, % | difference, over seeds | difference, over images |",
         "|---|---|---|---|---|---|",
@@ -129,9 +162,18 @@ def seeds_markdown(part: Mapping[str, Any], title: str) -> str:
         for images, row in model["groups"].items():
             mean, spread = row["accuracy"]["mean"], row["accuracy"]["std"]
             accuracy = f"{100 * mean:.2f}" + (f" ± {100 * spread:.2f}" if spread is not None else "")
-            pairing = "" if name == base else " paired" if model["paired"] else " unpaired"
+            pairing = "" if name == base else _pairing(model)
             lines.append(
                 f"| {name} | {', '.join(model['runs'])}{pairing} | {images} | {accuracy} | "
                 f"{in_points(row['over_seeds'])} | {in_points(row['over_images'])} |"
             )
     return "\n".join(lines) + "\n"
+
+
+def _pairing(model: Mapping[str, Any]) -> str:
+    """Say which of a model's seeds are paired with the baseline's."""
+    pairs = model["paired_seeds"]
+    if not pairs:
+        return " unpaired"
+    # The baseline may have more: that is seen in its own row.
+    return " paired" if len(pairs) == len(model["runs"]) else f"; paired {', '.join(str(seed) for seed in pairs)}"

@@ -13,6 +13,7 @@ from tide.corruptions import CORRUPTIONS, EXTRA, SEVERITIES, corrupt
 from tide.data import ImageSet, LabelledImages
 
 COLOURED = "saturate"  # acts on colours alone
+GENERATED = "corruptions"  # the suite made from the test images
 
 
 class Shift(NamedTuple):
@@ -34,7 +35,8 @@ class Suite:
     ``clean``: the images as they were, None where the suite does not have them; ``shifts``: every shift; ``images``:
     reads or makes those of one, or with positions (n,) only these; ``groups``: what is averaged under which title;
     ``classes``: the model's classes (k,), ascending, that there are images of, None where it is all; ``same_images``:
-    whether a position is the same image under every shift.
+    whether a position is the same image under every shift; ``clean_positions``: which of the clean images (n,) are of
+    the suite's classes, None for all; ``checksum``: tells the data from others called the same, None where unknown.
     """
 
     name: str
@@ -44,6 +46,8 @@ class Suite:
     groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
     classes: Tensor | None = None
     same_images: bool = True
+    clean_positions: Tensor | None = None
+    checksum: int | None = None
 
 
 def generated(clean: ImageSet, seed: int) -> Suite:
@@ -62,4 +66,5 @@ def generated(clean: ImageSet, seed: int) -> Suite:
         return ImageSet(made, some.labels, clean.classes)
 
     shifts = tuple(Shift(name, severity) for name in names for severity in SEVERITIES)
-    return Suite("corruptions", clean, shifts, images, {"15 corruptions": CORRUPTIONS, "extra": extra})
+    groups = {"15 corruptions": CORRUPTIONS, "extra": extra}
+    return Suite(GENERATED, clean, shifts, images, groups, checksum=clean.checksum())
