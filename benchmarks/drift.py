@@ -20,6 +20,7 @@ import tyro
 from matplotlib.figure import Figure
 
 from tide.cli.models import load_with_data
+from tide.cli.studying import without_places
 from tide.config_io import to_dict
 from tide.errors import InputError
 from tide.evaluate.answers import collect_answers
@@ -161,7 +162,7 @@ def report(settings: Settings) -> dict[str, Any]:
         "ticks": settings.ticks,
         "runs": runs,
         "commits": sorted({str(RunFolder.open(path).environment.get("commit")) for path in settings.runs}),
-        "command": shlex.join(["python", *sys.argv]),
+        "command": shlex.join(["python", sys.argv[0], *without_places(sys.argv[1:])]),
         "environment": describe_environment(),
     }
 

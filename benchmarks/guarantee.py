@@ -23,6 +23,7 @@ from matplotlib.figure import Figure
 from tide.analysis.parts import meeting
 from tide.analysis.trajectory import follow, tide_cell
 from tide.cli.models import load_with_data
+from tide.cli.studying import without_places
 from tide.data import to_float
 from tide.errors import InputError
 from tide.studies.facts import RunFacts, mean_and_std
@@ -184,7 +185,7 @@ def report(settings: Settings) -> dict[str, Any]:
         "rows": summarize(runs),
         "runs": runs,
         "commits": sorted({str(run.environment.get("commit")) for run in facts}),
-        "command": shlex.join(["python", *sys.argv]),
+        "command": shlex.join(["python", sys.argv[0], *without_places(sys.argv[1:])]),
         "environment": describe_environment(),
     }
 

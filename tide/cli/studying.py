@@ -70,6 +70,11 @@ PLACES = ("--data-dir", "--out", "--jobs")
 
 def told(command: str, arguments: Sequence[str]) -> str:
     """Return the command line that gives the same result anywhere, without the places of this machine."""
+    return " ".join(["tide", command, *without_places(arguments)])
+
+
+def without_places(arguments: Sequence[str]) -> list[str]:
+    """Return a command's arguments without those that name places of this machine."""
     kept, skip = [], False
     for argument in arguments:
         if skip:
@@ -78,7 +83,7 @@ def told(command: str, arguments: Sequence[str]) -> str:
             skip = True
         elif not argument.startswith(tuple(f"{place}=" for place in PLACES)):
             kept.append(argument)
-    return " ".join(["tide", command, *kept])
+    return kept
 
 
 def save_study(out: Path, name: str, result: Mapping[str, Any], text: str, figures: Mapping[str, Figure]) -> None:
