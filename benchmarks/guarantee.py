@@ -2,8 +2,8 @@
 
 STUDY is a folder that ``tide ablate TASK --studies guarantee --seed S --spread-seeds S`` made, one for each seed. Of
 every run in it: the last accuracy; the certified rate at every reading of the stability monitor; and, on real images
-with the attention held, two trajectories of the trained core from different start rates: the greatest factor per tick
-by which their difference changed in the norm that is certified. Writes NAME.json, NAME.md and NAME.png.
+with the attention held, two trajectories of the trained core from different start rates, with and without the feedback
+of the neuron-level models' corrections: the factors per tick by which their difference changed. Writes NAME.json, NAME.md and NAME.png.
 """
 
 from __future__ import annotations
@@ -12,23 +12,27 @@ import json
 import shlex
 import statistics
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
 import tyro
 from matplotlib.figure import Figure
+from torch import Tensor
 
-from tide.analysis.parts import meeting
+from tide.analysis.parts import Meeting, meeting
 from tide.analysis.trajectory import follow, tide_cell
 from tide.cli.models import load_with_data
 from tide.cli.studying import without_places
+from tide.config import CoreConfig
 from tide.data import to_float
 from tide.errors import InputError
+from tide.models.thinker import Thinker
 from tide.studies.facts import RunFacts, mean_and_std
 from tide.train.environment import describe_environment
 
+PARTS = ("core_alone", "whole_loop")
 LABELS = {
     ("none", "rms", True): "none",
     ("none", "rms_cap", True): "none, norm rms_cap",
@@ -57,12 +61,7 @@ def describe(run: RunFacts, settings: Settings) -> dict[str, Any]:
     model, data = load_with_data(run.path, "last", directory=settings.data_dir)
     model = model.double().eval()
     images = to_float(data.test.select(slice(settings.images)).images).double()
-    last = follow(model, images).states[-1]
-    met = []
-    for image in range(len(images)):
-        state = last.rows(torch.tensor([image]))
-        start = state.rates[0]
-        met.append(meeting(model, state, start, torch.zeros_like(start)))
+    met, alone = meetings(model, images), meetings(without_feedback(model), images)
     readings = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     rates = [line["certified_rate"] for line in readings if line["kind"] == "monitor" and "certified_rate" in line]
     blocks = tide_cell(model).blocks()
@@ -75,10 +74,37 @@ def describe(run: RunFacts, settings: Settings) -> dict[str, Any]:
         "rejected_steps": run.rejected,
         "certified_rate_at_every_reading": rates,
         "certified_rate": met[0].certified,
-        "worst_factor_in_its_norm": max(m.worst for m in met) if met[0].worst is not None else None,
-        "mean_factor_per_tick": max(m.factor for m in met),
-        "distances": met[0].distances.tolist(),
+        "whole_loop": _factors(met),
+        "core_alone": _factors(alone),
         "frobenius_norms": {name: float(w.detach().norm()) for name, w in blocks._asdict().items()},
+    }
+
+
+def meetings(model: Thinker, images: Tensor) -> list[Meeting]:
+    """Start the core of ``model`` twice with each image held: from the rates of the last tick, and from zero."""
+    last, met = follow(model, images).states[-1], []
+    for image in range(len(images)):
+        state = last.rows(torch.tensor([image]))
+        start = state.rates[0]
+        met.append(meeting(model, state, start, torch.zeros_like(start)))
+    return met
+
+
+def without_feedback(model: Thinker) -> Thinker:
+    """Return a copy that does not feed the corrections of its neuron-level models back: what a guarantee covers."""
+    core = model.config.core
+    assert isinstance(core, CoreConfig)
+    alone = replace(model.config, core=replace(core, neuron_models=replace(core.neuron_models, feedback=False)))
+    copy = Thinker(alone).double().eval()
+    copy.load_state_dict(model.state_dict())
+    return copy
+
+
+def _factors(met: list[Meeting]) -> dict[str, Any]:
+    return {
+        "worst_in_its_norm": max((m.worst for m in met if m.worst is not None), default=None),
+        "mean": max(m.factor for m in met),
+        "distances": met[0].distances.tolist(),
     }
 
 
@@ -106,10 +132,13 @@ def summarize(runs: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
             "norm_kept": statistics.fmean(kept),
             "greatest_certified_rate": max(certified) if certified else None,
             "readings": len(certified),
-            "worst_factor": max((run["worst_factor_in_its_norm"] or 0.0 for run in group), default=0.0) or None,
-            "mean_factor": max(run["mean_factor_per_tick"] for run in group),
+            **{part: {key: _greatest(group, part, key) for key in ("worst_in_its_norm", "mean")} for part in PARTS},
         }
     return rows
+
+
+def _greatest(group: list[dict[str, Any]], part: str, key: str) -> float | None:
+    return max((run[part][key] for run in group if run[part][key] is not None), default=None)
 
 
 def markdown(result: dict[str, Any]) -> str:
@@ -120,24 +149,29 @@ def markdown(result: dict[str, Any]) -> str:
         "",
         "Last accuracy over seeds; its difference to the run without a guarantee of the same seed; the mean share of "
         "the four matrices' Frobenius norms that is left; the greatest certified factor per tick over all readings of "
-        "the monitor; the greatest factor of a single tick that was seen between two trajectories of the trained core, "
-        "in the norm that is certified; and the geometric mean of those factors in the Euclidean norm (1 or more: the "
-        "trajectories did not meet).",
+        "the monitor. Then, of two trajectories of the trained core from different start rates with the same held "
+        "input: the greatest factor of a single tick by which their difference changed, in the norm that is certified, "
+        "and the geometric mean of the factors in the Euclidean norm (1 or more: they did not meet); without the "
+        "feedback of the neuron-level models' corrections, which is what a guarantee covers, and as it was trained.",
         "",
-        "| guarantee | last accuracy, % | difference, points | norm kept | certified | worst tick seen | mean |",
+        "| guarantee | last accuracy, % | difference, points | norm kept | certified | core alone: worst tick, mean | "
+        "whole loop: worst tick, mean |",
         "|---|---|---|---|---|---|---|",
     ]
     for label, row in result["rows"].items():
         accuracy, difference = row["last_accuracy"], row["difference"]
-        numbers = [
-            f"{row[key]:.4f}" if row[key] is not None else "-" for key in ("greatest_certified_rate", "worst_factor")
-        ]
+        numbers = [_factor(row["greatest_certified_rate"])]
+        numbers += [f"{_factor(row[part]['worst_in_its_norm'])}, {_factor(row[part]['mean'])}" for part in PARTS]
         lines.append(
             f"| {label} | {_points(accuracy, '.2f')} | {'-' if label == 'none' else _points(difference, '+.2f')} | "
             f"{row['norm_kept']:.2f} | "
-            f"{' | '.join(numbers)} | {row['mean_factor']:.4f} |"
+            f"{' | '.join(numbers)} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def _factor(value: float | None) -> str:
+    return f"{value:.4f}" if value is not None else "-"
 
 
 def _points(value: dict[str, float | None], form: str) -> str:
@@ -147,25 +181,27 @@ def _points(value: dict[str, float | None], form: str) -> str:
 
 
 def draw(result: dict[str, Any]) -> Figure:
-    """Draw accuracies, and the distance of two trajectories over ticks."""
-    figure = Figure(figsize=(12, 4.4), layout="constrained")
-    accuracy, distance = figure.subplots(1, 2, width_ratios=(1, 1.4))
+    """Draw accuracies, and the distance of two trajectories over ticks, of the core alone and of the whole loop."""
+    figure = Figure(figsize=(15, 4.4), layout="constrained")
+    accuracy, *distances = figure.subplots(1, 3, width_ratios=(1, 1.2, 1.2))
     labels = list(result["rows"])
     for place, label in enumerate(labels):
         runs = [run for run in result["runs"] if run["label"] == label]
         accuracy.plot([100 * run["last_accuracy"] for run in runs], [place] * len(runs), "o", color=f"C{place}")
-        for number, run in enumerate(runs):
-            relative = [max(value / run["distances"][0], 1e-16) for value in run["distances"]]
-            distance.plot(relative, color=f"C{place}", linewidth=1, label=label if number == 0 else None)
+        for part, axes in zip(PARTS, distances, strict=True):
+            for number, run in enumerate(runs):
+                apart = run[part]["distances"]
+                relative = [max(value / apart[0], 1e-16) for value in apart]
+                axes.plot(relative, color=f"C{place}", linewidth=1, label=label if number == 0 else None)
     accuracy.set_yticks(range(len(labels)), labels)
     accuracy.invert_yaxis()
     accuracy.set_xlabel("last test accuracy, % (a point is a seed)")
     accuracy.grid(alpha=0.3)
-    distance.set_yscale("log")
-    distance.set_xlabel("tick with the input held")
-    distance.set_title("distance of two trajectories of the trained core, over that at the start", fontsize=10)
-    distance.grid(alpha=0.3)
-    distance.legend(fontsize=8)
+    for part, axes in zip(PARTS, distances, strict=True):
+        axes.set(yscale="log", xlabel="tick with the input held")
+        axes.set_title(f"distance of two trajectories over that at the start: {part.replace('_', ' ')}", fontsize=10)
+        axes.grid(alpha=0.3)
+    distances[1].legend(fontsize=8)
     return figure
 
 

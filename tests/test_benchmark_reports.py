@@ -41,7 +41,10 @@ def test_the_report_of_guarantees_compares_with_the_run_of_the_same_seed(study, 
     assert result["rows"]["contraction"]["difference"]["mean"] == pytest.approx(held - plain)
     rates = [line["certified_rate"] for line in RunFolder.open(study / "held").metrics("monitor")]
     assert result["rows"]["contraction"]["greatest_certified_rate"] == max(rates) < 1
-    assert result["rows"]["contraction"]["worst_factor"] <= max(rates) + 1e-9
+    # Trained without feedback, so the core alone is the whole loop.
+    assert result["rows"]["contraction"]["core_alone"] == result["rows"]["contraction"]["whole_loop"]
+    assert result["rows"]["contraction"]["core_alone"]["worst_in_its_norm"] <= max(rates) + 1e-9
+    assert result["rows"]["none"]["core_alone"] != result["rows"]["none"]["whole_loop"]
     assert result["rows"]["none"]["greatest_certified_rate"] is None
     assert f"| contraction | {100 * held:.2f} | {100 * (held - plain):+.2f} |" in text
     assert f"| none | {100 * plain:.2f} | - |" in text
