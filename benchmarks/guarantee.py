@@ -3,7 +3,8 @@
 STUDY is a folder that ``tide ablate TASK --studies guarantee --seed S --spread-seeds S`` made, one for each seed. Of
 every run in it: the last accuracy; the certified rate at every reading of the stability monitor; and, on real images
 with the attention held, two trajectories of the trained core from different start rates, with and without the feedback
-of the neuron-level models' corrections: the factors per tick by which their difference changed. Writes NAME.json, NAME.md and NAME.png.
+of the neuron-level models' corrections: the factors per tick by which their difference changed. Writes NAME.json,
+NAME.md and NAME.png.
 """
 
 from __future__ import annotations
