@@ -143,6 +143,7 @@ def test_no_process_remains(end):
 
 SCRIPT = """
 import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests were started in the background
 sys.path.insert(0, sys.argv[1])
 from test_prefetch import Doing, prefetch
 alive = prefetch(Doing(), iter(range(9)), 1)  # until the very end of the program
