@@ -51,11 +51,20 @@ def main(out: str, dtype: torch.dtype) -> None:
             assert result.accepted == (step != POISONED)
             if hook is not None:
                 hook.remove()
+        assert gloo_threads() or team.world == 1
         if team.leads:
             assert trainer.multipliers is not None
             moved = torch.tensor(trainer.multipliers.penalty_now(), dtype=torch.float64)
             readings = torch.stack((*result.terms.terms.values(), result.terms.total, result.accuracy.double()))
             save_file({**model.state_dict(), "multipliers": moved, "readings": readings}, out)
+    # One that outlives the group may abort the process while Python shuts down.
+    assert not gloo_threads()
+
+
+def gloo_threads() -> list[str]:
+    """Return the names of this process's threads that belong to gloo."""
+    names = [(task / "comm").read_text().strip() for task in Path("/proc/self/task").iterdir()]
+    return [name for name in names if "gloo" in name]
 
 
 if __name__ == "__main__":

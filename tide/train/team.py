@@ -7,6 +7,7 @@ A wrapper around the model is not needed for that, and weights keep their names.
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -43,6 +44,9 @@ class Team:
         if self.world == 1:
             yield
             return
+        # The first step of an optimiser would import it, and the defaults of its functions hold the group of that time
+        # for ever: threads of gloo then outlive the group and may abort the process while Python shuts down.
+        importlib.import_module("torch.distributed.nn.functional")
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
         try:
             yield
