@@ -6,19 +6,16 @@ start, in the middle and at the end) and NAME.png.
 
 from __future__ import annotations
 
-import json
-import shlex
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 from matplotlib.figure import Figure
+from reporting import check_names, origin, publish
 
 from tide.errors import InputError
 from tide.studies.facts import RunFacts
-from tide.train.environment import describe_environment
 from tide.train.run import RunFolder
 
 
@@ -91,30 +88,18 @@ def draw(result: dict[str, Any], target: float | None) -> Figure:
 
 def report(settings: Settings) -> dict[str, Any]:
     """Return the curves of all runs; raises :class:`InputError` for two of one name."""
-    names = [path.name for path in settings.runs]
-    if not names or len(set(names)) < len(names):
-        raise InputError(f"runs {', '.join(names) or 'none'} met, one or more of different names wanted")
+    check_names(settings.runs)
     return {
         "keys": settings.keys,
         "runs": {path.name: read(path, settings) for path in settings.runs},
-        "commits": sorted({str(RunFolder.open(path).environment.get("commit")) for path in settings.runs}),
-        "command": shlex.join(["python", *sys.argv]),
-        "environment": describe_environment(),
+        **origin(settings.runs),
     }
 
 
 def main() -> None:
     """Run the command."""
     settings = tyro.cli(Settings, description=__doc__)
-    try:
-        result = report(settings)
-    except InputError as error:
-        sys.exit(f"curves: error: {error}")
-    settings.out.parent.mkdir(parents=True, exist_ok=True)
-    settings.out.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    settings.out.with_suffix(".md").write_text(markdown(result), encoding="utf-8")
-    draw(result, settings.target).savefig(settings.out.with_suffix(".png"), dpi=110)
-    print(markdown(result), end="")
+    publish("curves", settings.out, lambda: report(settings), markdown, lambda result: draw(result, settings.target))
 
 
 if __name__ == "__main__":

@@ -7,25 +7,20 @@ for: accuracy, certainty and E-I ratio at every one of them. Writes NAME.json, N
 
 from __future__ import annotations
 
-import json
 import math
-import shlex
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import torch
 import tyro
 from matplotlib.figure import Figure
+from reporting import check_names, origin, publish
 
 from tide.cli.models import load_with_data
-from tide.cli.studying import without_places
 from tide.config_io import to_dict
 from tide.errors import InputError
 from tide.evaluate.answers import collect_answers
 from tide.studies.facts import RunFacts
-from tide.train.environment import describe_environment
 from tide.train.run import RunFolder
 
 
@@ -47,7 +42,7 @@ class Settings:
 
 def describe(path: Path, settings: Settings) -> dict[str, Any]:
     """Return the numbers of one run; raises :class:`InputError` without probes or where it thought as long."""
-    facts = RunFacts.read(path)
+    facts, run = RunFacts.read(path), RunFolder.open(path)
     if not facts.curve:
         raise InputError(f"{path} has no probes; train with --train.probe-every 50")
     if settings.ticks <= facts.config.core.ticks:
@@ -55,9 +50,8 @@ def describe(path: Path, settings: Settings) -> dict[str, Any]:
     model, data = load_with_data(path, "last", directory=settings.data_dir)
     asked = data.test.select(slice(settings.images))
     answers = collect_answers(model, asked, batch=settings.batch, ticks=settings.ticks)
-    trained, monitor = facts.config.core.ticks, RunFolder.open(path).metrics("monitor")
-    right = answers.correct
-    probes = RunFolder.open(path).metrics("probe")
+    trained, right = facts.config.core.ticks, answers.correct
+    probes, monitor = run.metrics("probe"), run.metrics("monitor")
     answered, at_last = ([line[key] for line in probes] for key in ("accuracy", "accuracy_last_tick"))
     return {
         "data": data.name,
@@ -71,13 +65,12 @@ def describe(path: Path, settings: Settings) -> dict[str, Any]:
         "probes_last_tick": at_last,
         "drop_last_tick": max(at_last) - at_last[-1],
         "rejected_steps": facts.rejected,
-        "gradient_norms": [(line["step"], line["gradient_norm"]) for line in RunFolder.open(path).metrics("train")],
+        "gradient_norms": [(line["step"], line["gradient_norm"]) for line in run.metrics("train")],
         "certified_rates": [(line["step"], line["certified_rate"]) for line in monitor if "certified_rate" in line],
         "trained_ticks": trained,
         "most_certain": {
-            str(ticks): float((answers.predicted[rows, best] == answers.labels).double().mean())
+            str(ticks): float(right.gather(1, answers.certainty[:, :ticks].argmax(1, keepdim=True)).double().mean())
             for ticks in (trained, settings.ticks)
-            for rows, best in [(torch.arange(len(right)), answers.certainty[:, :ticks].argmax(1))]
         },
         "accuracy_at_tick": right.double().mean(0).tolist(),
         "certainty_at_tick": answers.certainty.double().mean(0).tolist(),
@@ -151,9 +144,7 @@ def draw(result: dict[str, Any]) -> Figure:
 
 def report(settings: Settings) -> dict[str, Any]:
     """Return the numbers of all runs; raises :class:`InputError` where they do not belong together."""
-    names = [path.name for path in settings.runs]
-    if not names or len(set(names)) < len(names):
-        raise InputError(f"runs {', '.join(names) or 'none'} met, one or more of different names wanted")
+    check_names(settings.runs)
     runs = {path.name: describe(path, settings) for path in settings.runs}
     kinds = {(run["data"], run["trained_ticks"]) for run in runs.values()}
     if len(kinds) > 1:
@@ -161,24 +152,14 @@ def report(settings: Settings) -> dict[str, Any]:
     return {
         "ticks": settings.ticks,
         "runs": runs,
-        "commits": sorted({str(RunFolder.open(path).environment.get("commit")) for path in settings.runs}),
-        "command": shlex.join(["python", sys.argv[0], *without_places(sys.argv[1:])]),
-        "environment": describe_environment(),
+        **origin(settings.runs),
     }
 
 
 def main() -> None:
     """Run the command."""
     settings = tyro.cli(Settings, description=__doc__)
-    try:
-        result = report(settings)
-    except InputError as error:
-        sys.exit(f"drift: error: {error}")
-    settings.out.parent.mkdir(parents=True, exist_ok=True)
-    settings.out.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    settings.out.with_suffix(".md").write_text(markdown(result), encoding="utf-8")
-    draw(result).savefig(settings.out.with_suffix(".png"), dpi=110)
-    print(markdown(result), end="")
+    publish("drift", settings.out, lambda: report(settings), markdown, draw)
 
 
 if __name__ == "__main__":

@@ -9,10 +9,7 @@ NAME.md and NAME.png.
 
 from __future__ import annotations
 
-import json
-import shlex
 import statistics
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,18 +17,18 @@ from typing import Annotated, Any
 import torch
 import tyro
 from matplotlib.figure import Figure
+from reporting import origin, publish
 from torch import Tensor
 
 from tide.analysis.parts import Meeting, meeting
 from tide.analysis.trajectory import follow, tide_cell
 from tide.cli.models import load_with_data
-from tide.cli.studying import without_places
 from tide.config import CoreConfig
 from tide.data import to_float
 from tide.errors import InputError
 from tide.models.thinker import Thinker
 from tide.studies.facts import RunFacts, mean_and_std
-from tide.train.environment import describe_environment
+from tide.train.run import RunFolder
 
 PARTS = ("core_alone", "whole_loop")
 LABELS = {
@@ -63,8 +60,8 @@ def describe(run: RunFacts, settings: Settings) -> dict[str, Any]:
     model = model.double().eval()
     images = to_float(data.test.select(slice(settings.images)).images).double()
     met, alone = meetings(model, images), meetings(without_feedback(model), images)
-    readings = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    rates = [line["certified_rate"] for line in readings if line["kind"] == "monitor" and "certified_rate" in line]
+    readings = RunFolder.open(run.path).metrics("monitor")
+    rates = [line["certified_rate"] for line in readings if "certified_rate" in line]
     blocks = tide_cell(model).blocks()
     return {
         "label": LABELS[core.guarantee, core.norm, core.neuron_models.feedback],
@@ -221,24 +218,14 @@ def report(settings: Settings) -> dict[str, Any]:
         "ticks": config.core.ticks,
         "rows": summarize(runs),
         "runs": runs,
-        "commits": sorted({str(run.environment.get("commit")) for run in facts}),
-        "command": shlex.join(["python", sys.argv[0], *without_places(sys.argv[1:])]),
-        "environment": describe_environment(),
+        **origin([run.path for run in facts]),
     }
 
 
 def main() -> None:
     """Run the command."""
     settings = tyro.cli(Settings, description=__doc__)
-    try:
-        result = report(settings)
-    except InputError as error:
-        sys.exit(f"guarantee: error: {error}")
-    settings.out.parent.mkdir(parents=True, exist_ok=True)
-    settings.out.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    settings.out.with_suffix(".md").write_text(markdown(result), encoding="utf-8")
-    draw(result).savefig(settings.out.with_suffix(".png"), dpi=110)
-    print(markdown(result), end="")
+    publish("guarantee", settings.out, lambda: report(settings), markdown, draw)
 
 
 if __name__ == "__main__":

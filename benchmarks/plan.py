@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 import tyro
+from reporting import end
 
 from tide.analysis.costs import Device, StepCosts, count_costs
 from tide.config import Config, CoreConfig
@@ -259,7 +260,7 @@ def main() -> None:
     try:
         result = plan(settings)
     except InputError as error:
-        sys.exit(f"plan: error: {error}")
+        end("plan", error)
     text = markdown(result)
     print(text)
     if settings.out is not None:

@@ -10,7 +10,10 @@ from types import ModuleType
 
 def load_benchmark(name: str) -> ModuleType:
     """Return ``benchmarks/NAME.py`` as a module."""
-    path = Path(__file__).parents[1] / "benchmarks" / f"{name}.py"
+    folder = Path(__file__).parents[1] / "benchmarks"
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))  # Python puts a script's own folder there: some share a module
+    path = folder / f"{name}.py"
     spec = importlib.util.spec_from_file_location(f"benchmark_{name}", path)
     assert spec is not None
     assert spec.loader is not None

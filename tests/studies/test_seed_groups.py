@@ -62,6 +62,12 @@ def test_differences_over_seeds_are_paired_where_the_seeds_are_the_same() -> Non
     assert difference_over_seeds(mine, {seed: value - 0.1 for seed, value in mine.items()}) is None  # no spread
 
 
+def compared(right: dict[str, list[bool]], seeds: dict[str, dict[int, str]]) -> dict:
+    """Compare runs, given which of their answers under one shift are right, with the group of the run ``a-1``."""
+    answers = {name: {FOG: made(values)} for name, values in right.items()}
+    return over_seeds(robustness(answers, SUITE, "a-1")["models"], answers, SUITE, seeds, "a-1")
+
+
 def test_groups_over_seeds_and_over_images_by_hand() -> None:
     right = {
         "a-1": [True, True, False, False],
@@ -70,10 +76,7 @@ def test_groups_over_seeds_and_over_images_by_hand() -> None:
         "b-2": [True, True, False, False],
         "c-1": [True, True, False, True],
     }
-    answers = {name: {FOG: made(values)} for name, values in right.items()}
-    seeds = {"a": {1: "a-1", 2: "a-2"}, "b": {1: "b-1", 2: "b-2"}, "c-1": {1: "c-1"}}
-    models = robustness(answers, SUITE, "a-1")["models"]
-    found = over_seeds(models, answers, SUITE, seeds, "a-1")
+    found = compared(right, {"a": {1: "a-1", 2: "a-2"}, "b": {1: "b-1", 2: "b-2"}, "c-1": {1: "c-1"}})
     row = found["models"]["b"]["groups"]["all"]
     assert (found["baseline"], found["models"]["b"]["paired"]) == ("a", True)
     assert row["accuracy"]["mean"] == pytest.approx(0.75)
@@ -96,10 +99,7 @@ def test_of_partly_shared_seeds_both_differences_are_of_the_shared_ones() -> Non
         "b-2": [True, True, False, False],
         "b-3": [False, False, False, False],
     }
-    answers = {name: {FOG: made(values)} for name, values in right.items()}
-    seeds = {"a": {1: "a-1", 2: "a-2"}, "b": {1: "b-1", 2: "b-2", 3: "b-3"}}
-    models = robustness(answers, SUITE, "a-1")["models"]
-    found = over_seeds(models, answers, SUITE, seeds, "a-1")
+    found = compared(right, {"a": {1: "a-1", 2: "a-2"}, "b": {1: "b-1", 2: "b-2", 3: "b-3"}})
     row = found["models"]["b"]["groups"]["all"]
     assert row["accuracy"]["mean"] == pytest.approx(0.5)
     assert row["over_seeds"]["mean"] == row["over_images"]["mean"] == pytest.approx(0.375)

@@ -19,8 +19,6 @@ from tide.losses import objective
 from tide.models.thinker import Thinker
 
 HALF = {"none": None, "bf16": torch.bfloat16, "fp16": torch.bfloat16}  # the same bytes and operations
-
-
 UNWRITTEN = ("_unsafe_view", "empty", "new_empty")
 OVERWRITING = ("copy_", "fill_", "zero_")
 

@@ -1,0 +1,55 @@
+"""What the scripts that report on finished runs share: where the numbers come from, and how they are written."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from matplotlib.figure import Figure
+
+from tide.cli.studying import save_study, without_places
+from tide.errors import InputError
+from tide.train.environment import describe_environment
+from tide.train.run import RunFolder
+
+
+def check_names(runs: Sequence[Path]) -> None:
+    """Raise :class:`InputError` unless there are runs, and of different names: they are told apart by these."""
+    names = [path.name for path in runs]
+    if not names or len(set(names)) < len(names):
+        raise InputError(f"runs {', '.join(names) or 'none'} met, one or more of different names wanted")
+
+
+def origin(runs: Sequence[Path]) -> dict[str, Any]:
+    """Return the commits that runs were made with, this command without the places of this machine, and the latter."""
+    return {
+        "commits": sorted({str(RunFolder.open(path).environment.get("commit")) for path in runs}),
+        "command": shlex.join(["python", sys.argv[0], *without_places(sys.argv[1:])]),
+        "environment": describe_environment(),
+    }
+
+
+def end(script: str, error: InputError) -> NoReturn:
+    """End the script as ``tide`` ends on bad input: one line, exit code 2."""
+    print(f"{script}: error: {error}", file=sys.stderr)
+    sys.exit(2)
+
+
+def publish(
+    script: str,
+    out: Path,
+    report: Callable[[], dict[str, Any]],
+    markdown: Callable[[dict[str, Any]], str],
+    draw: Callable[[dict[str, Any]], Figure],
+) -> None:
+    """Write a report as OUT.json, OUT.md and OUT.png and print it; end with one line where the input is bad."""
+    try:
+        result = report()
+        text = markdown(result)
+        save_study(out.parent, out.name, result, text, {f"{out.name}.png": draw(result)})
+    except InputError as error:
+        end(script, error)
+    print(text, end="")
