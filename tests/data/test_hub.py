@@ -2,47 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from PIL import Image
 
+from tests.parquet import NAMES, encoded, write
 from tide.data import batch_indices, open_photos
-
-NAMES = ["cat", "dog", "eel"]
-
-
-@pytest.fixture
-def datasets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The library, with a cache of its own and without a network, or a skipped test."""
-    library = pytest.importorskip("datasets", reason="no datasets: pip install 'tide-dynamics[hub]'")
-    monkeypatch.setattr(library.config, "HF_DATASETS_CACHE", tmp_path / "cache")
-    monkeypatch.setattr(library.config, "HF_HUB_OFFLINE", True)
-    library.disable_progress_bars()
-    return library
-
-
-def encoded(level: int) -> bytes:
-    stream = io.BytesIO()
-    Image.new("L", (12, 8), level).save(stream, "PNG")
-    return stream.getvalue()
-
-
-def write(library: Any, path: Path, levels: list[int], *, names: list[str] = NAMES, **columns: Any) -> None:
-    """Write photos of one gray level each, their labels counting 0, 1, 2, 0, ..."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rows = {
-        "image": [{"bytes": encoded(level), "path": f"{level}.png"} for level in levels],
-        "label": [number % 3 for number in range(len(levels))],
-    }
-    features = {"image": library.Image(), "label": library.ClassLabel(names=names)}
-    for name, (values, kind) in columns.items():
-        rows[name], features[name] = values, kind
-    library.Dataset.from_dict(rows, features=library.Features(features)).to_parquet(path)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from tide.config import InputConfig
-from tide.data import LabelledImages, decode, load, load_test_photos, open_photos, to_float
+from tide.data import LabelledImages, decode, load, load_test_photos, open_test_photos, to_float
 from tide.errors import InputError
 from tide.models.load import load as load_model
 from tide.models.thinker import Thinker
@@ -49,14 +49,19 @@ class SplitSource(NamedTuple):
             return TestData(self.data, load_test_photos(folder, labels, wanted.size, wanted.channels))
         shape = {"size": wanted.size, "channels": wanted.channels}
         photos = self.streamed or self.data.startswith("hub:")
-        splits = open_photos(self.data, **shape) if photos else load(self.data, self.directory, **shape)
-        found = (splits.test.shape[0], len(splits.test.classes))
+        test: LabelledImages
+        if photos:
+            name, test = self.data, open_test_photos(self.data, **shape)
+        else:
+            splits = load(self.data, self.directory, **shape)
+            name, test = splits.name, splits.test
+        found = (test.shape[0], len(test.classes))
         if found != (wanted.channels, wanted.classes):
             raise InputError(
-                f"{splits.name} has {found[0]} channels and {found[1]} classes, the model in {run} wants "
+                f"{name} has {found[0]} channels and {found[1]} classes, the model in {run} wants "
                 f"{wanted.channels} and {wanted.classes}; use data of its kind"
             )
-        return TestData(splits.name, splits.test)
+        return TestData(name, test)
 
 
 def load_with_source(

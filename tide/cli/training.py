@@ -33,7 +33,8 @@ def settings(given: TrainArguments) -> Config:
 def read_data(config: Config, directory: Path | None) -> AnySplits:
     """Read the data set that the settings name, or find its photos where they are streamed."""
     if config.data.photos == "streamed":
-        return open_photos(config.data.name, size=config.input.size, channels=config.input.channels)
+        shape = {"size": config.input.size, "channels": config.input.channels}
+        return open_photos(config.data.name, **shape, buffer=config.data.shuffle_buffer)
     return load(config.data.name, directory, size=config.input.size, channels=config.input.channels)
 
 

@@ -53,7 +53,8 @@ class DataConfig:
     """The training images and their augmentation."""
 
     name: str = "mnist"
-    """digits, mnist, fashion-mnist, cifar10, cifar100, folder:DIR (photos) or hub:DIR (photos in Parquet files)."""
+    """digits, mnist, fashion-mnist, cifar10, cifar100, folder:DIR (photos), hub:DIR (photos in Parquet files) or
+    hub:OWNER/NAME[@REVISION] (the same on the Hugging Face hub)."""
     crop_padding: int = 0
     """Random crop after padding by this many pixels; of images in memory."""
     flip: bool = False
@@ -61,11 +62,19 @@ class DataConfig:
     photos: Photos = "in_memory"
     """Photos `in_memory` are decoded once, to the square in their middle; `streamed` ones whenever they are used, in
     training to a random part of 8 to 100 % of their area: for data that do not fit into memory."""
+    shuffle_buffer: int = 0
+    """Photos of hub: that are shuffled together, for each micro-batch of a step: they are read from their files, or
+    from the hub, while the run trains. 0: all are brought here first and shuffled together."""
     unreadable_limit: int = 100
     """Photos that may be unreadable; more end the run."""
 
     def __post_init__(self) -> None:
-        not_negative("data", crop_padding=self.crop_padding, unreadable_limit=self.unreadable_limit)
+        not_negative(
+            "data",
+            crop_padding=self.crop_padding,
+            shuffle_buffer=self.shuffle_buffer,
+            unreadable_limit=self.unreadable_limit,
+        )
         one_of("data", "photos", self.photos, ("in_memory", "streamed"))
         streamed = self.photos == "streamed"
         check(
@@ -75,6 +84,10 @@ class DataConfig:
         check(
             streamed or not self.name.startswith("hub:"),
             f"data.photos is in_memory for {self.name}, streamed is wanted: --data.photos streamed",
+        )
+        check(
+            self.shuffle_buffer == 0 or self.name.startswith("hub:"),
+            f"data.shuffle_buffer is {self.shuffle_buffer} for {self.name}, 0 is wanted: only hub: reads row groups",
         )
         check(
             not streamed or self.crop_padding == 0,

@@ -13,6 +13,7 @@ from torch.utils.data import Dataset, get_worker_info
 
 from tide.data.batches import derive_seed
 from tide.data.crop import centre_crop, random_crop
+from tide.data.encoded import EncodedPhotos
 from tide.data.photo import decode, decode_part
 from tide.data.source import PhotoSource
 from tide.errors import DataError
@@ -109,6 +110,22 @@ class Crops(Dataset[Decoded]):
                 if len(unreadable) > self.limit:
                     return None
         return None
+
+
+class EncodedCrops(Dataset[Decoded]):
+    """Random crops of photos that come with the request; in place of an unreadable one comes the next in it."""
+
+    def __init__(self, size: int, channels: int, limit: int, *, flip: bool) -> None:
+        """Crop as :class:`Crops` with these settings does."""
+        self.size, self.channels, self.limit, self.flip = size, channels, limit, flip
+
+    def __getitem__(self, request: tuple[EncodedPhotos, int]) -> Decoded:
+        """Decode the photos of ``request``, cropped as its seed determines."""
+        photos, seed = request
+        crops = Crops(photos, self.size, self.channels, self.limit, flip=self.flip)
+        images, taken, unreadable = crops[list(range(len(photos))), seed]
+        positions = [photo.position for photo in photos.photos]
+        return Decoded(images, [positions[i] for i in taken], {positions[i]: said for i, said in unreadable.items()})
 
 
 def _room(count: int, channels: int, size: int) -> Tensor:

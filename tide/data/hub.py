@@ -1,21 +1,21 @@
-"""Photos in Parquet files, as data sets of the Hugging Face hub have them, read from a local copy."""
+"""Photos in Parquet files, as data sets of the Hugging Face hub have them: read from a local copy or from the hub."""
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import IO, Any
 
 import torch
 
+from tide.data.encoded import open_encoded
+from tide.data.hub_files import files_of_part, one_line, parquet_files
 from tide.data.photo import check_format
 from tide.data.photo_set import PhotoSet, PhotoSplits
+from tide.data.photo_stream import PhotoStream
+from tide.data.row_groups import RowGroups
 from tide.errors import DataError
 
-# What the parts may be called, the preferred name first: the labels of a part called test are often kept secret.
-_PARTS = {"train": ("train", "training"), "test": ("validation", "val", "valid", "dev", "test")}
-_COLUMNS = ("image", "label")
+_COLUMNS = {"image": "Image", "label": "ClassLabel"}
 
 
 @dataclass(frozen=True)
@@ -45,94 +45,89 @@ class HubPhotos:
             DataError: the row has neither, or the table is damaged.
         """
         try:
-            photo = self.table[index]["image"] or {}
+            photo = self.table[index]["image"]
         except Exception as error:  # a damaged table may raise anything
-            reason = " ".join(str(error).split()) or type(error).__name__
             raise DataError(
-                f"{self.name(index)}: unreadable row met ({reason}), a whole table wanted: restore its files"
+                f"{self.name(index)}: unreadable row met ({one_line(error)}), a whole table wanted: restore its files"
             ) from error
-        if photo.get("bytes") is not None:
-            return _NamedBytes(photo["bytes"], self.name(index))
-        if photo.get("path") is not None:
-            return str(photo["path"])
-        raise DataError(f"{self.name(index)}: no photo met, the bytes of one wanted: remove the row")
+        return open_encoded(photo, self.name(index))
 
 
-class _NamedBytes(io.BytesIO):
-    """A file of bytes with a name for messages."""
+def open_hub(place: str, size: int | None, channels: int | None, buffer: int = 0) -> PhotoSplits:
+    """Open the photos in the Parquet files of a data set.
 
-    def __init__(self, data: bytes, name: str) -> None:
-        super().__init__(data)
-        self.name = name
-
-
-def open_hub(directory: Path, size: int | None, channels: int | None) -> PhotoSplits:
-    """Open the photos in the Parquet files below ``directory``.
-
-    The files belong to the part that they or their folder are named after: ``train-00000-of-00002.parquet`` or
-    ``train/0000.parquet``, and for tests ``validation``, or ``test`` where that is missing. They have a column
-    ``image`` and a column ``label`` that knows the names of its classes. The library ``datasets`` copies them into its
-    cache once, since rows in any order cannot be read from Parquet itself; nothing is downloaded.
+    Its parts are told apart as :func:`tide.data.hub_files.files_of_part` describes; tests take ``validation``, or
+    ``test`` where that is missing. The files have a column ``image`` and a column ``label`` that knows the names of its
+    classes. The library ``datasets`` copies them into its cache once, downloading those on the hub, since rows in any
+    order cannot be read from Parquet itself. With a ``buffer`` the training photos are neither copied nor downloaded.
 
     Args:
-        directory: a local copy of the data set.
+        place: a folder, or ``OWNER/NAME`` or ``OWNER/NAME@REVISION`` of a data set on the hub.
         size: height and width of the decoded images in pixels.
         channels: 1 for gray or 3 for colour.
+        buffer: how many training photos to shuffle together, read from their files while training; 0 for all.
 
     Returns:
-        Both parts, photos in the order of the files, named ``hub:`` and the directory.
+        Both parts, photos in the order of the files, named ``hub:`` and the place.
 
     Raises:
         DataError: the library is missing, files are missing or damaged, a column is missing or of another kind, the
             classes of the parts differ, or ``size`` or ``channels`` is missing or out of range.
     """
     size, channels = check_format(size, channels)
-    parts = {part: _open_part(directory, part, size, channels) for part in _PARTS}
-    return PhotoSplits(f"hub:{directory}", **parts)
+    files = parquet_files(place)
+    train = _stream(place, files, size, channels, buffer) if buffer else _table(place, files, "train", size, channels)
+    return PhotoSplits(f"hub:{place}", train, _table(place, files, "test", size, channels))
 
 
-def _open_part(directory: Path, part: str, size: int, channels: int) -> PhotoSet:
-    files, name = _files_of(directory, part)
-    table = _read(files, directory)
-    title = f"{directory}, {name}"
-    for column, kind in zip(_COLUMNS, ("Image", "ClassLabel"), strict=True):
-        met = type(table.features[column]).__name__ if column in table.features else "nothing"
+def open_hub_test(place: str, size: int | None, channels: int | None) -> PhotoSet:
+    """Open the test photos of a data set and leave its training photos alone: see :func:`open_hub`."""
+    size, channels = check_format(size, channels)
+    return _table(place, parquet_files(place), "test", size, channels)
+
+
+def _table(place: str, files: list[str], part: str, size: int, channels: int) -> PhotoSet:
+    found, name = files_of_part(place, files, part)
+    title = f"{place}, {name}"
+    datasets = _library(place)
+    try:
+        # Named files and a reader of the library's own: no code that lies beside them is run.
+        table = datasets.load_dataset("parquet", data_files={"train": found}, split="train")
+    except Exception as error:  # damaged files may raise anything
+        raise DataError(
+            f"{place}: unreadable Parquet files met ({one_line(error.__cause__ or error)}), whole ones of one kind "
+            "wanted: restore them"
+        ) from error
+    classes = _classes(table.features, title)
+    labels = table.select_columns(["label"])[:]["label"]
+    if None in labels:
+        raise DataError(f"{title}: no label in row {labels.index(None)} met, a class wanted: remove the row")
+    photos = table.select_columns(["image"]).cast_column("image", datasets.Image(decode=False))
+    return PhotoSet(HubPhotos(photos, title), torch.tensor(labels, dtype=torch.int64), classes, size, channels)
+
+
+def _stream(place: str, files: list[str], size: int, channels: int, buffer: int) -> PhotoStream:
+    found, name = files_of_part(place, files, "train")
+    title, datasets = f"{place}, {name}", _library(place)
+    source = RowGroups(found, title)
+    classes = _classes(datasets.Features.from_arrow_schema(source.schema), title)
+    return PhotoStream(source, classes, size, channels, buffer)
+
+
+def _classes(features: Any, title: str) -> tuple[str, ...]:
+    """Return the names of the classes; raises :class:`DataError` where a column is not of the kind wanted."""
+    for column, kind in _COLUMNS.items():
+        met = type(features[column]).__name__ if column in features else "nothing"
         if met != kind:
             raise DataError(
                 f"{title}: {met} as column {column!r} met, {kind} wanted: write the files with these features"
             )
-    labels = table.select_columns(["label"])[:]["label"]
-    if None in labels:
-        raise DataError(f"{title}: no label in row {labels.index(None)} met, a class wanted: remove the row")
-    photos = table.select_columns(["image"]).cast_column("image", type(table.features["image"])(decode=False))
-    classes = tuple(table.features["label"].names)
-    return PhotoSet(HubPhotos(photos, title), torch.tensor(labels, dtype=torch.int64), classes, size, channels)
+    return tuple(features["label"].names)
 
 
-def _files_of(directory: Path, part: str) -> tuple[list[str], str]:
-    """Return the files of a part, sorted by path, and what the part is called there."""
-    files = sorted(directory.rglob("*.parquet"))
-    for name in _PARTS[part]:
-        found = [str(file) for file in files if name in (file.stem.split("-")[0], file.parent.name)]
-        if found:
-            return found, name
-    raise DataError(
-        f"{directory}: no Parquet files of a part called {' or '.join(_PARTS[part])} met, "
-        f"{_PARTS[part][0]}-*.parquet wanted: download the data set there"
-    )
-
-
-def _read(files: list[str], directory: Path) -> Any:
-    """Return the rows of Parquet files as a ``datasets.Dataset``."""
+def _library(place: str) -> Any:
     try:
-        from datasets import load_dataset
+        import datasets
     except ImportError as error:
-        raise DataError(f"{directory}: {error} met, datasets wanted: run `pip install 'tide-dynamics[hub]'`") from error
-    try:
-        # Named files and a reader of the library's own: no code that lies in the folder is run.
-        return load_dataset("parquet", data_files={"train": files}, split="train")
-    except Exception as error:  # damaged files may raise anything
-        reason = " ".join(str(error.__cause__ or error).split()) or type(error).__name__
-        raise DataError(
-            f"{directory}: unreadable Parquet files met ({reason}), whole ones of one kind wanted: restore them"
-        ) from error
+        raise DataError(f"{place}: {error} met, datasets wanted: run `pip install 'tide-dynamics[hub]'`") from error
+    return datasets

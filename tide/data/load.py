@@ -11,7 +11,8 @@ from tide.data.checksum import verify
 from tide.data.cifar import read_batch, read_classes
 from tide.data.digits import load_digits
 from tide.data.folder import load_folder
-from tide.data.hub import open_hub
+from tide.data.hub import open_hub, open_hub_test
+from tide.data.hub_files import is_repository
 from tide.data.idx import read_idx
 from tide.data.photo_set import PhotoSet, PhotoSplits
 from tide.data.places import default_directory, locate, present_files
@@ -58,14 +59,17 @@ def load(
     return _load_idx(data_set, files) if data_set.format == "idx" else _load_cifar(data_set, files)
 
 
-def open_photos(name: str, *, size: int | None = None, channels: int | None = None) -> PhotoSplits:
+def open_photos(name: str, *, size: int | None = None, channels: int | None = None, buffer: int = 0) -> PhotoSplits:
     """Find the photos of a data set and leave them where they are, to be decoded when they are used.
 
     Args:
-        name: ``folder:DIR`` with the folders that :func:`load` reads, or ``hub:DIR`` with Parquet files of a data set
-            of the Hugging Face hub, which wants the extra ``hub`` to be installed.
+        name: ``folder:DIR`` with the folders that :func:`load` reads; ``hub:DIR`` with Parquet files of a data set
+            of the Hugging Face hub, or ``hub:OWNER/NAME`` for one on the hub itself, which want the extra ``hub`` to be
+            installed.
         size: height and width in pixels to which photos are brought.
         channels: 1 to decode photos in gray, 3 in colour.
+        buffer: training photos of ``hub:`` to shuffle together, read from their files while training; 0 to bring all
+            of them here first, where they can be taken in any order.
 
     Returns:
         The training and test photos. No photo has been decoded.
@@ -75,7 +79,7 @@ def open_photos(name: str, *, size: int | None = None, channels: int | None = No
             empty, or the classes of the parts differ.
     """
     if name.startswith(_HUB):
-        return open_hub(Path(name.removeprefix(_HUB)).expanduser(), size, channels)
+        return open_hub(hub_place(name), size, channels, buffer)
     if not name.startswith(_FOLDER):
         raise DataError(f"data set {name!r} met, folder:DIR or hub:DIR wanted: named sets fit into memory, load them")
     directory = Path(name.removeprefix(_FOLDER)).expanduser()
@@ -83,6 +87,19 @@ def open_photos(name: str, *, size: int | None = None, channels: int | None = No
     check_same_classes(directory, *parts.values())
     train, test = (PhotoSet.of_files(files, tuple(files), size, channels) for files in parts.values())
     return PhotoSplits(f"{_FOLDER}{directory}", train, test)
+
+
+def open_test_photos(name: str, *, size: int | None = None, channels: int | None = None) -> PhotoSet:
+    """Find the test photos of a data set as :func:`open_photos` does, without bringing its training photos here."""
+    if name.startswith(_HUB):
+        return open_hub_test(hub_place(name), size, channels)
+    return open_photos(name, size=size, channels=channels).test
+
+
+def hub_place(name: str) -> str:
+    """Return where the photos of ``hub:...`` are: an absolute path, or the name of a data set on the hub."""
+    place = name.removeprefix(_HUB)
+    return place if is_repository(place) else str(Path(place).expanduser().resolve())
 
 
 def _verified_files(data_set: DataSet, root: Path) -> list[Path]:

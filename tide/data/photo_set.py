@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -17,6 +18,9 @@ from tide.data.sets import ImageSet, check_agreement, check_labels, check_same_s
 from tide.data.source import PhotoFiles, PhotoSource
 from tide.data.stream import LIMIT, PhotoBatch, crops_of, squares_of
 from tide.errors import DataError
+
+if TYPE_CHECKING:
+    from tide.data.photo_stream import PhotoStream
 
 DECODED_AT_ONCE = 64  # photos
 
@@ -134,7 +138,7 @@ class PhotoSplits:
 
     Attributes:
         name: what the set is called in logs and reports.
-        train: the photos to learn from.
+        train: the photos to learn from; a stream of them where they are not at hand.
         test: the photos to measure on.
 
     Raises:
@@ -142,7 +146,7 @@ class PhotoSplits:
     """
 
     name: str
-    train: PhotoSet
+    train: PhotoSet | PhotoStream
     test: PhotoSet
 
     def __post_init__(self) -> None:

@@ -15,6 +15,7 @@ from tide.errors import DataError
 
 if TYPE_CHECKING:
     from tide.data.photo_set import PhotoSet
+    from tide.data.photo_stream import PhotoStream
 
 LIMIT = 100  # unreadable photos that a data set may have
 
@@ -113,7 +114,7 @@ def _batches(
 ) -> Generator[PhotoBatch, None, None]:
     with closing(stream):
         for images, positions, unreadable in stream:
-            _report(photos, unreadable, limit, on_unreadable)
+            report_unreadable(photos, unreadable, limit, on_unreadable)
             if positions:
                 yield PhotoBatch(images, photos.labels[positions], torch.tensor(positions))
             elif len(photos.unreadable) == len(photos):
@@ -123,8 +124,8 @@ def _batches(
                 )
 
 
-def _report(
-    photos: PhotoSet, unreadable: dict[int, str], limit: int, on_unreadable: Callable[[str], None] | None
+def report_unreadable(
+    photos: PhotoSet | PhotoStream, unreadable: dict[int, str], limit: int, on_unreadable: Callable[[str], None] | None
 ) -> None:
     """Note unreadable photos, report those not yet known, and raise DataError once there are too many."""
     for position, message in unreadable.items():

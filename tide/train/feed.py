@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Iterator, Sequence
+from functools import partial
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from tide.config import Config
-from tide.data import ImageSet, PhotoBatch, PhotoSet, augment, batch_indices, derive_seed
+from tide.data import ImageSet, PhotoBatch, PhotoSet, PhotoStream, augment, batch_indices, derive_seed
 
 DATA_STREAM, AUGMENT_STREAM, DROPOUT_STREAM = range(3)  # independent random streams derived from the one seed
 
 
 class Feed(Protocol):
     """Where the training loop gets its images."""
+
+    def order(self, step: int, micro: int) -> Tensor:
+        """Return which training images make up a micro-batch, of this process or another, int64 (B,), on the CPU."""
+        ...
 
     def take(self, step: int, micro: int) -> tuple[Tensor, Tensor]:
         """Return micro-batch ``micro`` of a step: pixels uint8 (B, C, H, W) and labels (B,), on the run's device."""
@@ -44,10 +50,14 @@ class MemoryFeed:
         self.train = ImageSet(train.images.to(device), train.labels.to(device), train.classes)
         self.config = config
 
+    def order(self, step: int, micro: int) -> Tensor:
+        """See :class:`Feed`."""
+        return sample_order(self.config, len(self.train), step, micro)
+
     def take(self, step: int, micro: int) -> tuple[Tensor, Tensor]:
         """See :class:`Feed`."""
         data = self.config.data
-        index = sample_order(self.config, len(self.train), step, micro).to(self.train.labels.device)
+        index = self.order(step, micro).to(self.train.labels.device)
         # On the CPU, so that the same seed crops alike on every device.
         generator = torch.Generator().manual_seed(crop_seed(self.config, step, micro))
         images = augment(self.train.images[index], pad=data.crop_padding, flip=data.flip, generator=generator)
@@ -62,7 +72,7 @@ class PhotoFeed:
 
     def __init__(
         self,
-        train: PhotoSet,
+        train: PhotoSet | PhotoStream,
         config: Config,
         device: torch.device,
         mine: Sequence[int],
@@ -71,16 +81,29 @@ class PhotoFeed:
         on_unreadable: Callable[[str], None],
     ) -> None:
         """``mine`` are the micro-batches of each step that this process takes, ascending."""
-        self.train, self.config, self.device, self.mine = train, config, device, mine
+        self.config, self.device, self.mine = config, device, mine
+        self._count, self._lanes = len(train), None
+        self._crops: Callable[..., Generator[PhotoBatch, None, None]] = train.crops
+        if isinstance(train, PhotoStream):
+            self._lanes = train.order(config.train.accumulation, derive_seed(config.seed, DATA_STREAM))
+            ahead = math.ceil(train.buffer * len(mine) / config.train.batch)
+            self._crops = partial(train.crops, ahead=ahead)
         self._workers, self._on_unreadable = workers, on_unreadable
         self._stream: Generator[PhotoBatch, None, None] | None = None
         self._next: tuple[int, int] | None = None
+
+    def order(self, step: int, micro: int) -> Tensor:
+        """See :class:`Feed`. Of a stream, each micro-batch of a step has a lane of its own."""
+        if self._lanes is None:
+            return sample_order(self.config, self._count, step, micro)
+        batch = self.config.train.batch
+        return self._lanes.positions(micro, step * batch, batch)
 
     def take(self, step: int, micro: int) -> tuple[Tensor, Tensor]:
         """See :class:`Feed`. Micro-batches that are taken in another order than that of training begin a new stream."""
         if self._stream is None or self._next != (step, micro):
             self.close()
-            self._stream = self.train.crops(
+            self._stream = self._crops(
                 self._requests(step, micro),
                 flip=self.config.data.flip,
                 workers=self._workers,
@@ -96,11 +119,10 @@ class PhotoFeed:
         for number in range(step, self.config.train.steps):
             for part in self.mine:
                 if number > step or part >= micro:
-                    order = sample_order(self.config, len(self.train), number, part)
-                    yield order, crop_seed(self.config, number, part)
+                    yield self.order(number, part), crop_seed(self.config, number, part)
 
     def close(self) -> None:
-        """End the worker processes."""
+        """End the worker processes, and what reads for them."""
         if self._stream is not None:
             self._stream.close()
         self._stream = None

@@ -21,7 +21,7 @@ from tide.evaluate.answers import Answers, collect_answers
 from tide.models.files import load_weights, read_model
 from tide.models.thinker import Thinker
 from tide.train.checkpoint import load_training, save_checkpoint
-from tide.train.feed import DROPOUT_STREAM, Feed, MemoryFeed, PhotoFeed, sample_order
+from tide.train.feed import DROPOUT_STREAM, Feed, MemoryFeed, PhotoFeed
 from tide.train.monitor import StabilityMonitor
 from tide.train.multipliers import GameMultipliers
 from tide.train.optim import make_optimizer
@@ -89,7 +89,7 @@ class TrainingRun:
         self._mine = team.share(config.train.accumulation, "train.accumulation")
         _check_same_data(splits, team)
         self.device = device or torch.device("cpu")
-        self.test, self.images, self.workers = splits.test, len(splits.train), workers
+        self.test, self.workers = splits.test, workers
         self.feed: Feed = (
             MemoryFeed(splits.train, config, self.device)
             if isinstance(splits.train, ImageSet)
@@ -130,7 +130,7 @@ class TrainingRun:
     def batches(self, step: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield this process's micro-batches of a step, of which all together depend on the seed and the step alone."""
         for micro in range(self.config.train.accumulation):
-            index = sample_order(self.config, self.images, step, micro)
+            index = self.feed.order(step, micro)
             self.position.data_crc = zlib.crc32(index.numpy().tobytes(), self.position.data_crc)
             if micro not in self._mine:
                 continue

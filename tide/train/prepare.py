@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tide.config import Config
-from tide.data import AnySplits, ImageSet, statistics
+from tide.data import AnySplits, ImageSet, hub_place, statistics
 from tide.errors import ConfigError
 from tide.models.presets import INPUTS
 from tide.train.schedule import resolve
@@ -16,11 +16,13 @@ def with_data(config: Config, name: str) -> Config:
     """Return ``config`` for another data set; a named one brings its shape and pixel statistics with it.
 
     The path of a folder is made absolute, so that the run can be resumed from anywhere. Photos in Parquet files are
-    streamed; a named set is in memory.
+    decoded when they are used; a named set is in memory.
     """
     kind, _, place = name.partition(":")
     data = config.data
-    if place:
+    if kind == "hub":
+        name = f"hub:{hub_place(name)}"
+    elif place:
         name = f"{kind}:{Path(place).expanduser().resolve()}"
     data = replace(data, name=name, photos={"folder": data.photos, "hub": "streamed"}.get(kind, "in_memory"))
     return replace(config, data=data, input=INPUTS.get(name, config.input))

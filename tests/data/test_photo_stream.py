@@ -1,0 +1,159 @@
+"""Photos streamed out of Parquet files: the same pictures as from the whole table, each file read once an epoch."""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.parquet import NAMES, encoded, write
+from tide.data import PhotoStream, derive_seed, open_photos
+from tide.data.row_groups import RowGroups
+
+LEVELS = list(range(0, 250, 6))  # 42 photos in two files, in groups of 5 and of 1
+
+
+@pytest.fixture
+def folder(datasets: Any, tmp_path: Path) -> Path:
+    directory = tmp_path / "photos"
+    for place, levels in enumerate((LEVELS[:21], LEVELS[21:])):
+        write(datasets, directory / "data" / f"train-{place:05}-of-00002.parquet", levels, rows_in_group=5)
+    write(datasets, directory / "data" / "validation-00000-of-00001.parquet", [70, 80])
+    return directory
+
+
+@pytest.fixture
+def stream(folder: Path) -> PhotoStream:
+    found = open_photos(f"hub:{folder}", size=4, channels=1, buffer=8).train
+    assert isinstance(found, PhotoStream)
+    return found
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> Counter[int]:
+    """How often each row group was read."""
+    counts: Counter[int] = Counter()
+    read = RowGroups.read
+
+    def counted(self: RowGroups, group: int) -> Any:
+        counts[group] += 1
+        return read(self, group)
+
+    monkeypatch.setattr(RowGroups, "read", counted)
+    return counts
+
+
+@pytest.fixture(autouse=True)
+def none_remains() -> Any:
+    """No test leaves a thread that reads or a process that decodes."""
+    yield
+    assert not [thread for thread in threading.enumerate() if thread.name == "read-ahead"]
+    assert not multiprocessing.active_children()
+
+
+def requests(stream: PhotoStream, lanes: tuple[int, ...], steps: int, of: int = 2) -> list[tuple[torch.Tensor, int]]:
+    order = stream.order(of, seed=3)
+    return [(order.positions(lane, step * 4, 4), derive_seed(step, lane)) for step in range(steps) for lane in lanes]
+
+
+def test_a_stream_knows_its_photos(stream: PhotoStream, folder: Path) -> None:
+    assert (len(stream), stream.shape, stream.classes) == (42, (1, 4, 4), tuple(NAMES))
+    assert stream.source.sizes == (5, 5, 5, 5, 1) * 2
+    some = stream.select(torch.tensor([41, 0, 20]))
+    assert some.images[:, 0, 0, 0].tolist() == [LEVELS[41], LEVELS[0], LEVELS[20]]
+    assert some.labels.tolist() == [20 % 3, 0, 20 % 3]
+    assert len(stream.select(slice(7))) == 7
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_crops_are_those_of_the_whole_table(stream: PhotoStream, folder: Path, workers: int) -> None:
+    whole = open_photos(f"hub:{folder}", size=4, channels=1).train
+    asked = [*requests(stream, (0, 1), 9), (torch.tensor([3, 3, 40]), 8)]
+    streamed, taken = stream.crops(asked, workers=workers, ahead=3), whole.crops(asked)
+    for left, right in zip(streamed, taken, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(left, right, strict=True))
+
+
+def test_each_row_group_is_read_once_an_epoch_by_the_process_of_its_lane(
+    stream: PhotoStream, reads: Counter[int]
+) -> None:
+    shown = [len(set(stream.order(2, 3).positions(lane, 0, 42).tolist())) for lane in (0, 1)]
+    assert sum(shown) == 42
+    read: list[set[int]] = []
+    for lane, count in enumerate(shown):
+        asked = [
+            (stream.order(2, 3).positions(lane, 0, count), 0),
+            (stream.order(2, 3).positions(lane, count, count), 1),
+        ]
+        for _ in stream.crops(asked):
+            pass
+        assert set(reads.values()) == {2}  # two epochs
+        read.append(set(reads))
+        reads.clear()
+    assert not read[0] & read[1]
+    assert read[0] | read[1] == set(range(10))
+
+
+def test_resuming_reads_nothing_of_what_came_before(stream: PhotoStream, reads: Counter[int]) -> None:
+    asked = requests(stream, (0,), 5)
+    *_, last = stream.crops(asked)
+    assert sum(reads.values()) > 3
+    reads.clear()
+    (again,) = stream.crops(asked[-1:])
+    assert all(torch.equal(a, b) for a, b in zip(again, last, strict=True))
+    assert sum(reads.values()) <= 3
+
+
+def test_an_unreadable_photo_is_replaced_by_the_next_of_its_request(datasets: Any, folder: Path) -> None:
+    bad = [{"bytes": b"no photo", "path": None}, None] + [{"bytes": encoded(level), "path": None} for level in (5, 6)]
+    files = sorted((folder / "data").glob("train-*"))
+    write(datasets, files[0], [0] * 4, image=(bad, datasets.Image()))
+    files[1].unlink()
+    stream = open_photos(f"hub:{folder}", size=4, channels=1, buffer=8).train
+    lines: list[str] = []
+    batch, again = stream.crops([(torch.tensor([3, 0, 1]), 0), (torch.tensor([2, 1]), 0)], on_unreadable=lines.append)
+    assert (batch.positions.tolist(), batch.images[:, 0, 0, 0].tolist()) == ([3, 3, 3], [6, 6, 6])
+    assert (batch.labels.tolist(), again.positions.tolist()) == ([0, 0, 0], [2, 2])
+    assert [line.split(" met")[0] for line in lines] == [
+        f"{folder}, train, row 0: unreadable photo",
+        f"{folder}, train, row 1: no photo",
+    ]
+
+
+def test_what_cannot_be_streamed_is_one_line(datasets: Any, folder: Path, refuses: Any) -> None:
+    files = sorted((folder / "data").glob("train-*"))
+    photos = [{"bytes": b"", "path": None}] * 2
+    write(
+        datasets,
+        files[0],
+        [0, 0],
+        image=(photos, datasets.Image()),
+        label=([0, None], datasets.ClassLabel(names=NAMES)),
+    )
+    stream = open_photos(f"hub:{folder}", size=4, channels=1, buffer=8).train
+    with refuses(f"{folder}, train, row 1: no label met"):
+        list(stream.crops([(torch.tensor([1]), 0)]))
+    write(datasets, files[0], [0, 0], image=(photos, datasets.Image()))
+    stream = open_photos(f"hub:{folder}", size=4, channels=1, buffer=8).train
+    with refuses("2 unreadable photos in a row met", "row 0"):
+        list(stream.crops([(torch.tensor([0, 1]), 0)]))
+    with refuses("2 unreadable photos met, at most 0 wanted"):
+        list(stream.crops([(torch.tensor([0, 2]), 0)], limit=0))
+    whole = files[1].read_bytes()
+    files[1].write_bytes(whole[:300] + bytes(300) + whole[600:])  # its footer is whole
+    with refuses(f"{folder}, train: unreadable Parquet file {files[1]} met"):
+        list(stream.crops([(torch.arange(2, 23), 0)]))
+    files[1].write_bytes(b"PAR1")
+    with refuses(f"{folder}, train: unreadable Parquet file {files[1]} met"):
+        open_photos(f"hub:{folder}", size=4, channels=1, buffer=8)
+
+
+def test_labels_beyond_the_classes_are_one_line(stream: PhotoStream, refuses: Any) -> None:
+    few = PhotoStream(stream.source, ("cat", "dog"), 4, 1, 8)
+    with refuses(", train, row 2: label 2 met, 0..1 wanted"):
+        list(few.crops([(torch.tensor([0]), 0)]))

@@ -1,0 +1,153 @@
+"""Labelled photos that are read one after the other, for training on data that lie elsewhere."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from tide.data.decoding import EncodedCrops
+from tide.data.encoded import EncodedPhoto, EncodedPhotos
+from tide.data.photo import check_format
+from tide.data.photo_set import PhotoSet
+from tide.data.prefetch import prefetch
+from tide.data.read_ahead import read_ahead
+from tide.data.row_groups import RowGroups
+from tide.data.sets import ImageSet
+from tide.data.stream import LIMIT, PhotoBatch, report_unreadable
+from tide.data.stream_order import StreamOrder
+from tide.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class PhotoStream:
+    """Labelled photos in row groups, of which only a part is held in memory at any time.
+
+    Attributes:
+        source: the photos, at least one.
+        classes: the name of each class.
+        size: height and width of the decoded images in pixels, at least 1.
+        channels: channels of the decoded images: 1 for gray or 3 for colour.
+        buffer: photos that are shuffled together, and that are read ahead of their use, at least 1.
+        unreadable: what was wrong with each photo that could not be read so far, by its position.
+
+    Raises:
+        DataError: there are no photos, or a value is not as above.
+    """
+
+    source: RowGroups
+    classes: tuple[str, ...]
+    size: int
+    channels: int
+    buffer: int
+    unreadable: dict[int, str] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        check_format(self.size, self.channels)
+        if len(self.source) == 0:
+            raise DataError("0 photos met, at least 1 wanted: give more data")
+
+    def __len__(self) -> int:
+        """Return the number of photos, readable or not."""
+        return len(self.source)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of a decoded image."""
+        return self.channels, self.size, self.size
+
+    def order(self, lanes: int, seed: int) -> StreamOrder:
+        """Return an order for :meth:`crops` that reads every row group once in an epoch."""
+        return StreamOrder(self.source.sizes, lanes, self.buffer, seed)
+
+    def crops(
+        self,
+        requests: Iterable[tuple[Tensor, int]],
+        *,
+        flip: bool = True,
+        workers: int = 0,
+        limit: int = LIMIT,
+        ahead: int = 1,
+        on_unreadable: Callable[[str], None] | None = None,
+    ) -> Generator[PhotoBatch, None, None]:
+        """Decode random crops of the photos asked for: as :func:`tide.data.stream.crops_of` crops them, bit for bit.
+
+        A row group is read when one of its photos is wanted that is not in memory, and a photo leaves memory when it
+        is used. So requests in the order of :meth:`order` hold about ``buffer`` photos of each lane; in any other
+        order the result is right, but much is read again or held. In place of an unreadable photo comes the next
+        readable one of its request.
+
+        Args:
+            requests: for each batch, the photos wanted (int64, shape (B,), B at least 1) and a seed.
+            flip: whether to mirror a crop left to right with probability 1/2.
+            workers: processes that decode; with 0 the photos are decoded in this process, with the same result.
+            limit: unreadable photos to put up with, at least 0.
+            ahead: requests whose photos a thread reads before they are used, at least 1.
+            on_unreadable: called in this process with a line about each unreadable photo, once for the life of the set.
+
+        Yields:
+            A batch for each request, in their order. Closing the generator, or letting go of it, ends what reads.
+
+        Raises:
+            DataError: a file cannot be read, all photos of a request or more than ``limit`` are unreadable, or a
+                process died.
+        """
+        asked: deque[dict[int, int]] = deque()
+
+        def noted(read: Iterator[tuple[EncodedPhotos, int]]) -> Iterator[tuple[EncodedPhotos, int]]:
+            for photos, seed in read:
+                asked.append({photo.position: photo.label for photo in photos.photos})
+                yield photos, seed
+
+        crops = EncodedCrops(self.size, self.channels, limit, flip=flip)
+        with (
+            closing(read_ahead(self._read(requests), ahead)) as read,
+            closing(prefetch(crops, noted(read), workers)) as decoded,
+        ):
+            for images, positions, unreadable in decoded:
+                labels = asked.popleft()
+                report_unreadable(self, unreadable, limit, on_unreadable)
+                if not positions:
+                    raise DataError(
+                        f"{len(labels)} unreadable photos in a row met, at least one readable photo of each batch "
+                        f"wanted: replace them, the first is {self.source.name(min(labels))}"
+                    )
+                yield PhotoBatch(images, torch.tensor([labels[p] for p in positions]), torch.tensor(positions))
+
+    def select(self, index: slice | Tensor) -> ImageSet:
+        """Decode the photos of a slice, or at positions (n,), into memory, as for a test; of unreadable ones it warns.
+
+        Raises:
+            DataError: there are none, they cannot be read, or too many or all are unreadable.
+        """
+        positions = torch.arange(len(self))[index]
+        (photos, _), *_ = self._read([(positions, 0)])
+        labels = torch.tensor([photo.label for photo in photos.photos], dtype=torch.int64)
+        return PhotoSet(photos, labels, self.classes, self.size, self.channels).select(slice(None))
+
+    def checksum(self) -> int:
+        """Return a number that two streams of the same files share."""
+        return self.source.checksum()
+
+    def _read(self, requests: Iterable[tuple[Tensor, int]]) -> Iterator[tuple[EncodedPhotos, int]]:
+        held: dict[int, EncodedPhoto] = {}
+        for index, seed in requests:
+            photos = []
+            for position in index.tolist():
+                if position not in held:
+                    group = self.source.read(self.source.group_of(position))
+                    self._check_labels(group)
+                    held.update((photo.position, photo) for photo in group)
+                photos.append(held.pop(position))
+            yield EncodedPhotos(photos), int(seed)
+
+    def _check_labels(self, photos: list[EncodedPhoto]) -> None:
+        for photo in photos:
+            if not 0 <= photo.label < len(self.classes):
+                raise DataError(
+                    f"{photo.name}: label {photo.label} met, 0..{len(self.classes) - 1} wanted: correct the label"
+                )

@@ -1,0 +1,120 @@
+"""Photos in Parquet files, read one row group at a time: the least that can be read of such a file at once."""
+
+from __future__ import annotations
+
+import zlib
+from bisect import bisect_right
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import accumulate
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, NamedTuple
+
+from tide.data.encoded import EncodedPhoto
+from tide.data.hub_files import one_line
+from tide.errors import DataError
+
+_FOOTERS_AT_ONCE = 16
+
+
+class _Group(NamedTuple):
+    """Where a row group lies: its file, its number there, and its number of rows."""
+
+    file: int
+    number: int
+    rows: int
+
+
+class RowGroups:
+    """The photos of one part of a data set.
+
+    Attributes:
+        title: where the photos come from, for messages.
+        sizes: the number of rows of each row group, at least 1, in the order of the files.
+        schema: the Arrow schema of the first file, whose metadata describe the columns.
+    """
+
+    def __init__(self, files: Sequence[str], title: str) -> None:
+        """Read the footers of ``files``, paths or addresses of the hub.
+
+        Raises:
+            DataError: a file cannot be read or is damaged.
+        """
+        self.title, self._files = title, tuple(files)
+        with ThreadPoolExecutor(_FOOTERS_AT_ONCE) as pool:
+            self._footers = list(pool.map(self._footer, files))
+        self.schema = self._footers[0].schema.to_arrow_schema()
+        groups = [
+            _Group(place, number, footer.row_group(number).num_rows)
+            for place, footer in enumerate(self._footers)
+            for number in range(footer.num_row_groups)
+        ]
+        self._groups = [group for group in groups if group.rows > 0]
+        self.sizes = tuple(group.rows for group in self._groups)
+        self._ends = list(accumulate(self.sizes))
+
+    def __len__(self) -> int:
+        """Return the number of photos."""
+        return self._ends[-1] if self._ends else 0
+
+    def name(self, position: int) -> str:
+        """Return what a message calls a photo: rows have no names of their own."""
+        return f"{self.title}, row {position}"
+
+    def group_of(self, position: int) -> int:
+        """Return the number of the row group that the photo at ``position`` lies in."""
+        return bisect_right(self._ends, position)
+
+    def read(self, group: int) -> list[EncodedPhoto]:
+        """Read all photos of a row group, in their order.
+
+        Raises:
+            DataError: the file cannot be read or is damaged, or a row has no label.
+        """
+        import pyarrow.parquet as pq
+
+        place, number, rows = self._groups[group]
+        try:
+            with _opened(self._files[place]) as file:
+                reader = pq.ParquetFile(file, metadata=self._footers[place])
+                table = reader.read_row_group(number, columns=["image", "label"])
+                images, labels = table["image"].to_pylist(), table["label"].to_pylist()
+        except Exception as error:  # of the network, of the hub, or of a damaged file
+            raise self._unreadable(self._files[place], error) from error
+        first = self._ends[group] - rows
+        if None in labels:
+            raise DataError(f"{self.name(first + labels.index(None))}: no label met, a class wanted: remove the row")
+        return [
+            EncodedPhoto(first + row, label, self.name(first + row), image)
+            for row, (image, label) in enumerate(zip(images, labels, strict=True))
+        ]
+
+    def checksum(self) -> int:
+        """Return a number that two copies of the same files share, wherever they lie."""
+        names = "\n".join(PurePosixPath(file).name for file in self._files)
+        return zlib.crc32(repr(self.sizes).encode(), zlib.crc32(names.encode()))
+
+    def _footer(self, path: str) -> Any:
+        import pyarrow.parquet as pq
+
+        try:
+            with _opened(path) as file:
+                return pq.read_metadata(file)
+        except Exception as error:
+            raise self._unreadable(path, error) from error
+
+    def _unreadable(self, path: str, error: Exception) -> DataError:
+        return DataError(
+            f"{self.title}: unreadable Parquet file {path} met ({one_line(error)}), a whole one wanted: restore it, or "
+            "check the network and resume"
+        )
+
+
+def _opened(path: str) -> IO[bytes]:
+    """Open a file here or on the hub, of which only the parts asked for are transferred."""
+    if not path.startswith("hf://"):
+        return Path(path).open("rb")
+    from huggingface_hub import HfFileSystem
+
+    remote: IO[bytes] = HfFileSystem().open(path, "rb", cache_type="none")
+    return remote
