@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from tide.config import Config, DataConfig
 from tide.data import PhotoSplits, open_photos
 from tide.errors import ConfigError, DataError
 from tide.models.presets import preset
-from tide.train.feed import PhotoFeed, crop_seed, sample_order
+from tide.train.feed import PhotoFeed, crop_seed
 from tide.train.loop import TrainingRun
 from tide.train.prepare import fit_to_data, resolved, with_data
 from tide.train.report import Reading, SilentReporter
@@ -44,6 +45,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(scope="module")
+def parquet(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same photos in Parquet files, three in a row group."""
+    library = pytest.importorskip("datasets", reason="no datasets: pip install 'tide-dynamics[hub]'")
+    root = tmp_path_factory.mktemp("parquet")
+    features = library.Features({"image": library.Image(), "label": library.ClassLabel(names=["left", "right"])})
+    for part, name in (("train", "train"), ("val", "validation")):
+        files = sorted((folder / part).glob("*/*.jpg"))
+        images = [{"bytes": file.read_bytes(), "path": file.name} for file in files]
+        rows = {"image": images, "label": [file.parent.name for file in files]}
+        library.Dataset.from_dict(rows, features=features).to_parquet(root / f"{name}-0.parquet", batch_size=3)
+    return root
+
+
 def settings(folder: Path, **data: Any) -> Config:
     train = {**TINY["train"], "steps": STEPS, "batch": 3, "accumulation": 2, "probe_every": 3, "probe_images": 4}
     sections = {**TINY, "train": train, "data": {"photos": "streamed", "name": f"folder:{folder}", "flip": True} | data}
@@ -51,7 +66,8 @@ def settings(folder: Path, **data: Any) -> Config:
 
 
 def photos_of(config: Config) -> PhotoSplits:
-    return open_photos(config.data.name, size=config.input.size, channels=config.input.channels)
+    shape = {"size": config.input.size, "channels": config.input.channels}
+    return open_photos(config.data.name, **shape, buffer=config.data.shuffle_buffer)
 
 
 class Listener(SilentReporter):
@@ -76,8 +92,17 @@ def make(config: Config, path: Path, workers: int, reporter: SilentReporter, *, 
     return TrainingRun(config, splits, run, reporter, workers=workers)
 
 
-def test_a_run_does_not_depend_on_its_workers_and_resumes_exactly(folder: Path, tmp_path: Path) -> None:
-    config = settings(folder)
+@pytest.fixture(params=["folder", "stream"])
+def photos(request: pytest.FixtureRequest) -> Config:
+    """Settings for photos in files of their own, and for a stream of them."""
+    if request.param == "folder":
+        return settings(request.getfixturevalue("folder"))
+    request.getfixturevalue("datasets")
+    return settings(Path(), name=f"hub:{request.getfixturevalue('parquet')}", shuffle_buffer=4)
+
+
+def test_a_run_does_not_depend_on_its_workers_and_resumes_exactly(photos: Config, tmp_path: Path) -> None:
+    config = photos
     assert make(config, tmp_path / "alone", 0, Listener()).fit() is None
     assert make(config, tmp_path / "cut", 2, Listener(stop=3)).fit() == signal.SIGTERM
     resumed = make(config, tmp_path / "cut", 1, Listener(), new=False)
@@ -89,17 +114,31 @@ def test_a_run_does_not_depend_on_its_workers_and_resumes_exactly(folder: Path, 
     assert logs[0] == logs[1]
 
 
-def test_the_feed_gives_the_crops_of_its_requests_in_any_order(folder: Path) -> None:
-    config = settings(folder)
+def test_the_feed_gives_the_crops_of_its_requests_in_any_order(photos: Config) -> None:
+    config = photos
     train, cpu = photos_of(config).train, torch.device("cpu")
     feed = PhotoFeed(train, config, cpu, (1,), workers=0, on_unreadable=pytest.fail)
     for step in (0, 1, 4, 2, 2):  # straight on, ahead, back, the same again
         images, labels = feed.take(step, 1)
-        request = sample_order(config, len(train), step, 1), crop_seed(config, step, 1)
+        request = feed.order(step, 1), crop_seed(config, step, 1)
         (expected,) = train.crops([request])
         assert torch.equal(images, expected.images)
-        assert torch.equal(labels, train.labels[request[0]])
+        assert torch.equal(labels, train.select(request[0]).labels)
     feed.close()
+
+
+def test_processes_that_share_the_micro_batches_take_what_one_takes(photos: Config) -> None:
+    train, shown = photos_of(photos).train, {}
+    for mine in ((0, 1), (0,), (1,)):
+        feed = PhotoFeed(train, photos, torch.device("cpu"), mine, workers=0, on_unreadable=pytest.fail)
+        shown[mine] = [feed.take(step, micro) for step in range(STEPS) for micro in mine]
+        feed.close()
+    alone = [shown[mine][step] for step in range(STEPS) for mine in ((0,), (1,))]
+    for left, right in zip(shown[0, 1], alone, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(left, right, strict=True))
+    labels = torch.cat([labels for _, labels in alone])
+    assert len(labels) == 36
+    assert 0.2 < labels.double().mean() < 0.8  # neither class alone
 
 
 def test_without_flip_no_crop_is_mirrored(folder: Path) -> None:
@@ -148,6 +187,7 @@ def test_classes_come_from_the_folder_and_statistics_from_the_settings(folder: P
         ({"name": "hub:there"}, "data.photos is in_memory for hub:there, streamed is wanted"),
         ({"name": "folder:x", "photos": "streamed", "crop_padding": 4}, "data.crop_padding is 4, 0 is wanted"),
         ({"unreadable_limit": -1}, "data.unreadable_limit is -1"),
+        ({"shuffle_buffer": 10}, "data.shuffle_buffer is 10 for mnist, 0 is wanted"),
     ],
 )
 def test_settings_that_do_not_fit_give_one_line(data: dict[str, Any], met: str) -> None:
@@ -163,6 +203,10 @@ def test_another_data_set_brings_its_way_of_reading(folder: Path) -> None:
         name=f"hub:{Path('data').resolve()}", photos="streamed", flip=True
     )
     assert with_data(config, "folder:data").data.photos == "streamed"
+    there = with_data(config, "hub:owner/photos@refs/convert/parquet")
+    assert there.data.name == "hub:owner/photos@refs/convert/parquet"
+    stream = replace(there, data=replace(there.data, shuffle_buffer=9))
+    assert [with_data(stream, name).data.shuffle_buffer for name in ("hub:data", "mnist")] == [9, 0]
 
 
 def test_commands_train_and_evaluate_on_photos_and_on_published_layouts(

@@ -24,7 +24,8 @@ def with_data(config: Config, name: str) -> Config:
         name = f"hub:{hub_place(name)}"
     elif place:
         name = f"{kind}:{Path(place).expanduser().resolve()}"
-    data = replace(data, name=name, photos={"folder": data.photos, "hub": "streamed"}.get(kind, "in_memory"))
+    photos = {"folder": data.photos, "hub": "streamed"}.get(kind, "in_memory")
+    data = replace(data, name=name, photos=photos, shuffle_buffer=data.shuffle_buffer if kind == "hub" else 0)
     return replace(config, data=data, input=INPUTS.get(name, config.input))
 
 
