@@ -75,8 +75,8 @@ def run(arguments: Sequence[str]) -> int:
         raise InputError("no run given; name one or more: tide robustness runs/tide-42 runs/ctm-42")
     set_threads(given.threads)
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from tide.cli.progress import Pieces
     from tide.cli.robustness_figures import figures_of
     from tide.cli.robustness_inputs import open_models, open_suite
     from tide.cli.studying import save_figures, save_study, told
@@ -97,14 +97,8 @@ def run(arguments: Sequence[str]) -> int:
     suite = open_suite(inputs, given.suite, given.images, given.seed)
     out = given.out or Path("runs") / f"robustness-{suite.name}"
     settings = {"suite": suite.name, "images": given.images, "seed": given.seed, "checkpoint": given.checkpoint}
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task("asking", total=None)
-
-        def progress(what: str, done: int, total: int) -> None:
-            bar.update(task, description=what, completed=done, total=total)
-
+    with Pieces(console) as progress:
         answers = ask(
             models,
             suite,

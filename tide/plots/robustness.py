@@ -68,15 +68,14 @@ def draw_differences(result: Mapping[str, Any], among: int | None = None) -> Fig
         if name != result["baseline"]:
             _intervals(difference, places + offset, [row["difference"] for row in rows], colour, name)
     accuracy.set_yticks(places, [name.replace("_", " ") for name in names], fontsize=8)
-    accuracy.invert_yaxis()
+    accuracy.set_ylim(len(names) - 0.4, -0.6)
     accuracy.set_xlabel(f"accuracy{f' among {among} classes' if among else ''}, mean over severities, %")
     difference.axvline(0, color="0.4", linewidth=1)
     difference.set_xlabel(f"accuracy less that of {result['baseline']}, points (95 % interval over images)")
     for axes in (accuracy, difference):
         axes.grid(axis="x", alpha=0.3)
-    accuracy.legend(fontsize=8)
-    if len(result["models"]) > 1:
-        difference.legend(fontsize=8)
+    # Above the panels: within them there is no place that no bar and no interval may need.
+    figure.legend(*accuracy.get_legend_handles_labels(), loc="outside upper center", ncols=len(names), fontsize=8)
     return figure
 
 
