@@ -11,6 +11,7 @@ import torch
 
 from tests.parquet import NAMES, encoded, write
 from tide.data import batch_indices, open_photos
+from tide.data.hub_files import files_of_part, is_repository, parquet_files
 
 
 @pytest.fixture
@@ -89,6 +90,34 @@ def test_refuses_other_files(datasets, folder, refuses):
 def test_refuses_folders_without_parts(tmp_path, refuses):
     with refuses(tmp_path, "no Parquet files", "train-*.parquet"):
         open_photos(f"hub:{tmp_path}", size=4, channels=1)
+    with refuses("no such folder"):
+        open_photos(f"hub:{tmp_path / 'other'}", size=4, channels=1)
+    with refuses("hub: met, but no such folder"):
+        open_photos("hub:", size=4, channels=1)
+
+
+def test_parts_are_told_by_what_lies_within_the_folder(tmp_path, refuses):
+    """Not by what the folder itself is called: photos to be tested on must not be learned from."""
+    place = tmp_path / "train"
+    for name in ("train-0", "train-1", "validation-0"):
+        (place / name).with_suffix(".parquet").parent.mkdir(exist_ok=True)
+        (place / name).with_suffix(".parquet").touch()
+    _, files = parquet_files(str(place))
+    assert list(files) == ["train-0.parquet", "train-1.parquet", "validation-0.parquet"]
+    assert files_of_part("photos", files, "train") == ([files["train-0.parquet"], files["train-1.parquet"]], "train")
+    assert files_of_part("photos", files, "test") == ([files["validation-0.parquet"]], "validation")
+    several = {f"{folder}/train/0.parquet": folder for folder in ("original", "rotated")}
+    with refuses("photos: files of train in the folders original, rotated met"):
+        files_of_part("photos", several, "train")
+
+
+def test_what_names_a_data_set_of_the_hub(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "owner" / "here").mkdir(parents=True)
+    for place in ("owner/photos", "owner/photos/small", "owner/here@main", "owner/photos@refs/convert/parquet"):
+        assert is_repository(place), place
+    for place in ("owner/here", "photos", "./owner/photos", "../owner/photos", "/owner/photos", "~/photos", "owner/"):
+        assert not is_repository(place), place
 
 
 def test_the_missing_library_is_one_line(tmp_path, monkeypatch, refuses):

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.data.hub_server import Hub, serve
+from tests.data.hub_server import COMMIT, Hub, serve
 from tests.parquet import write
 from tests.train.conftest import TINY
 
@@ -46,7 +46,10 @@ def test_a_run_streams_its_photos_and_is_tested_without_them(hub: Hub, tmp_path:
     training = [(path, wanted) for _, path, wanted in hub.asked if "resolve" in path and "train-" in path]
     assert {Path(path).name for path, _ in training} == {f"train-{n:05}-of-00002.parquet" for n in range(2)}
     assert None not in [wanted for _, wanted in training]  # never a whole file
+    stored = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text(encoding="utf-8"))["data"]
+    assert stored["name"] == f"hub:owner/photos@{COMMIT}"
     asked = len(hub.asked)
+    (tmp_path / "owner" / "photos").mkdir(parents=True)  # a folder of the same name is not what the run was trained on
     done = tide(hub, tmp_path, "eval", "run")
     assert done.returncode == 0, done.stderr
     assert "3 test images" in done.stdout

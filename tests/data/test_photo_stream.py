@@ -99,14 +99,48 @@ def test_each_row_group_is_read_once_an_epoch_by_the_process_of_its_lane(
     assert read[0] | read[1] == set(range(10))
 
 
-def test_resuming_reads_nothing_of_what_came_before(stream: PhotoStream, reads: Counter[int]) -> None:
-    asked = requests(stream, (0,), 5)
-    *_, last = stream.crops(asked)
-    assert sum(reads.values()) > 3
-    reads.clear()
-    (again,) = stream.crops(asked[-1:])
-    assert all(torch.equal(a, b) for a, b in zip(again, last, strict=True))
-    assert sum(reads.values()) <= 3
+def test_only_what_is_shuffled_and_what_waits_is_held(stream: PhotoStream, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, rows, lanes, batch = RowGroups.read, [0], 3, 4
+
+    def counted(self: RowGroups, group: int) -> Any:
+        found = read(self, group)
+        rows[0] += len(found)
+        return found
+
+    monkeypatch.setattr(RowGroups, "read", counted)
+    asked = requests(stream, tuple(range(lanes)), 20, of=lanes)
+    for done, _ in enumerate(stream.crops(asked, ahead=2), 1):
+        waiting = (2 + 1) * batch  # the queue, and what the thread has in hand
+        assert rows[0] - batch * done <= lanes * (stream.buffer + max(stream.source.sizes)) + waiting
+    assert rows[0] > 2 * len(stream)
+
+
+def test_files_that_say_other_things_than_the_first_are_refused(datasets: Any, folder: Path, refuses: Any) -> None:
+    import pyarrow.parquet as pq
+
+    first, second = sorted((folder / "data").glob("train-*"))
+
+    def open_both() -> Any:
+        return open_photos(f"hub:{folder}", size=4, channels=1, buffer=8)
+
+    write(datasets, second, [1, 2], names=["dog", "cat", "eel"])
+    with refuses(f"{second}: classes dog, cat, eel... met, cat, dog, eel... wanted"):
+        open_both()
+    write(datasets, second, [1, 2], label=([0.0, 1.5], datasets.Value("float32")))
+    with refuses(f"{second}: float stored as column 'label' met"):
+        open_both()
+    write(datasets, second, [1, 2], image=([b"a", b"b"], datasets.Value("binary")))
+    with refuses(f"{second}: binary stored as column 'image' met"):
+        open_both()
+    whole = pq.read_table(first)
+    metadata = {b"huggingface": b'{"info": {"features": {"image": {"_type": "Later"}}}}'}
+    pq.write_table(whole.replace_schema_metadata(metadata), second)
+    with refuses(f"{folder}, train: unreadable description of the columns met in {second}"):
+        open_both()
+    pq.write_table(whole.slice(0, 0), first)
+    pq.write_table(whole.slice(0, 0), second)
+    with refuses(f"{folder}, train: 0 photos met"):
+        open_both()
 
 
 def test_an_unreadable_photo_is_replaced_by_the_next_of_its_request(datasets: Any, folder: Path) -> None:

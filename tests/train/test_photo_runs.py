@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -18,10 +19,11 @@ from tests.train.conftest import TINY
 from tests.train.test_step import assert_same
 from tide.cli.main import main
 from tide.config import Config, DataConfig
-from tide.data import PhotoSplits, open_photos
+from tide.data import PhotoSplits, derive_seed, open_photos
+from tide.data.row_groups import RowGroups
 from tide.errors import ConfigError, DataError
 from tide.models.presets import preset
-from tide.train.feed import PhotoFeed, crop_seed
+from tide.train.feed import DATA_STREAM, PhotoFeed, crop_seed
 from tide.train.loop import TrainingRun
 from tide.train.prepare import fit_to_data, resolved, with_data
 from tide.train.report import Reading, SilentReporter
@@ -127,6 +129,27 @@ def test_the_feed_gives_the_crops_of_its_requests_in_any_order(photos: Config) -
     feed.close()
 
 
+def test_a_stream_goes_on_without_reading_what_came_before(
+    parquet: Path, datasets: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = settings(Path(), name=f"hub:{parquet}", shuffle_buffer=4)
+    train, read, reads = photos_of(config).train, RowGroups.read, []
+    monkeypatch.setattr(RowGroups, "read", lambda self, group: reads.append(group) or read(self, group))
+    taken = []
+    for first in (0, 3):
+        feed = PhotoFeed(train, config, torch.device("cpu"), (0,), workers=0, on_unreadable=pytest.fail)
+        taken.append([feed.take(step, 0) for step in range(first, 4)])
+        feed.close()
+        reads.append(-1)
+    assert all(torch.equal(a, b) for a, b in zip(taken[0][-1], taken[1][0], strict=True))
+    resumed = reads[reads.index(-1) + 1 : -1]
+    order = train.order(2, derive_seed(config.seed, DATA_STREAM))
+    used = {train.source.group_of(place) for place in order.positions(0, 0, 9).tolist()}
+    wanted = {train.source.group_of(place) for place in order.positions(0, 9, 9).tolist()}
+    assert used - wanted  # there is something that came before
+    assert not set(resumed) & (used - wanted)
+
+
 def test_processes_that_share_the_micro_batches_take_what_one_takes(photos: Config) -> None:
     train, shown = photos_of(photos).train, {}
     for mine in ((0, 1), (0,), (1,)):
@@ -229,3 +252,23 @@ def test_commands_train_and_evaluate_on_photos_and_on_published_layouts(
     renditions.rename(renditions.parent / "rihgt")
     assert main(["eval", str(run), "--data", f"folder:{renditions.parent}"]) == 2
     assert "did you mean 'right'" in capsys.readouterr().err
+
+
+def test_the_command_line_streams_and_refuses_before_anything_is_written(
+    parquet: Path, datasets: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(parquet.parent)
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(TINY), encoding="utf-8")
+    stream = ["--data", f"hub:{parquet.name}", "--data.shuffle-buffer", "4", "--input.channels", "3"]
+    options = [*stream, "--input.mean", "0.5", "0.5", "0.5", "--input.std", "0.2", "0.2", "0.2", "--device", "cpu"]
+    tiny = ["--config", str(tmp_path / "tiny.yaml"), *options, "--train.batch", "3", "--train.steps", "2"]
+    out = tmp_path / "run"
+    assert main(["train", "digits", *tiny, "--train.accumulation", "2", "--workers", "0", "--out", str(out)]) == 0
+    stored = RunFolder.open(out).config.data
+    assert (stored.name, stored.photos, stored.shuffle_buffer) == (f"hub:{parquet}", "streamed", 4)
+    assert main(["train", "digits", *tiny, "--train.accumulation", "2", "--dry-run"]) == 0
+    assert "20 training and 7 test images" in " ".join(capsys.readouterr().out.split())
+    for dry in ([], ["--dry-run"]):
+        assert main(["train", "digits", *tiny, "--train.accumulation", "9", "--out", f"{out}-2", *dry]) == 2
+        assert "7 row groups met, at least 9 wanted" in capsys.readouterr().err
+    assert not Path(f"{out}-2").exists()

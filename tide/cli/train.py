@@ -58,6 +58,11 @@ def _base(arguments: Sequence[str]) -> tuple[str | None, Config, list[str]]:
             raise ConfigError(f"no preset given{did_you_mean('', PRESETS)}; or give --config FILE or --resume RUN")
     if file is not None:
         base = read_yaml(Config, file, base=base)
+    data = _value(rest, "--data")
+    if data is not None:  # before the other options of the data, which must fit this one and not the preset's
+        from tide.train.prepare import with_data
+
+        base = with_data(base, data)
     for section in ("backbone", "core"):
         kind = _value(rest, f"--{section}.kind")
         if kind is not None:

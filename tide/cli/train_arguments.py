@@ -18,7 +18,8 @@ class TrainArguments:
 
     settings: Annotated[Config, tyro.conf.arg(name="")]
     data: str | None = None
-    """Data set in place of the preset's: digits, mnist, fashion-mnist, cifar10, cifar100, folder:DIR or hub:DIR."""
+    """Data set in place of the preset's: digits, mnist, fashion-mnist, cifar10, cifar100, folder:DIR, hub:DIR
+    or hub:OWNER/NAME[@REVISION]."""
     data_dir: Path | None = None
     """Folder of the data sets (default: $TIDE_DATA, else a cache folder of the user's)."""
     out: Path | None = None

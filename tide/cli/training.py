@@ -18,7 +18,7 @@ from tide.core.guarantee import coverage
 from tide.data import AnySplits, load, open_photos
 from tide.errors import CheckpointError, InputError
 from tide.train.loop import TrainingRun
-from tide.train.prepare import fit_to_data, resolved, with_data
+from tide.train.prepare import fit_to_data, resolved
 from tide.train.report import SilentReporter, format_seconds, make_reporter
 from tide.train.run import RunFolder, SilentRun
 from tide.train.team import Team
@@ -26,8 +26,7 @@ from tide.train.team import Team
 
 def settings(given: TrainArguments) -> Config:
     """Return the settings asked for, schedule resolved, not yet fitted to the data."""
-    config = given.settings if given.data is None else with_data(given.settings, given.data)
-    return resolved(config)
+    return resolved(given.settings)
 
 
 def read_data(config: Config, directory: Path | None) -> AnySplits:

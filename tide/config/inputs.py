@@ -66,7 +66,7 @@ class DataConfig:
     """Photos of hub: that are shuffled together, for each micro-batch of a step: they are read from their files, or
     from the hub, while the run trains. 0: all are brought here first and shuffled together."""
     unreadable_limit: int = 100
-    """Photos that may be unreadable; more end the run."""
+    """Photos that may be unreadable; more end the run. So does a micro-batch of a stream without a readable photo."""
 
     def __post_init__(self) -> None:
         not_negative(

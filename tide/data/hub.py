@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import IO, Any
 
@@ -68,14 +69,14 @@ def open_hub(place: str, size: int | None, channels: int | None, buffer: int = 0
         buffer: how many training photos to shuffle together, read from their files while training; 0 for all.
 
     Returns:
-        Both parts, photos in the order of the files, named ``hub:`` and the place.
+        Both parts, photos in the order of the files, named ``hub:`` and the place, on the hub with its commit.
 
     Raises:
         DataError: the library is missing, files are missing or damaged, a column is missing or of another kind, the
             classes of the parts differ, or ``size`` or ``channels`` is missing or out of range.
     """
     size, channels = check_format(size, channels)
-    files = parquet_files(place)
+    place, files = parquet_files(place)
     train = _stream(place, files, size, channels, buffer) if buffer else _table(place, files, "train", size, channels)
     return PhotoSplits(f"hub:{place}", train, _table(place, files, "test", size, channels))
 
@@ -83,10 +84,10 @@ def open_hub(place: str, size: int | None, channels: int | None, buffer: int = 0
 def open_hub_test(place: str, size: int | None, channels: int | None) -> PhotoSet:
     """Open the test photos of a data set and leave its training photos alone: see :func:`open_hub`."""
     size, channels = check_format(size, channels)
-    return _table(place, parquet_files(place), "test", size, channels)
+    return _table(*parquet_files(place), "test", size, channels)
 
 
-def _table(place: str, files: list[str], part: str, size: int, channels: int) -> PhotoSet:
+def _table(place: str, files: Mapping[str, str], part: str, size: int, channels: int) -> PhotoSet:
     found, name = files_of_part(place, files, part)
     title = f"{place}, {name}"
     datasets = _library(place)
@@ -106,12 +107,41 @@ def _table(place: str, files: list[str], part: str, size: int, channels: int) ->
     return PhotoSet(HubPhotos(photos, title), torch.tensor(labels, dtype=torch.int64), classes, size, channels)
 
 
-def _stream(place: str, files: list[str], size: int, channels: int, buffer: int) -> PhotoStream:
+def _stream(place: str, files: Mapping[str, str], size: int, channels: int, buffer: int) -> PhotoStream:
     found, name = files_of_part(place, files, "train")
     title, datasets = f"{place}, {name}", _library(place)
     source = RowGroups(found, title)
-    classes = _classes(datasets.Features.from_arrow_schema(source.schema), title)
+    classes = None
+    for file, schema in zip(source.files, source.schemas, strict=True):
+        try:
+            features = datasets.Features.from_arrow_schema(schema)
+        except Exception as error:  # metadata may say anything
+            raise DataError(
+                f"{title}: unreadable description of the columns met in {file} ({one_line(error)}), that of an Image "
+                "and a ClassLabel wanted: update datasets, or write the files anew"
+            ) from error
+        _check_stored(schema, file)
+        met = _classes(features, file)
+        classes = classes or met
+        if met != classes:
+            raise DataError(
+                f"{file}: classes {', '.join(met[:5])}... met, {', '.join(classes[:5])}... wanted as in the first "
+                "file, in this order: write all files of a part with the same classes"
+            )
+    assert classes is not None  # there is a file
     return PhotoStream(source, classes, size, channels, buffer)
+
+
+def _check_stored(schema: Any, file: str) -> None:
+    """Raise :class:`DataError` unless rows hold what a stream reads, whatever their description says."""
+    import pyarrow.types as types
+
+    for column, kind, fits in (("image", "struct", types.is_struct), ("label", "integer", types.is_integer)):
+        if column in schema.names and not fits(schema.field(column).type):
+            raise DataError(
+                f"{file}: {schema.field(column).type} stored as column {column!r} met, {kind} wanted: write the file "
+                "with the library datasets, or set data.shuffle_buffer to 0"
+            )
 
 
 def _classes(features: Any, title: str) -> tuple[str, ...]:

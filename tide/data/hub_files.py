@@ -3,43 +3,48 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from tide.errors import DataError
 
 # What the parts may be called, the preferred name first: the labels of a part called test are often kept secret.
 PARTS = {"train": ("train", "training"), "test": ("validation", "val", "valid", "dev", "test")}
-_REPOSITORY = re.compile(r"(?P<id>\w[\w.-]*/[\w.-]+)(@(?P<revision>[\w./-]+))?")
+_REPOSITORY = re.compile(r"(?P<id>\w[\w.-]*/\w[\w.-]*)(?P<folder>(/\w[\w.-]*)*)(@(?P<revision>[\w./-]+))?")
 _ANSWERS_WITHIN = 30.0  # seconds
 
 
 def is_repository(place: str) -> bool:
-    """Tell whether ``place`` names a data set on the hub, ``OWNER/NAME`` or ``OWNER/NAME@REVISION``.
+    """Tell whether ``place`` names a data set on the hub: ``OWNER/NAME``, then perhaps ``/FOLDER`` and ``@REVISION``.
 
-    A folder of that name comes first.
+    A folder that is here comes first, unless a revision is named.
     """
-    return _REPOSITORY.fullmatch(place) is not None and not Path(place).exists()
+    found = _REPOSITORY.fullmatch(place)
+    return found is not None and (found["revision"] is not None or not Path(place).exists())
 
 
-def parquet_files(place: str) -> list[str]:
-    """Return all Parquet files of a data set, sorted.
+def parquet_files(place: str) -> tuple[str, dict[str, str]]:
+    """Find all Parquet files of a data set.
 
     Args:
         place: a folder, or a data set on the hub as :func:`is_repository` describes.
 
     Returns:
-        Paths, or on the hub addresses ``hf://datasets/OWNER/NAME@COMMIT/PATH``, so that all are of one version.
+        The place, on the hub with the commit as revision, so that it stands for this version; and the files, sorted:
+        the path of each, or its address ``hf://datasets/OWNER/NAME@COMMIT/PATH``, by its path within the place.
 
     Raises:
-        DataError: the hub does not answer, or has no such data set or revision.
+        DataError: there is no such folder, the hub does not answer, or has no such data set or revision.
     """
     if is_repository(place):
         return _files_on_hub(place)
-    return sorted(str(file) for file in Path(place).expanduser().rglob("*.parquet"))
+    folder = Path(place)
+    if not place or not folder.is_dir():
+        raise DataError(f"hub:{place} met, but no such folder; hub:DIR or hub:OWNER/NAME wanted: check the path")
+    return place, {file.relative_to(folder).as_posix(): str(file) for file in sorted(folder.rglob("*.parquet"))}
 
 
-def _files_on_hub(place: str) -> list[str]:
+def _files_on_hub(place: str) -> tuple[str, dict[str, str]]:
     from huggingface_hub import HfApi
 
     found = _REPOSITORY.fullmatch(place)
@@ -51,24 +56,44 @@ def _files_on_hub(place: str) -> list[str]:
             f"{place}: no folder and no answer of the hub met ({one_line(error)}), a folder or OWNER/NAME[@REVISION] "
             "wanted: check the name and the network; a closed data set wants HF_TOKEN to be set"
         ) from error
-    files = sorted(file.rfilename for file in about.siblings or () if file.rfilename.endswith(".parquet"))
-    return [f"hf://datasets/{found['id']}@{about.sha}/{file}" for file in files]
+    root, folder = f"hf://datasets/{found['id']}@{about.sha}", found["folder"].removeprefix("/")
+    paths = sorted(PurePosixPath(file.rfilename) for file in about.siblings or ())
+    files = {
+        path.relative_to(folder).as_posix(): f"{root}/{path}"
+        for path in paths
+        if path.suffix == ".parquet" and path.is_relative_to(folder)
+    }
+    return f"{found['id']}{found['folder']}@{about.sha}", files
 
 
-def files_of_part(place: str, files: Sequence[str], part: str) -> tuple[list[str], str]:
+def files_of_part(place: str, files: Mapping[str, str], part: str) -> tuple[list[str], str]:
     """Return the files of a part and what the part is called in this data set.
 
     The files belong to the part that they or their folder are named after: ``train-00000-of-00002.parquet`` or
     ``train/0000.parquet``.
 
+    Args:
+        place: the data set, for messages.
+        files: all of its files by their paths within it.
+        part: ``train`` or ``test``.
+
     Raises:
-        DataError: there are none.
+        DataError: there are none, or they lie in several folders, as those of several data sets do.
     """
     for name in PARTS[part]:
-        paths = {file: PurePosixPath(Path(file).as_posix()) for file in files}
-        found = [file for file, path in paths.items() if name in (path.stem.split("-")[0], path.parent.name)]
+        found = {}
+        for inner, file in files.items():
+            path = PurePosixPath(inner)
+            if name in (path.stem.split("-")[0], path.parent.name):
+                found[file] = path.parent.parent if path.parent.name == name else path.parent
+        folders = sorted({str(folder) for folder in found.values()})
+        if len(folders) > 1:
+            raise DataError(
+                f"{place}: files of {name} in the folders {', '.join(folders)} met, in one wanted: name the one to "
+                "take, as in hub:DIR/FOLDER or hub:OWNER/NAME/FOLDER"
+            )
         if found:
-            return found, name
+            return list(found), name
     raise DataError(
         f"{place}: no Parquet files of a part called {' or '.join(PARTS[part])} met, "
         f"{PARTS[part][0]}-*.parquet wanted: use a data set that has this part, in files of this kind"

@@ -99,7 +99,7 @@ def open_test_photos(name: str, *, size: int | None = None, channels: int | None
 def hub_place(name: str) -> str:
     """Return where the photos of ``hub:...`` are: an absolute path, or the name of a data set on the hub."""
     place = name.removeprefix(_HUB)
-    return place if is_repository(place) else str(Path(place).expanduser().resolve())
+    return place if not place or is_repository(place) else str(Path(place).expanduser().resolve())
 
 
 def _verified_files(data_set: DataSet, root: Path) -> list[Path]:

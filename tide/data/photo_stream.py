@@ -49,7 +49,7 @@ class PhotoStream:
     def __post_init__(self) -> None:
         check_format(self.size, self.channels)
         if len(self.source) == 0:
-            raise DataError("0 photos met, at least 1 wanted: give more data")
+            raise DataError(f"{self.source.title}: 0 photos met, at least 1 wanted: give more data")
 
     def __len__(self) -> int:
         """Return the number of photos, readable or not."""
@@ -61,7 +61,11 @@ class PhotoStream:
         return self.channels, self.size, self.size
 
     def order(self, lanes: int, seed: int) -> StreamOrder:
-        """Return an order for :meth:`crops` that reads every row group once in an epoch."""
+        """Return an order for :meth:`crops` that reads every row group once in an epoch.
+
+        Raises:
+            DataError: there are fewer row groups than lanes.
+        """
         return StreamOrder(self.source.sizes, lanes, self.buffer, seed)
 
     def crops(

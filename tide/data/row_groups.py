@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from tide.data.encoded import EncodedPhoto
@@ -30,23 +30,32 @@ class RowGroups:
 
     Attributes:
         title: where the photos come from, for messages.
+        files: the Parquet files.
+        schemas: the Arrow schema of each file, whose metadata describe the columns.
         sizes: the number of rows of each row group, at least 1, in the order of the files.
-        schema: the Arrow schema of the first file, whose metadata describe the columns.
     """
 
     def __init__(self, files: Sequence[str], title: str) -> None:
-        """Read the footers of ``files``, paths or addresses of the hub.
+        """Read the footers of ``files``, paths or addresses ``hf://...`` of the hub.
 
         Raises:
             DataError: a file cannot be read or is damaged.
         """
-        self.title, self._files = title, tuple(files)
+        self.title, self.files = title, tuple(files)
+        self._hub: Any = None
+        if any(_is_remote(file) for file in files):
+            from huggingface_hub import HfFileSystem
+
+            self._hub = HfFileSystem()  # one for all threads: it remembers what it learned of the files
+        first, *others = files
+        footers = [self._footer(first)]
         with ThreadPoolExecutor(_FOOTERS_AT_ONCE) as pool:
-            self._footers = list(pool.map(self._footer, files))
-        self.schema = self._footers[0].schema.to_arrow_schema()
+            footers += pool.map(self._footer, others)
+        self._footers = footers
+        self.schemas = [footer.schema.to_arrow_schema() for footer in footers]
         groups = [
             _Group(place, number, footer.row_group(number).num_rows)
-            for place, footer in enumerate(self._footers)
+            for place, footer in enumerate(footers)
             for number in range(footer.num_row_groups)
         ]
         self._groups = [group for group in groups if group.rows > 0]
@@ -75,12 +84,12 @@ class RowGroups:
 
         place, number, rows = self._groups[group]
         try:
-            with _opened(self._files[place]) as file:
+            with self._opened(self.files[place]) as file:
                 reader = pq.ParquetFile(file, metadata=self._footers[place])
                 table = reader.read_row_group(number, columns=["image", "label"])
                 images, labels = table["image"].to_pylist(), table["label"].to_pylist()
         except Exception as error:  # of the network, of the hub, or of a damaged file
-            raise self._unreadable(self._files[place], error) from error
+            raise self._unreadable(self.files[place], error) from error
         first = self._ends[group] - rows
         if None in labels:
             raise DataError(f"{self.name(first + labels.index(None))}: no label met, a class wanted: remove the row")
@@ -90,18 +99,25 @@ class RowGroups:
         ]
 
     def checksum(self) -> int:
-        """Return a number that two copies of the same files share, wherever they lie."""
-        names = "\n".join(PurePosixPath(file).name for file in self._files)
+        """Return a number that two copies of the same files share, wherever they lie; on the hub, of one version."""
+        names = "\n".join(file if _is_remote(file) else Path(file).name for file in self.files)
         return zlib.crc32(repr(self.sizes).encode(), zlib.crc32(names.encode()))
 
     def _footer(self, path: str) -> Any:
         import pyarrow.parquet as pq
 
         try:
-            with _opened(path) as file:
+            with self._opened(path) as file:
                 return pq.read_metadata(file)
         except Exception as error:
             raise self._unreadable(path, error) from error
+
+    def _opened(self, path: str) -> IO[bytes]:
+        """Open a file here or on the hub, of which only the parts asked for are transferred."""
+        if not _is_remote(path):
+            return Path(path).open("rb")
+        remote: IO[bytes] = self._hub.open(path, "rb", cache_type="none")
+        return remote
 
     def _unreadable(self, path: str, error: Exception) -> DataError:
         return DataError(
@@ -110,11 +126,5 @@ class RowGroups:
         )
 
 
-def _opened(path: str) -> IO[bytes]:
-    """Open a file here or on the hub, of which only the parts asked for are transferred."""
-    if not path.startswith("hf://"):
-        return Path(path).open("rb")
-    from huggingface_hub import HfFileSystem
-
-    remote: IO[bytes] = HfFileSystem().open(path, "rb", cache_type="none")
-    return remote
+def _is_remote(path: str) -> bool:
+    return path.startswith("hf://")

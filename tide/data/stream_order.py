@@ -38,7 +38,7 @@ class StreamOrder:
                 raise DataError(f"{name} {value} met, at least 1 wanted: give a larger {name}")
         if len(sizes) < lanes:
             raise DataError(
-                f"{len(sizes)} row groups of Parquet files met, at least {lanes} wanted, one for each micro-batch of a "
+                f"{len(sizes)} row groups met, at least {lanes} wanted, one for each micro-batch of a "
                 "step: lower train.accumulation, or set data.shuffle_buffer to 0"
             )
         self.buffer, self.seed = buffer, seed

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tide.config import Config
-from tide.data import AnySplits, ImageSet, hub_place, statistics
+from tide.data import AnySplits, ImageSet, PhotoStream, hub_place, statistics
 from tide.errors import ConfigError
 from tide.models.presets import INPUTS
 from tide.train.schedule import resolve
@@ -15,25 +15,26 @@ from tide.train.schedule import resolve
 def with_data(config: Config, name: str) -> Config:
     """Return ``config`` for another data set; a named one brings its shape and pixel statistics with it.
 
-    The path of a folder is made absolute, so that the run can be resumed from anywhere. Photos in Parquet files are
-    decoded when they are used; a named set is in memory.
+    Photos in Parquet files are decoded when they are used, and cropped then; a named set is in memory.
     """
-    kind, _, place = name.partition(":")
-    data = config.data
-    if kind == "hub":
-        name = f"hub:{hub_place(name)}"
-    elif place:
-        name = f"{kind}:{Path(place).expanduser().resolve()}"
+    kind, data = name.partition(":")[0], config.data
     photos = {"folder": data.photos, "hub": "streamed"}.get(kind, "in_memory")
-    data = replace(data, name=name, photos=photos, shuffle_buffer=data.shuffle_buffer if kind == "hub" else 0)
+    data = replace(
+        data,
+        name=_absolute(name),
+        photos=photos,
+        crop_padding=0 if photos == "streamed" else data.crop_padding,
+        shuffle_buffer=data.shuffle_buffer if kind == "hub" else 0,
+    )
     return replace(config, data=data, input=INPUTS.get(name, config.input))
 
 
 def fit_to_data(config: Config, splits: AnySplits) -> Config:
     """Return ``config`` with class names (and for photos, their number, and pixel statistics in memory) of its data.
 
-    Streamed photos keep the pixel statistics of the settings. Raises :class:`ConfigError` when the data's shape is not
-    the one that the settings name.
+    Streamed photos keep the pixel statistics of the settings. A data set of the hub is named with its commit, so that
+    the run goes on with the same version. Raises :class:`ConfigError` when the data's shape is not the one that the
+    settings name, and :class:`~tide.errors.DataError` when a stream has too few row groups for its micro-batches.
     """
     labels, settings = splits.train.classes, config.input
     if config.data.name.startswith(("folder:", "hub:")):
@@ -41,6 +42,9 @@ def fit_to_data(config: Config, splits: AnySplits) -> Config:
         if isinstance(splits.train, ImageSet):
             mean, std = statistics(splits.train.images)
             settings = replace(settings, mean=mean, std=std)
+        config = replace(config, data=replace(config.data, name=splits.name))
+    if isinstance(splits.train, PhotoStream):
+        splits.train.order(config.train.accumulation, config.seed)  # refuses what cannot be dealt out
     wanted = (settings.channels, settings.size, settings.classes)
     found = (*splits.train.shape[:2], len(labels))
     if wanted != found:
@@ -52,5 +56,13 @@ def fit_to_data(config: Config, splits: AnySplits) -> Config:
 
 
 def resolved(config: Config) -> Config:
-    """Return ``config`` with its schedule filled in."""
-    return replace(config, train=resolve(config.train))
+    """Return ``config`` with its schedule filled in, and with a path of its photos that means the same anywhere."""
+    data = replace(config.data, name=_absolute(config.data.name))
+    return replace(config, train=resolve(config.train), data=data)
+
+
+def _absolute(name: str) -> str:
+    kind, _, place = name.partition(":")
+    if kind == "hub":
+        return f"hub:{hub_place(name)}"
+    return f"folder:{Path(place).expanduser().resolve()}" if kind == "folder" else name
