@@ -142,7 +142,7 @@ def test_no_process_remains(end):
 
 
 SCRIPT = """
-import os, signal, sys
+import atexit, os, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests were started in the background
 sys.path.insert(0, sys.argv[1])
 from test_prefetch import Doing, prefetch
@@ -153,6 +153,7 @@ try:
     os.killpg(0, signal.SIGINT)  # as a terminal does it: to all processes of the group at once
     list(stream)
 except KeyboardInterrupt:
+    atexit.unregister = None  # modules may come to their end before generators do
     sys.exit(130)
 """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import signal
+import sys
 import threading
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -55,6 +56,7 @@ def prefetch(dataset: Dataset[Result], requests: Iterator[Any], workers: int) ->
     # Without this a program that ends while the generator is alive would wait for each worker for seconds.
     kill = partial(_kill, processes)
     atexit.register(kill)
+    ending = sys.is_finalizing  # kept here: when a program ends, what a module holds may be gone before a generator is
     try:
         while True:
             try:
@@ -77,10 +79,11 @@ def prefetch(dataset: Dataset[Result], requests: Iterator[Any], workers: int) ->
                 raise
             yield result
     finally:
-        atexit.unregister(kill)
-        if processes:
-            iterator._shutdown_workers()
-        _kill(processes)
+        if not ending():  # else the processes have been killed
+            atexit.unregister(kill)
+            if processes:
+                iterator._shutdown_workers()
+            _kill(processes)
 
 
 def _until_failure(requests: Iterator[Any], failures: list[Exception]) -> Iterator[Any]:
