@@ -6,12 +6,14 @@ from dataclasses import replace
 
 import pytest
 import torch
+from matplotlib.colors import rgb_to_hsv, to_rgb
 from scipy import stats
 
 from tests.studies.test_published import made
 from tide.config import Config
 from tide.config_io import from_dict
 from tide.evaluate.intervals import bootstrap_mean
+from tide.plots.robustness import colours_of
 from tide.studies.robustness_report import robustness
 from tide.studies.seed_groups import LOOKING, difference_over_seeds, over_seeds, seeds_markdown, seeds_of
 from tide.studies.shifts import Shift, Suite
@@ -104,3 +106,15 @@ def test_of_partly_shared_seeds_both_differences_are_of_the_shared_ones() -> Non
     assert row["accuracy"]["mean"] == pytest.approx(0.5)
     assert row["over_seeds"]["mean"] == row["over_images"]["mean"] == pytest.approx(0.375)
     assert "| b | 1, 2, 3; paired 1, 2 | all | 50.00 " in seeds_markdown(found, "Over seeds")
+
+
+def test_seeds_of_one_model_are_drawn_in_shades_of_its_colour() -> None:
+    names = ["a-1", "b-1", "a-2", "b-2"]
+    seeds = {group: {"runs": {seed: f"{group}-{seed}" for seed in "12"}} for group in "ab"}
+    alone, drawn = (colours_of({"models": dict.fromkeys(names), **more}) for more in ({}, {"seeds": {"models": seeds}}))
+    assert len(set(alone)) == len(set(drawn)) == 4
+    assert (drawn[0], drawn[1]) == (alone[0], alone[1])
+    hues = [rgb_to_hsv(to_rgb(colour)) for colour in drawn]
+    for first, second in ((0, 2), (1, 3)):
+        assert hues[first][0] == pytest.approx(hues[second][0], abs=0.01)
+        assert hues[second][1] < hues[first][1]  # less of it, more white

@@ -33,7 +33,7 @@ def draw_severity(result: Mapping[str, Any]) -> Figure:
     for axes in panels.flatten()[len(shifts) :]:
         axes.set_axis_off()
     for axes, (shift, levels) in zip(panels.flatten(), shifts.items(), strict=False):
-        for (name, model), colour in zip(result["models"].items(), _colours(result), strict=True):
+        for (name, model), colour in zip(result["models"].items(), colours_of(result), strict=True):
             cells = {level: model["cells"][f"{shift}-{level}"]["accuracy"] for level in levels}
             if "clean" in model["cells"]:
                 cells = {0: model["cells"]["clean"]["accuracy"], **cells}
@@ -61,7 +61,7 @@ def draw_differences(result: Mapping[str, Any], among: int | None = None) -> Fig
     figure = Figure(figsize=(13, 1.6 + 0.32 * len(names)), layout="constrained")
     accuracy, difference = figure.subplots(1, 2, sharey=True)
     places, width = np.arange(len(names)), 0.8 / len(result["models"])
-    for number, ((name, model), colour) in enumerate(zip(result["models"].items(), _colours(result), strict=True)):
+    for number, ((name, model), colour) in enumerate(zip(result["models"].items(), colours_of(result), strict=True)):
         offset = (number - (len(result["models"]) - 1) / 2) * width
         rows = [model["by_shift"][shift] for shift in names]
         accuracy.barh(places + offset, [100 * row["accuracy"] for row in rows], width, color=colour, label=name)
@@ -94,7 +94,7 @@ def draw_radii(part: Mapping[str, Any]) -> Figure:
     figure = Figure(figsize=(9, 1.6 + 0.32 * len(names)), layout="constrained")
     axes = figure.subplots()
     places, spread = np.arange(len(names)), 0.6 / len(models)
-    for number, ((model, rows), colour) in enumerate(zip(models.items(), _colours(part), strict=True)):
+    for number, ((model, rows), colour) in enumerate(zip(models.items(), colours_of(part), strict=True)):
         offset = (number - (len(models) - 1) / 2) * spread
         mean, least, most, core = (np.array([rows[name][key] for name in names]) for key in RADII)
         ends = (mean - least, most - mean)
@@ -143,5 +143,16 @@ def draw_sheet(
     return figure
 
 
-def _colours(result: Mapping[str, Any]) -> list[str]:
-    return [COLOURS[index % len(COLOURS)] for index in range(len(result["models"]))]
+def colours_of(result: Mapping[str, Any]) -> list[str]:
+    """Return a colour for each model: one of its own, or of several seeds a lighter one for each further seed."""
+    from matplotlib.colors import to_hex, to_rgb
+
+    groups = [list(group["runs"].values()) for group in result["seeds"]["models"].values()] if "seeds" in result else []
+    groups = groups or [[name] for name in result["models"]]
+    shades = {}
+    for number, names in enumerate(groups):
+        red, green, blue = to_rgb(COLOURS[number % len(COLOURS)])
+        for place, name in enumerate(names):
+            depth = 0.65**place  # of the colour over white
+            shades[name] = to_hex((1 - (1 - red) * depth, 1 - (1 - green) * depth, 1 - (1 - blue) * depth))
+    return [shades[name] for name in result["models"]]
