@@ -42,7 +42,8 @@ def draw_severity(result: Mapping[str, Any]) -> Figure:
             )
         axes.set_title(shift.replace("_", " "), fontsize=9)
         axes.grid(alpha=0.3)
-    panels[0, 0].legend(fontsize=7)
+    handles, names = panels[0, 0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=len(names), fontsize=8)
     for row in panels:
         row[0].set_ylabel("accuracy, %")
     for axes in panels[-1]:
