@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -42,8 +42,7 @@ def draw_severity(result: Mapping[str, Any]) -> Figure:
             )
         axes.set_title(shift.replace("_", " "), fontsize=9)
         axes.grid(alpha=0.3)
-    handles, names = panels[0, 0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=len(names), fontsize=8)
+    _legend(figure, panels[0, 0], "outside lower center")
     for row in panels:
         row[0].set_ylabel("accuracy, %")
     for axes in panels[-1]:
@@ -75,8 +74,7 @@ def draw_differences(result: Mapping[str, Any], among: int | None = None) -> Fig
     difference.set_xlabel(f"accuracy less that of {result['baseline']}, points (95 % interval over images)")
     for axes in (accuracy, difference):
         axes.grid(axis="x", alpha=0.3)
-    # Above the panels: within them there is no place that no bar and no interval may need.
-    figure.legend(*accuracy.get_legend_handles_labels(), loc="outside upper center", ncols=len(names), fontsize=8)
+    _legend(figure, accuracy, "outside upper center")
     return figure
 
 
@@ -142,6 +140,12 @@ def draw_sheet(
             -0.12, 0.5, shift.replace("_", " "), transform=row[0].transAxes, rotation=90, va="center", fontsize=8
         )
     return figure
+
+
+def _legend(figure: Figure, axes: Axes, place: Literal["outside upper center", "outside lower center"]) -> None:
+    """Name the models once, in one line beside all panels: within them there is no place that no curve may need."""
+    handles, models = axes.get_legend_handles_labels()
+    figure.legend(handles, models, loc=place, ncols=len(models), fontsize=8)
 
 
 def colours_of(result: Mapping[str, Any]) -> list[str]:
