@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get
 
 import yaml
 
-from tide.errors import ConfigError, did_you_mean
+from tide.errors import ConfigError, did_you_mean, one_line
 
 C = TypeVar("C")
 
@@ -125,8 +125,7 @@ def read_settings(path: str | Path) -> dict[str, Any]:
             f"cannot read configuration {path}: {error.strerror}; give the path of a YAML file"
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"{path} is not valid YAML ({reason}); mend the file") from error
+        raise ConfigError(f"{path} is not valid YAML ({one_line(error)}); mend the file") from error
     if mapping is not None and not isinstance(mapping, Mapping):
         raise ConfigError(f"configuration is {mapping!r}, a mapping of settings is wanted")
     return dict(mapping or {})

@@ -39,6 +39,11 @@ def did_you_mean(name: str, options: Iterable[str]) -> str:
     return f"; known: {', '.join(options)}" if len(options) <= 20 else "; see --help for all"
 
 
+def one_line(error: BaseException) -> str:
+    """Return what an error of another library says in one line, or its kind where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def check(condition: bool, message: str) -> None:
     """Raise :class:`ConfigError` with ``message`` unless ``condition`` holds."""
     if not condition:

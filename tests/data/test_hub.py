@@ -99,9 +99,9 @@ def test_refuses_folders_without_parts(tmp_path, refuses):
 def test_parts_are_told_by_what_lies_within_the_folder(tmp_path, refuses):
     """Not by what the folder itself is called: photos to be tested on must not be learned from."""
     place = tmp_path / "train"
+    place.mkdir()
     for name in ("train-0", "train-1", "validation-0"):
-        (place / name).with_suffix(".parquet").parent.mkdir(exist_ok=True)
-        (place / name).with_suffix(".parquet").touch()
+        (place / f"{name}.parquet").touch()
     _, files = parquet_files(str(place))
     assert list(files) == ["train-0.parquet", "train-1.parquet", "validation-0.parquet"]
     assert files_of_part("photos", files, "train") == ([files["train-0.parquet"], files["train-1.parquet"]], "train")

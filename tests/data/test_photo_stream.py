@@ -99,20 +99,17 @@ def test_each_row_group_is_read_once_an_epoch_by_the_process_of_its_lane(
     assert read[0] | read[1] == set(range(10))
 
 
-def test_only_what_is_shuffled_and_what_waits_is_held(stream: PhotoStream, monkeypatch: pytest.MonkeyPatch) -> None:
-    read, rows, lanes, batch = RowGroups.read, [0], 3, 4
+def test_only_what_is_shuffled_and_what_waits_is_held(stream: PhotoStream, reads: Counter[int]) -> None:
+    lanes, batch, sizes = 3, 4, stream.source.sizes
 
-    def counted(self: RowGroups, group: int) -> Any:
-        found = read(self, group)
-        rows[0] += len(found)
-        return found
+    def rows() -> int:
+        return sum(sizes[group] * times for group, times in reads.copy().items())
 
-    monkeypatch.setattr(RowGroups, "read", counted)
     asked = requests(stream, tuple(range(lanes)), 20, of=lanes)
     for done, _ in enumerate(stream.crops(asked, ahead=2), 1):
         waiting = (2 + 1) * batch  # the queue, and what the thread has in hand
-        assert rows[0] - batch * done <= lanes * (stream.buffer + max(stream.source.sizes)) + waiting
-    assert rows[0] > 2 * len(stream)
+        assert rows() - batch * done <= lanes * (stream.buffer + max(sizes)) + waiting
+    assert rows() > 2 * len(stream)
 
 
 def test_files_that_say_other_things_than_the_first_are_refused(datasets: Any, folder: Path, refuses: Any) -> None:
@@ -185,6 +182,17 @@ def test_what_cannot_be_streamed_is_one_line(datasets: Any, folder: Path, refuse
     files[1].write_bytes(b"PAR1")
     with refuses(f"{folder}, train: unreadable Parquet file {files[1]} met"):
         open_photos(f"hub:{folder}", size=4, channels=1, buffer=8)
+
+
+def test_arguments_out_of_range_are_one_line(stream: PhotoStream, refuses: Any) -> None:
+    one = [(torch.tensor([0]), 0)]
+    for name, options in (("workers", {"workers": -1}), ("limit", {"limit": -1}), ("ahead", {"ahead": 0})):
+        with refuses(f"{name} {options[name]} met, at least"):
+            stream.crops(one, **options)
+    with refuses("position 42 met, 0..41 wanted for 42 photos"):
+        list(stream.crops([(torch.tensor([0, 42]), 0)]))
+    with refuses("buffer 0 met"):
+        PhotoStream(stream.source, stream.classes, 4, 1, 0)
 
 
 def test_labels_beyond_the_classes_are_one_line(stream: PhotoStream, refuses: Any) -> None:

@@ -8,7 +8,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from tide.errors import DataError
+from tide.data.arguments import check_at_least
 
 
 def derive_seed(*integers: int) -> int:
@@ -40,9 +40,7 @@ def batch_indices(count: int, batch: int, step: int, seed: int) -> Tensor:
     Raises:
         DataError: ``count``, ``batch`` or ``step`` is out of range.
     """
-    for name, value, least in (("count", count, 1), ("batch", batch, 1), ("step", step, 0)):
-        if value < least:
-            raise DataError(f"{name} {value} met, at least {least} wanted: give a larger {name}")
+    check_at_least(("count", count, 1), ("batch", batch, 1), ("step", step, 0))
     pieces = []
     position, end = step * batch, (step + 1) * batch
     while position < end:

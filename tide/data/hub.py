@@ -9,12 +9,12 @@ from typing import IO, Any
 import torch
 
 from tide.data.encoded import open_encoded
-from tide.data.hub_files import files_of_part, one_line, parquet_files
+from tide.data.hub_files import files_of_part, parquet_files
 from tide.data.photo import check_format
 from tide.data.photo_set import PhotoSet, PhotoSplits
 from tide.data.photo_stream import PhotoStream
 from tide.data.row_groups import RowGroups
-from tide.errors import DataError
+from tide.errors import DataError, one_line
 
 _COLUMNS = {"image": "Image", "label": "ClassLabel"}
 
@@ -111,25 +111,29 @@ def _stream(place: str, files: Mapping[str, str], size: int, channels: int, buff
     found, name = files_of_part(place, files, "train")
     title, datasets = f"{place}, {name}", _library(place)
     source = RowGroups(found, title)
-    classes = None
-    for file, schema in zip(source.files, source.schemas, strict=True):
-        try:
-            features = datasets.Features.from_arrow_schema(schema)
-        except Exception as error:  # metadata may say anything
+    classes = [
+        _described(datasets, schema, file, title) for file, schema in zip(source.files, source.schemas, strict=True)
+    ]
+    for file, met in zip(source.files, classes, strict=True):
+        if met != classes[0]:
             raise DataError(
-                f"{title}: unreadable description of the columns met in {file} ({one_line(error)}), that of an Image "
-                "and a ClassLabel wanted: update datasets, or write the files anew"
-            ) from error
-        _check_stored(schema, file)
-        met = _classes(features, file)
-        classes = classes or met
-        if met != classes:
-            raise DataError(
-                f"{file}: classes {', '.join(met[:5])}... met, {', '.join(classes[:5])}... wanted as in the first "
+                f"{file}: classes {', '.join(met[:5])}... met, {', '.join(classes[0][:5])}... wanted as in the first "
                 "file, in this order: write all files of a part with the same classes"
             )
-    assert classes is not None  # there is a file
-    return PhotoStream(source, classes, size, channels, buffer)
+    return PhotoStream(source, classes[0], size, channels, buffer)
+
+
+def _described(datasets: Any, schema: Any, file: str, title: str) -> tuple[str, ...]:
+    """Return the names of the classes in a file that can be streamed; raises :class:`DataError` for another."""
+    try:
+        features = datasets.Features.from_arrow_schema(schema)
+    except Exception as error:  # metadata may say anything
+        raise DataError(
+            f"{title}: unreadable description of the columns met in {file} ({one_line(error)}), that of an Image "
+            "and a ClassLabel wanted: update datasets, or write the files anew"
+        ) from error
+    _check_stored(schema, file)
+    return _classes(features, file)
 
 
 def _check_stored(schema: Any, file: str) -> None:

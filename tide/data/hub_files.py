@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-from tide.errors import DataError
+from tide.errors import DataError, one_line
 
 # What the parts may be called, the preferred name first: the labels of a part called test are often kept secret.
 PARTS = {"train": ("train", "training"), "test": ("validation", "val", "valid", "dev", "test")}
@@ -98,8 +98,3 @@ def files_of_part(place: str, files: Mapping[str, str], part: str) -> tuple[list
         f"{place}: no Parquet files of a part called {' or '.join(PARTS[part])} met, "
         f"{PARTS[part][0]}-*.parquet wanted: use a data set that has this part, in files of this kind"
     )
-
-
-def one_line(error: BaseException) -> str:
-    """Return what an error of another library says, in one line."""
-    return " ".join(str(error).split()) or type(error).__name__

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from tide.data.crop import Box
-from tide.errors import DataError
+from tide.errors import DataError, one_line
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -129,9 +129,9 @@ def _opened(path_or_file: str | os.PathLike[str] | IO[bytes]) -> Iterator[Image.
         struct.error,
         Image.DecompressionBombError,
     ) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(
-            f"{_name_of(path_or_file)}: unreadable photo met ({reason}), a whole image wanted: replace or remove it"
+            f"{_name_of(path_or_file)}: unreadable photo met ({one_line(error)}), a whole image wanted: replace or "
+            "remove it"
         ) from error
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from tide.data.decoding import Decoder, middle_square
 from tide.data.photo import check_format
+from tide.data.photos import Photos
 from tide.data.sets import ImageSet, check_agreement, check_labels, check_same_shape
 from tide.data.source import PhotoFiles, PhotoSource
 from tide.data.stream import LIMIT, PhotoBatch, crops_of, squares_of
@@ -26,7 +27,7 @@ DECODED_AT_ONCE = 64  # photos
 
 
 @dataclass(frozen=True, eq=False)
-class PhotoSet:
+class PhotoSet(Photos):
     """Labelled photos, each decoded to one size whenever it is used.
 
     Attributes:
@@ -81,15 +82,6 @@ class PhotoSet:
         labels = torch.tensor([numbers[name] for name in files], dtype=torch.int64).repeat_interleave(counts)
         source = PhotoFiles(photo for photos in files.values() for photo in photos)
         return cls(source, labels, tuple(classes), size, channels)
-
-    def __len__(self) -> int:
-        """Return the number of photos, readable or not."""
-        return len(self.source)
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of a decoded image."""
-        return self.channels, self.size, self.size
 
     def batches(
         self,

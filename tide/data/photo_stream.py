@@ -10,21 +10,23 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from tide.data.arguments import check_at_least
 from tide.data.decoding import EncodedCrops
 from tide.data.encoded import EncodedPhoto, EncodedPhotos
 from tide.data.photo import check_format
 from tide.data.photo_set import PhotoSet
+from tide.data.photos import Photos
 from tide.data.prefetch import prefetch
 from tide.data.read_ahead import read_ahead
 from tide.data.row_groups import RowGroups
 from tide.data.sets import ImageSet
-from tide.data.stream import LIMIT, PhotoBatch, report_unreadable
+from tide.data.stream import LIMIT, PhotoBatch, checked, report_unreadable
 from tide.data.stream_order import StreamOrder
 from tide.errors import DataError
 
 
 @dataclass(frozen=True, eq=False)
-class PhotoStream:
+class PhotoStream(Photos):
     """Labelled photos in row groups, of which only a part is held in memory at any time.
 
     Attributes:
@@ -48,17 +50,9 @@ class PhotoStream:
 
     def __post_init__(self) -> None:
         check_format(self.size, self.channels)
+        check_at_least(("buffer", self.buffer, 1))
         if len(self.source) == 0:
             raise DataError(f"{self.source.title}: 0 photos met, at least 1 wanted: give more data")
-
-    def __len__(self) -> int:
-        """Return the number of photos, readable or not."""
-        return len(self.source)
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of a decoded image."""
-        return self.channels, self.size, self.size
 
     def order(self, lanes: int, seed: int) -> StreamOrder:
         """Return an order for :meth:`crops` that reads every row group once in an epoch.
@@ -97,24 +91,32 @@ class PhotoStream:
             A batch for each request, in their order. Closing the generator, or letting go of it, ends what reads.
 
         Raises:
-            DataError: a file cannot be read, all photos of a request or more than ``limit`` are unreadable, or a
-                process died.
+            DataError: an argument is out of range, a file cannot be read, all photos of a request or more than
+                ``limit`` are unreadable, or a process died.
         """
+        check_at_least(("workers", workers, 0), ("limit", limit, 0), ("ahead", ahead, 1))
+        crops = EncodedCrops(self.size, self.channels, limit, flip=flip)
+        read = read_ahead(self._read(checked(requests, len(self))), ahead)
+        return self._batches(crops, read, workers, on_unreadable)
+
+    def _batches(
+        self,
+        crops: EncodedCrops,
+        read: Generator[tuple[EncodedPhotos, int], None, None],
+        workers: int,
+        on_unreadable: Callable[[str], None] | None,
+    ) -> Generator[PhotoBatch, None, None]:
         asked: deque[dict[int, int]] = deque()
 
-        def noted(read: Iterator[tuple[EncodedPhotos, int]]) -> Iterator[tuple[EncodedPhotos, int]]:
+        def noted() -> Iterator[tuple[EncodedPhotos, int]]:
             for photos, seed in read:
                 asked.append({photo.position: photo.label for photo in photos.photos})
                 yield photos, seed
 
-        crops = EncodedCrops(self.size, self.channels, limit, flip=flip)
-        with (
-            closing(read_ahead(self._read(requests), ahead)) as read,
-            closing(prefetch(crops, noted(read), workers)) as decoded,
-        ):
+        with closing(read), closing(prefetch(crops, noted(), workers)) as decoded:
             for images, positions, unreadable in decoded:
                 labels = asked.popleft()
-                report_unreadable(self, unreadable, limit, on_unreadable)
+                report_unreadable(self, unreadable, crops.limit, on_unreadable)
                 if not positions:
                     raise DataError(
                         f"{len(labels)} unreadable photos in a row met, at least one readable photo of each batch "
@@ -129,7 +131,7 @@ class PhotoStream:
             DataError: there are none, they cannot be read, or too many or all are unreadable.
         """
         positions = torch.arange(len(self))[index]
-        (photos, _), *_ = self._read([(positions, 0)])
+        (photos, _), *_ = self._read([(positions.tolist(), 0)])
         labels = torch.tensor([photo.label for photo in photos.photos], dtype=torch.int64)
         return PhotoSet(photos, labels, self.classes, self.size, self.channels).select(slice(None))
 
@@ -137,17 +139,17 @@ class PhotoStream:
         """Return a number that two streams of the same files share."""
         return self.source.checksum()
 
-    def _read(self, requests: Iterable[tuple[Tensor, int]]) -> Iterator[tuple[EncodedPhotos, int]]:
+    def _read(self, requests: Iterable[tuple[list[int], int]]) -> Iterator[tuple[EncodedPhotos, int]]:
         held: dict[int, EncodedPhoto] = {}
-        for index, seed in requests:
+        for positions, seed in requests:
             photos = []
-            for position in index.tolist():
+            for position in positions:
                 if position not in held:
                     group = self.source.read(self.source.group_of(position))
                     self._check_labels(group)
                     held.update((photo.position, photo) for photo in group)
                 photos.append(held.pop(position))
-            yield EncodedPhotos(photos), int(seed)
+            yield EncodedPhotos(photos), seed
 
     def _check_labels(self, photos: list[EncodedPhoto]) -> None:
         for photo in photos:

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from tide.data.encoded import EncodedPhoto
-from tide.data.hub_files import one_line
-from tide.errors import DataError
+from tide.errors import DataError, one_line
 
 _FOOTERS_AT_ONCE = 16
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tide.data.sets import ImageSet
-from tide.errors import DataError, did_you_mean
+from tide.errors import DataError, did_you_mean, one_line
 
 SEVERITIES = (1, 2, 3, 4, 5)  # of every published set of corruptions, slight to heavy
 CLEAN = "identity"  # MNIST-C has the images as they were, too
@@ -88,6 +88,6 @@ def _load(file: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:
     try:
         array: np.ndarray[tuple[int, ...], np.dtype[np.generic]] = np.load(file, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        reason = one_line(error)[:120]
         raise DataError(f"{file}: unreadable array met ({reason}), a whole NumPy file wanted: restore it") from error
     return array

@@ -8,17 +8,11 @@ from typing import IO, Protocol
 
 import numpy as np
 
+from tide.data.photos import NamedPhotos
 
-class PhotoSource(Protocol):
+
+class PhotoSource(NamedPhotos, Protocol):
     """Photos by number, from 0. Worker processes get a copy, so it must survive pickling."""
-
-    def __len__(self) -> int:
-        """Return the number of photos."""
-        ...
-
-    def name(self, index: int) -> str:
-        """Return what a message calls photo ``index``."""
-        ...
 
     def open(self, index: int) -> str | IO[bytes]:
         """Return the path of photo ``index`` or a file of its bytes, whose ``name`` is that of the photo.

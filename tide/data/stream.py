@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
+from tide.data.arguments import check_at_least, check_positions
 from tide.data.decoding import Crops, Decoded, Squares
+from tide.data.photos import Photos
 from tide.data.prefetch import prefetch
 from tide.errors import DataError
 
 if TYPE_CHECKING:
     from tide.data.photo_set import PhotoSet
-    from tide.data.photo_stream import PhotoStream
 
 LIMIT = 100  # unreadable photos that a data set may have
 
@@ -55,10 +56,10 @@ def squares_of(
     Raises:
         DataError: an argument is out of range, more than ``limit`` photos or all are unreadable, or a process died.
     """
-    _check_at_least(("batch", batch, 1), ("workers", workers, 0), ("limit", limit, 0))
+    check_at_least(("batch", batch, 1), ("workers", workers, 0), ("limit", limit, 0))
     if positions is None:
         positions = torch.arange(len(photos))
-    _check_positions(positions, len(photos))
+    check_positions(positions, len(photos))
     requests = (positions[start : start + batch].tolist() for start in range(0, len(positions), batch))
     squares = Squares(photos.source, photos.size, photos.channels, photos.decoder)
     return _batches(photos, prefetch(squares, requests, workers), limit, on_unreadable)
@@ -95,15 +96,17 @@ def crops_of(
     Raises:
         DataError: an argument is out of range, more than ``limit`` photos or all are unreadable, or a process died.
     """
-    _check_at_least(("workers", workers, 0), ("limit", limit, 0))
-
-    def checked() -> Iterator[tuple[list[int], int]]:
-        for index, seed in requests:
-            _check_positions(index, len(photos))
-            yield index.tolist(), int(seed)
-
+    check_at_least(("workers", workers, 0), ("limit", limit, 0))
+    asked = checked(requests, len(photos))
     crops = Crops(photos.source, photos.size, photos.channels, limit, flip=flip)
-    return _batches(photos, prefetch(crops, checked(), workers), limit, on_unreadable)
+    return _batches(photos, prefetch(crops, asked, workers), limit, on_unreadable)
+
+
+def checked(requests: Iterable[tuple[Tensor, int]], count: int) -> Iterator[tuple[list[int], int]]:
+    """Yield requests of some of ``count`` photos as lists of positions and seeds; raises DataError at a wrong one."""
+    for index, seed in requests:
+        check_positions(index, count)
+        yield index.tolist(), int(seed)
 
 
 def _batches(
@@ -125,7 +128,7 @@ def _batches(
 
 
 def report_unreadable(
-    photos: PhotoSet | PhotoStream, unreadable: dict[int, str], limit: int, on_unreadable: Callable[[str], None] | None
+    photos: Photos, unreadable: dict[int, str], limit: int, on_unreadable: Callable[[str], None] | None
 ) -> None:
     """Note unreadable photos, report those not yet known, and raise DataError once there are too many."""
     for position, message in unreadable.items():
@@ -139,24 +142,3 @@ def report_unreadable(
                 f"{len(photos.unreadable)} unreadable photos met, at most {limit} wanted: replace or remove them; "
                 f"the first is {photos.source.name(first)}, the last {photos.source.name(last)}"
             )
-
-
-def _check_at_least(*arguments: tuple[str, int, int]) -> None:
-    for name, value, least in arguments:
-        if value < least:
-            raise DataError(f"{name} {value} met, at least {least} wanted: give a larger {name}")
-
-
-def _check_positions(positions: Tensor, count: int) -> None:
-    if positions.dtype != torch.int64 or positions.ndim != 1 or len(positions) == 0:
-        kind = str(positions.dtype).removeprefix("torch.")
-        raise DataError(
-            f"positions of {kind} and shape {tuple(positions.shape)} met, int64 of shape (B,) with B at least 1 "
-            "wanted: give the numbers of the photos"
-        )
-    low, high = (int(value) for value in positions.aminmax())
-    if low < 0 or high >= count:
-        raise DataError(
-            f"position {low if low < 0 else high} met, 0..{count - 1} wanted for {count} photos: "
-            "give the numbers of photos that the set has"
-        )

@@ -8,6 +8,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from tide.data.arguments import check_at_least
 from tide.data.batches import derive_seed
 from tide.errors import DataError
 
@@ -33,9 +34,7 @@ class StreamOrder:
         Raises:
             DataError: there are fewer row groups than lanes, or a number is out of range.
         """
-        for name, value in (("lanes", lanes), ("buffer", buffer)):
-            if value < 1:
-                raise DataError(f"{name} {value} met, at least 1 wanted: give a larger {name}")
+        check_at_least(("lanes", lanes, 1), ("buffer", buffer, 1))
         if len(sizes) < lanes:
             raise DataError(
                 f"{len(sizes)} row groups met, at least {lanes} wanted, one for each micro-batch of a "

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tide.config import ModelConfig
 from tide.config_io import from_dict, to_dict
-from tide.errors import CheckpointError, ConfigError
+from tide.errors import CheckpointError, ConfigError, one_line
 
 FORMAT = 1
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
@@ -39,9 +39,8 @@ def read_model(directory: Path) -> tuple[ModelConfig, dict[str, Tensor]]:
     try:
         return config, load_file(path)
     except (SafetensorError, OSError) as error:
-        reason = " ".join(str(error).split())
         raise CheckpointError(
-            f"{path} is not a whole safetensors file ({reason}); use another checkpoint, this one is damaged"
+            f"{path} is not a whole safetensors file ({one_line(error)}); use another checkpoint, this one is damaged"
         ) from error
 
 

@@ -19,7 +19,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from tide.errors import ConfigError, TrainingError
+from tide.errors import ConfigError, TrainingError, one_line
 
 TIMEOUT = timedelta(minutes=5)
 
@@ -105,10 +105,9 @@ class Team:
         try:
             collective()
         except RuntimeError as error:
-            reason = " ".join(str(error).split())[:160]
             raise TrainingError(
-                f"another process of this run ended or does not answer ({reason}); continue from the last checkpoint "
-                "with --resume, on any number of processes"
+                f"another process of this run ended or does not answer ({one_line(error)[:160]}); continue from the "
+                "last checkpoint with --resume, on any number of processes"
             ) from error
 
 
