@@ -11,13 +11,13 @@ from torch.nn import functional as F
 class OutputHead(nn.Module):
     """Linear → GLU → LayerNorm → Linear on the latent state (and the memory), at one tick or at all of them."""
 
-    def __init__(self, inputs: int, hidden: int, classes: int, dropout: float) -> None:
+    def __init__(self, inputs: int, hidden: int, classes: int, dropout: float, norm_epsilon: float = 1e-5) -> None:
         super().__init__()
         self.layers = nn.Sequential(
             nn.Dropout(dropout),
             nn.Linear(inputs, 2 * hidden),
             nn.GLU(dim=-1),
-            nn.LayerNorm(hidden),
+            nn.LayerNorm(hidden, eps=norm_epsilon),
             nn.Linear(hidden, classes),
         )
 

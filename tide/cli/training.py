@@ -15,7 +15,7 @@ from tide.cli.train_arguments import TrainArguments
 from tide.config import Config, CoreConfig
 from tide.config_io import differences
 from tide.core.guarantee import coverage
-from tide.data import AnySplits, load, open_photos
+from tide.data import AnySplits, hold_out, load, open_photos
 from tide.errors import CheckpointError, InputError
 from tide.train.loop import TrainingRun
 from tide.train.prepare import fit_to_data, resolved
@@ -30,11 +30,17 @@ def settings(given: TrainArguments) -> Config:
 
 
 def read_data(config: Config, directory: Path | None) -> AnySplits:
-    """Read the data set that the settings name, or find its photos where they are streamed."""
-    if config.data.photos == "streamed":
-        shape = {"size": config.input.size, "channels": config.input.channels}
-        return open_photos(config.data.name, **shape, buffer=config.data.shuffle_buffer)
-    return load(config.data.name, directory, size=config.input.size, channels=config.input.channels)
+    """Read the data set that the settings name, or find its photos where they are streamed.
+
+    With ``data.validation`` what is held out of the training images stands in the place of the test images.
+    """
+    data, shape = config.data, {"size": config.input.size, "channels": config.input.channels}
+    splits: AnySplits
+    if data.photos == "streamed":
+        splits = open_photos(data.name, **shape, buffer=data.shuffle_buffer)
+    else:
+        splits = load(data.name, directory, **shape)
+    return hold_out(splits, data.validation, config.seed)
 
 
 def start(given: TrainArguments, name: str) -> int:
@@ -151,8 +157,9 @@ def _farewell(training: TrainingRun, run: RunFolder, stopped: signal.Signals | N
         print(f"continue with: tide train --resume {run.path}", file=sys.stderr)
         return 128 + int(stopped)
     print(
-        f"{run.path}: best test accuracy {100 * position.best_accuracy:.2f} % (step {position.best_step}), "
-        f"last {100 * position.last_accuracy:.2f} %, {format_seconds(position.seconds)} of training steps"
+        f"{run.path}: best {training.config.data.measured_on} accuracy {100 * position.best_accuracy:.2f} % "
+        f"(step {position.best_step}), last {100 * position.last_accuracy:.2f} %, {format_seconds(position.seconds)} "
+        "of training steps"
     )
     return 0
 

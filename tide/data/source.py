@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import IO, Protocol
 
 import numpy as np
+from torch import Tensor
 
 from tide.data.photos import NamedPhotos
 
@@ -47,3 +48,23 @@ class PhotoFiles:
     def open(self, index: int) -> str:
         """Return the path of photo ``index``."""
         return self.name(index)
+
+
+class ChosenPhotos:
+    """Some photos of a source, numbered anew."""
+
+    def __init__(self, source: PhotoSource, positions: Tensor) -> None:
+        """Keep those at ``positions`` (n,)."""
+        self._source, self._positions = source, positions.numpy()
+
+    def __len__(self) -> int:
+        """Return the number of photos."""
+        return len(self._positions)
+
+    def name(self, index: int) -> str:
+        """Return what a message calls photo ``index``."""
+        return self._source.name(int(self._positions[index]))
+
+    def open(self, index: int) -> str | IO[bytes]:
+        """Return the path or a file of photo ``index``; raises :class:`DataError` as the source does."""
+        return self._source.open(int(self._positions[index]))

@@ -45,6 +45,7 @@ def compare(runs: Runs, reach: Sequence[float]) -> dict[str, Any]:
     first = next(iter(runs.values()))[0]
     return {
         "data": first.config.data.name,
+        "measured_on": first.config.data.measured_on,
         "test_images": len(first.answers["label"]),
         "steps": first.config.train.steps,
         "batch": first.config.train.batch * first.config.train.accumulation,
@@ -137,8 +138,8 @@ def markdown(result: Mapping[str, Any]) -> str:
     lines = [
         f"# {result['data']}: {', '.join(models)}",
         "",
-        f"{result['steps']} steps of {result['batch']} images, {result['ticks']} ticks, {result['test_images']} test "
-        f"images; mean ± standard deviation over seeds. The same batches in the same order for every model: "
+        f"{result['steps']} steps of {result['batch']} images, {result['ticks']} ticks, {result['test_images']} "
+        f"{result['measured_on']} images; mean ± standard deviation over seeds. The same batches in the same order for every model: "
         f"**{'yes' if result['same_batches'] else 'NO'}**.",
         "",
         "| | " + " | ".join(f"{name} ({len(m['seeds'])} seeds)" for name, m in models.items()) + " |",
@@ -148,7 +149,8 @@ def markdown(result: Mapping[str, Any]) -> str:
     lines += [
         "",
         "Accuracies are those at the most certain tick. Steps and training seconds to an accuracy: the median over "
-        f"seeds of the first point of the learning curve there, on the first {result['curve_images']} test images.",
+        f"seeds of the first point of the learning curve there, on the first {result['curve_images']} of "
+        "these images.",
     ]
     if result["pairs"]:
         lines += [

@@ -265,7 +265,7 @@ class TrainingRun:
                 save_checkpoint(self.run.best, self.model)
         self.run.write_answers(answers)
         self.run.append("metrics", {"kind": "evaluation", "step": position.step, **asdict(result)})
-        self.reporter.evaluation(position.step, result, best)
+        self.reporter.evaluation(position.step, self.config.data.measured_on, result, best)
 
     def _answers(self, count: int, progress: Callable[[int, int], None] | None = None) -> Answers:
         """Return the answers to the first test images, of which each process asks its share, every image once."""
@@ -303,6 +303,7 @@ class TrainingRun:
         self.run.write_results(
             {
                 "complete": position.step == self.config.train.steps,
+                "measured_on": self.config.data.measured_on,
                 "step": position.step,
                 "best_accuracy": position.best_accuracy if position.best_step else None,
                 "best_step": position.best_step or None,
