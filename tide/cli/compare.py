@@ -24,7 +24,8 @@ class CompareArguments(StudyArguments):
     task: Annotated[str | None, tyro.conf.Positional] = None
     """digits, mnist, fashion-mnist, cifar10 or cifar100."""
     models: tuple[str, ...] = ("tide", "ctm", "lstm")
-    """Models to train: tide, ctm, lstm."""
+    """Models to train: tide, ctm, lstm with the paper's objective; anytime (TIDE), anytime-ctm, anytime-lstm with the
+    one that asks every tick."""
     seeds: tuple[int, ...] = (42, 43, 44)
     """Seeds of weights, data order, augmentation and dropout."""
     steps: int | None = None
@@ -74,10 +75,12 @@ def _compare_runs(given: CompareArguments, command: str) -> int:
 
 
 def _by_model(facts: Iterable[RunFacts]) -> dict[str, list[RunFacts]]:
-    """Group runs by the kind of their core, in the order in which kinds first appear."""
+    """Group runs by their model, core and objective, in the order in which models first appear."""
+    from tide.models.presets import model_name
+
     groups: dict[str, list[RunFacts]] = {}
     for run in facts:
-        groups.setdefault(run.config.core.kind, []).append(run)
+        groups.setdefault(model_name(run.config), []).append(run)
     return groups
 
 

@@ -264,6 +264,15 @@ MODELS: Mapping[str, Callable[[Config], Config]] = {
 }
 """Each model by name, as the change of a TIDE experiment."""
 
+
+def model_name(config: Config) -> str:
+    """Return under which name of :data:`MODELS` an experiment belongs, by its core and its objective."""
+    kind, every_tick = config.core.kind, config.loss.objective == "anytime"
+    if kind == "tide":
+        return "anytime" if every_tick else "tide"
+    return f"anytime-{kind}" if every_tick else kind
+
+
 TASKS: Mapping[str, Callable[[], Config]] = {
     "digits": digits,
     "mnist": mnist,

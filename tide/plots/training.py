@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,10 +26,12 @@ def draw_training(run: Path) -> Figure:
     folder = RunFolder.open(run)
     train, monitor, probes, tests = (folder.metrics(kind) for kind in ("train", "monitor", "probe", "evaluation"))
     config = folder.config
-    figure = Figure(figsize=(13, 7.5 if isinstance(folder.config.core, CoreConfig) else 4), layout="constrained")
-    core = config.core
+    core, measured_on = config.core, config.data.measured_on
+    ticks = tests[-1] if tests and "loss_per_tick" in tests[-1] else None  # runs of earlier versions lack it
+    rows = 1 + isinstance(core, CoreConfig) + (ticks is not None)
+    figure = Figure(figsize=(13, 3.75 * rows), layout="constrained")
     figure.suptitle(f"{run.name}: {config.data.name}, {core.population}, {core.ticks} ticks")
-    losses, accuracy, gradients, *inside = figure.subplots(2 if isinstance(core, CoreConfig) else 1, 3).flatten()
+    losses, accuracy, gradients, *inside = figure.subplots(rows, 3).flatten()
 
     _curves(losses, train, _present(train, ("task", "ei", "game", "sync")), smooth=True)
     losses.set_yscale("log")
@@ -37,8 +39,9 @@ def draw_training(run: Path) -> Figure:
 
     _curves(accuracy, train, ("accuracy",), smooth=True, names=("training batches",))
     if probes:
-        _curves(accuracy, probes, ("accuracy",), names=(f"first {probes[0]['images']} test images",))
-    _curves(accuracy, tests, ("accuracy", "accuracy_last_tick"), marker="o", names=("test", "test, last tick"))
+        _curves(accuracy, probes, ("accuracy",), names=(f"first {probes[0]['images']} {measured_on} images",))
+    names = (measured_on, f"{measured_on}, last tick")
+    _curves(accuracy, tests, ("accuracy", "accuracy_last_tick"), marker="o", names=names)
     accuracy.set_ylim(top=1.0, bottom=_lowest(tests))
     accuracy.set_title("accuracy")
 
@@ -51,8 +54,38 @@ def draw_training(run: Path) -> Figure:
         _populations(inside, train, monitor, core.ratio_target)
     for axes in figure.axes:
         axes.set_xlabel("step")
+    if ticks is not None:
+        _ticks(inside[-3:], ticks, probes if len(probes) > len(tests) else tests)
+    for axes in figure.axes:
         axes.legend(fontsize=7, loc="lower right" if axes.get_label() == "ratio" else "best")
     return figure
+
+
+def _ticks(panels: Sequence[Axes], last: Mapping[str, Any], read: Sequence[Mapping[str, Any]]) -> None:
+    """Draw what the ticks do for the answer, in the last evaluation, and how far they hedged over the steps."""
+    right, sure, gap = panels
+    number = np.arange(1, len(last["accuracy_per_tick"]) + 1)
+    right.bar(number, last["answering_ticks"], color="0.85", label="images answered here")
+    right.plot(number, last["accuracy_per_tick"], color="C0", label="accuracy at this tick")
+    right.axhline(last["accuracy"], color="C0", linestyle=":", label="at the most certain tick")
+    right.axhline(last["oracle_accuracy"], color="C3", linestyle=":", label="oracle: at the tick of least loss")
+    right.set_title("the answer over ticks, last evaluation")
+    right.set_xlabel("tick")
+    right.set_ylim(0, 1)
+
+    sure.plot(number, last["certainty_per_tick"], color="C1", label="certainty")
+    sure.plot(number, last["loss_per_tick"], color="C2", label="cross-entropy, nats")
+    sure.set_title("certainty and cross-entropy over ticks, last evaluation")
+    sure.set_xlabel("tick")
+    sure.set_ylim(bottom=0)
+
+    steps = [line["step"] for line in read]
+    lost = [100 * (line["accuracy"] - line["accuracy_last_tick"]) for line in read]
+    gap.plot(steps, [100 * line["hedging"] for line in read], "o-", color="C3", markersize=3, label="oracle above it")
+    gap.plot(steps, lost, "o-", color="C0", markersize=3, label="last tick below it")
+    gap.axhline(0, color="0.7", linewidth=1)
+    gap.set_title("against the most certain tick, points")
+    gap.set_xlabel("step")
 
 
 def _populations(panels: Sequence[Axes], train: Lines, monitor: Lines, ratio_target: float) -> None:
