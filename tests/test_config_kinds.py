@@ -28,7 +28,7 @@ KINDS = {
     ("backbone", "resnet18"): ResNetConfig,
     ("backbone", "none"): FeatureMapConfig,
 }
-NO_AUXILIARY = {"ei_weight": 0, "game_weight": 0, "sync_weight": 0}
+NO_AUXILIARY = {"ei_weight": 0, "game_weight": 0, "sync_weight": 0, "spectral_weight": 0}
 
 
 @pytest.mark.parametrize(("section", "kind"), KINDS)
