@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Lines = Sequence[dict[str, float | None]]
+RIGHT = "right"  # marks axes whose scale is on the right, and so their legend
 SMOOTHING = 9  # readings of the running median that is drawn over noisy curves
 
 
@@ -51,13 +52,13 @@ def draw_training(run: Path) -> Figure:
     gradients.set_title("gradient norms, after clipping")
 
     if isinstance(core, CoreConfig):
-        _populations(inside, train, monitor, core.ratio_target)
+        _populations(inside[:3], train, monitor, core.ratio_target)
     for axes in figure.axes:
         axes.set_xlabel("step")
     if ticks is not None:
         _ticks(inside[-3:], ticks, probes if len(probes) > len(tests) else tests)
-    for axes in figure.axes:
-        axes.legend(fontsize=7, loc="lower right" if axes.get_label() == "ratio" else "best")
+    for axes in (axes for axes in figure.axes if axes.get_legend_handles_labels()[0]):
+        axes.legend(fontsize=7, loc="lower right" if axes.get_label() == RIGHT else "best")
     return figure
 
 
@@ -65,13 +66,18 @@ def _ticks(panels: Sequence[Axes], last: Mapping[str, Any], read: Sequence[Mappi
     """Draw what the ticks do for the answer, in the last evaluation, and how far they hedged over the steps."""
     right, sure, gap = panels
     number = np.arange(1, len(last["accuracy_per_tick"]) + 1)
-    right.bar(number, last["answering_ticks"], color="0.85", label="images answered here")
+    share = right.twinx()
+    share.set_label(RIGHT)
+    share.bar(number, last["answering_ticks"], color="0.85")
+    share.set_ylabel("bars: share of images answered here", fontsize=7)
+    share.set_ylim(0, 1)
+    right.set_zorder(share.get_zorder() + 1)  # curves in front of bars
+    right.patch.set_visible(False)
     right.plot(number, last["accuracy_per_tick"], color="C0", label="accuracy at this tick")
     right.axhline(last["accuracy"], color="C0", linestyle=":", label="at the most certain tick")
     right.axhline(last["oracle_accuracy"], color="C3", linestyle=":", label="oracle: at the tick of least loss")
     right.set_title("the answer over ticks, last evaluation")
     right.set_xlabel("tick")
-    right.set_ylim(0, 1)
 
     sure.plot(number, last["certainty_per_tick"], color="C1", label="certainty")
     sure.plot(number, last["loss_per_tick"], color="C2", label="cross-entropy, nats")
@@ -94,7 +100,7 @@ def _populations(panels: Sequence[Axes], train: Lines, monitor: Lines, ratio_tar
     _curves(balance, monitor, ("rate_e", "rate_i", "silent_e", "silent_i"))
     balance.set_title("mean rates, silent shares; right: E-I ratio")
     ratio = balance.twinx()
-    ratio.set_label("ratio")
+    ratio.set_label(RIGHT)
     _curves(ratio, train, ("ei_ratio",), smooth=True, names=("E-I ratio",), colour="black")
     ratio.axhline(ratio_target, color="0.7", linewidth=1)
     ratio.set_ylim(0, 2 * ratio_target)
