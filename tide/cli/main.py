@@ -17,6 +17,7 @@ COMMANDS = {
     "robustness": "trained models on corrupted and otherwise shifted test images",
     "compare": "train several models under equal conditions and put them side by side",
     "ablate": "run named studies of one setting or part at a time",
+    "study": "start, continue and report a study of many hours",
     "stability": "what is proved, and what was measured, of a run's stability",
     "data": "list the data sets found, or fetch one",
     "presets": "list the presets with their parameters, ticks and steps",

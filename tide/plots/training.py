@@ -41,15 +41,18 @@ def draw_training(run: Path) -> Figure:
     _curves(accuracy, train, ("accuracy",), smooth=True, names=("training batches",))
     if probes:
         _curves(accuracy, probes, ("accuracy",), names=(f"first {probes[0]['images']} {measured_on} images",))
-    names = (measured_on, f"{measured_on}, last tick")
-    _curves(accuracy, tests, ("accuracy", "accuracy_last_tick"), marker="o", names=names)
+    read = (measured_on, f"{measured_on}, last tick")
+    _curves(accuracy, tests, ("accuracy", "accuracy_last_tick"), marker="o", names=read)
     accuracy.set_ylim(top=1.0, bottom=_lowest(tests))
     accuracy.set_title("accuracy")
 
     names = [key for key in (monitor[0] if monitor else {}) if key.startswith("gradient_")]
     _curves(gradients, monitor, names, names=[name.removeprefix("gradient_") for name in names])
+    limit = config.train.clip.total
+    _curves(gradients, train, ("gradient_norm",), smooth=True, names=("all, before clipping",), colour="black")
     gradients.set_yscale("log")
-    gradients.set_title("gradient norms, after clipping")
+    clipped = f"; {_share_above(train, limit):.0%} of steps clipped" if limit is not None else ""
+    gradients.set_title(f"gradient norms, after clipping{clipped}")
 
     if isinstance(core, CoreConfig):
         _populations(inside[:3], train, monitor, core.ratio_target)
@@ -115,6 +118,12 @@ def _populations(panels: Sequence[Axes], train: Lines, monitor: Lines, ratio_tar
 def _present(lines: Lines, keys: Sequence[str]) -> list[str]:
     """Return the keys that this run has."""
     return [key for key in keys if lines and key in lines[0]]
+
+
+def _share_above(train: Lines, limit: float) -> float:
+    """Return the share of readings whose gradient norm is above the limit, and so was clipped."""
+    norms = [line["gradient_norm"] or 0.0 for line in train]
+    return sum(norm > limit for norm in norms) / max(1, len(norms))
 
 
 def _lowest(tests: Lines) -> float:

@@ -60,7 +60,7 @@ def compare(runs: Runs, reach: Sequence[float]) -> dict[str, Any]:
 
 def _model(group: Sequence[RunFacts], reach: Sequence[float]) -> dict[str, Any]:
     ratios = [run.last["ei_ratio"] for run in group]
-    hedging = [run.last.get("hedging") for run in group]
+    hedging: list[Any] = [run.last.get("hedging") for run in group]
     ticks = zip(*(run.last["accuracy_per_tick"] for run in group), strict=True)
     points = {step for run in group for step, _ in run.curve}
     curves = [dict(run.curve) for run in group]
