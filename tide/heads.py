@@ -7,6 +7,8 @@ import math
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tide.core.rows import reached_rows
+
 
 class OutputHead(nn.Module):
     """Linear → GLU → LayerNorm → Linear on the latent state (and the memory), at one tick or at all of them."""
@@ -23,7 +25,8 @@ class OutputHead(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return logits (B, C, T) from (B, T, inputs)."""
-        logits: Tensor = self.layers(inputs)
+        inputs, after_dropout = self.layers[0](inputs), self.layers[1:]
+        logits = reached_rows(after_dropout(inputs), after_dropout, (inputs,), tuple(after_dropout.parameters()))
         return logits.transpose(1, 2)
 
 
