@@ -58,6 +58,9 @@ def test_photos_are_held_out_without_being_decoded() -> None:
         def name(self, index: int) -> str:
             return f"photo {index}"
 
+        def size(self, index: int) -> None:
+            return None
+
         def open(self, index: int) -> str:
             raise AssertionError("decoded")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -94,9 +94,9 @@ def _report(runs: dict[str, list[RunFacts]], out: Path, given: CompareArguments,
     result = compare(runs, [percent / 100 for percent in given.reach] or REACH.get(name, ()))
     result["command"] = command
     text = markdown(result)
-    figures: dict[str, Any] = {
-        "comparison.png": draw_comparison(result),
-        "attention.png": _attention(runs, given.data_dir),
+    figures: dict[str, Callable[[], Any]] = {
+        "comparison.png": lambda: draw_comparison(result),
+        "attention.png": lambda: _attention(runs, given.data_dir),
     }
     save_study(out, "comparison", result, text, figures)
     print(text, end="")
@@ -115,7 +115,8 @@ def _attention(runs: dict[str, list[RunFacts]], data_dir: Path | None, count: in
 
     loaded = {model: load_with_data(group[0].path, "last", directory=data_dir) for model, group in runs.items()}
     _, (_, test) = next(iter(loaded.values()))
-    chosen = [int((test.labels == label).nonzero()[0]) for label in range(min(count, len(test.classes)))]
+    present = torch.unique(test.labels)[:count]  # a class may have no test image
+    chosen = [int((test.labels == label).nonzero()[0]) for label in present]
     images, gazes = to_float(test.select(torch.tensor(chosen)).images), []
     for index in range(len(chosen)):
         group = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -66,8 +67,9 @@ def run(arguments: Sequence[str]) -> int:
     if not result["rows"]:
         raise InputError(f"{out} holds no run yet, one is wanted for a report: leave --report out to train")
     text = markdown(result)
-    figures = {f"{name}.png": draw_training(out / name) for name, row in result["rows"].items() if row["curve"]}
-    save_study(out, given.name, result, text, {f"{given.name}.png": draw_paper_table(result), **figures})
+    drawn = [name for name, row in result["rows"].items() if row["curve"]]
+    figures = {f"{name}.png": partial(draw_training, out / name) for name in drawn}
+    save_study(out, given.name, result, text, {f"{given.name}.png": partial(draw_paper_table, result), **figures})
     print(text, end="")
     print(f"\n{out}: {given.name}.json, {given.name}.md, {given.name}.png, and a picture of each run")
     return finish(outcome, out, f"tide study {given.name}") if outcome is not None else 0

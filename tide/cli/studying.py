@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -105,22 +105,19 @@ def without_places(arguments: Sequence[str]) -> list[str]:
     return kept
 
 
-def save_study(out: Path, name: str, result: Mapping[str, Any], text: str, figures: Mapping[str, Figure]) -> None:
-    """Write NAME.json, NAME.md and the pictures into the study's folder."""
+def save_study(
+    out: Path, name: str, result: Mapping[str, Any], text: str, figures: Mapping[str, Callable[[], Figure]]
+) -> None:
+    """Write NAME.json and NAME.md into the study's folder; draw the pictures only then, so that no number is lost."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         (out / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
         (out / f"{name}.md").write_text(text, encoding="utf-8")
     except OSError as error:
         raise InputError(f"cannot write {out}: {error.strerror}; give another --out") from error
-    save_figures(out, figures)
-
-
-def save_figures(out: Path, figures: Mapping[str, Figure]) -> None:
-    """Write pictures into the study's folder."""
     try:
-        for file, figure in figures.items():
-            figure.savefig(out / file, dpi=130)
+        for file, draw in figures.items():
+            draw().savefig(out / file, dpi=130)
     except OSError as error:
         raise InputError(f"cannot write {out}: {error.strerror}; give another --out") from error
 

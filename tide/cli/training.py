@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -17,10 +19,12 @@ from tide.config_io import differences
 from tide.core.guarantee import coverage
 from tide.data import AnySplits, hold_out, load, open_photos
 from tide.errors import CheckpointError, InputError
+from tide.train.lock import only_writer
 from tide.train.loop import TrainingRun
 from tide.train.prepare import fit_to_data, resolved
-from tide.train.report import SilentReporter, format_seconds, make_reporter
+from tide.train.report import SilentReporter, format_seconds, make_reporter, say
 from tide.train.run import RunFolder, SilentRun
+from tide.train.signals import patience
 from tide.train.team import Team
 
 
@@ -78,7 +82,11 @@ def resume(given: TrainArguments) -> int:
     directory = given.data_dir or (Path(environment["data_dir"]) if environment.get("data_dir") else None)
     config = settings(given)
     splits = read_data(config, directory)
-    changed = differences(fit_to_data(config, splits), stored)
+    config = fit_to_data(config, splits)
+    if given.data is not None and stored.data.name.startswith(("folder:", "hub:")):
+        # Photos that were moved: whether they are the same, their fingerprint in the checkpoint says.
+        config = replace(config, data=replace(config.data, name=stored.data.name))
+    changed = differences(config, stored)
     if changed:
         raise CheckpointError(
             f"cannot resume {run.path} with other settings ({'; '.join(changed[:3])}{'; …' * (len(changed) > 3)}): "
@@ -121,7 +129,9 @@ def _fit(
 ) -> int:
     """Train, show how it ended, and return the exit code: 0, or 128 + signal for a run stopped early."""
     steps = config.train.steps
-    with make_reporter(steps) if team.leads else SilentReporter(steps) as reporter:
+    reporter = make_reporter(steps) if team.leads else SilentReporter(steps)
+    alone = only_writer(run.path, reporter.message, wait=patience()) if team.leads else nullcontext()
+    with alone, reporter:
         training = TrainingRun(
             config, splits, run, reporter, device=device, compile_step=compile_step, team=team, workers=workers
         )
@@ -142,6 +152,9 @@ def _fit(
             reporter.message(covered)
         try:
             stopped = training.fit()
+        except KeyboardInterrupt:
+            reporter.message(f"stopped at once by a second signal; continue with: tide train --resume {run.path}")
+            return 130
         except torch.OutOfMemoryError as error:
             raise InputError(
                 f"device {device} is out of memory at batch {train.batch}; lower --train.batch and raise "
@@ -153,13 +166,14 @@ def _fit(
 def _farewell(training: TrainingRun, run: RunFolder, stopped: signal.Signals | None) -> int:
     position = training.position
     if stopped is not None:
-        print(f"stopped by {stopped.name} after step {position.step}; everything is saved", file=sys.stderr)
-        print(f"continue with: tide train --resume {run.path}", file=sys.stderr)
+        say(f"stopped by {stopped.name} after step {position.step}; everything is saved", sys.stderr)
+        say(f"continue with: tide train --resume {run.path}", sys.stderr)
         return 128 + int(stopped)
-    print(
-        f"{run.path}: best {training.config.data.measured_on} accuracy {100 * position.best_accuracy:.2f} % "
-        f"(step {position.best_step}), last {100 * position.last_accuracy:.2f} %, {format_seconds(position.seconds)} "
-        "of training steps"
+    best, last = (f"{100 * accuracy:.2f} %" for accuracy in (position.best_accuracy, position.last_accuracy))
+    say(
+        f"{run.path}: best {training.config.data.measured_on} accuracy {best} (step {position.best_step}), last "
+        f"{last}, {format_seconds(position.seconds)} of training steps",
+        sys.stdout,
     )
     return 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -37,6 +38,7 @@ class InputConfig:
                 len(values) == self.channels,
                 f"input.{name} has {len(values)} values, {self.channels} (one per channel) are wanted",
             )
+            check(all(map(math.isfinite, values)), f"input.{name} is {values}, finite numbers are wanted")
         check(all(s > 0 for s in self.std), f"input.std is {self.std}, positive numbers are wanted")
         check(
             len(self.labels) in (0, self.classes),

@@ -123,9 +123,13 @@ class PhotoSet(Photos):
         return replace(self, source=ChosenPhotos(self.source, positions), labels=self.labels[positions])
 
     def checksum(self) -> int:
-        """Return a number that two sets of the same photos (by label and file name), in the same order, share."""
-        names = (Path(self.source.name(index)).name for index in range(0, len(self), max(1, len(self) // 1000)))
-        return zlib.crc32("\n".join(names).encode(), zlib.crc32(self.labels.numpy().tobytes()))
+        """Return a number that two sets of the same photos, in the same order, share, wherever they lie.
+
+        By labels, and of about a thousand of them by name and, where they are files of their own, size in bytes.
+        """
+        some = range(0, len(self), max(1, len(self) // 1000))
+        told = "\n".join(f"{Path(self.source.name(index)).name} {self.source.size(index)}" for index in some)
+        return zlib.crc32(told.encode(), zlib.crc32(self.labels.numpy().tobytes()))
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import IO, Protocol
 
 import numpy as np
@@ -14,6 +15,10 @@ from tide.data.photos import NamedPhotos
 
 class PhotoSource(NamedPhotos, Protocol):
     """Photos by number, from 0. Worker processes get a copy, so it must survive pickling."""
+
+    def size(self, index: int) -> int | None:
+        """Return the size of photo ``index`` in bytes where that is known without reading it."""
+        ...
 
     def open(self, index: int) -> str | IO[bytes]:
         """Return the path of photo ``index`` or a file of its bytes, whose ``name`` is that of the photo.
@@ -45,6 +50,13 @@ class PhotoFiles:
         """Return the path of photo ``index``."""
         return os.fsdecode(self._paths[self._edges[index] : self._edges[index + 1]])
 
+    def size(self, index: int) -> int | None:
+        """Return the size of file ``index`` in bytes, None where it is gone."""
+        try:
+            return Path(self.name(index)).stat().st_size
+        except OSError:
+            return None
+
     def open(self, index: int) -> str:
         """Return the path of photo ``index``."""
         return self.name(index)
@@ -64,6 +76,10 @@ class ChosenPhotos:
     def name(self, index: int) -> str:
         """Return what a message calls photo ``index``."""
         return self._source.name(int(self._positions[index]))
+
+    def size(self, index: int) -> int | None:
+        """Return the size of photo ``index`` in bytes where the source knows it."""
+        return self._source.size(int(self._positions[index]))
 
     def open(self, index: int) -> str | IO[bytes]:
         """Return the path or a file of photo ``index``; raises :class:`DataError` as the source does."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +26,25 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
         {"params": [p for name, p in named if not decays(name, p)], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, state: Any) -> None:
+    """Load an optimiser's state, whose settings and shapes must be those of ``optimizer``.
+
+    Raises:
+        ValueError: they are not; KeyError or TypeError for what is no state of an optimiser.
+    """
+    fresh = [{k: v for k, v in group.items() if k not in ("params", "lr")} for group in optimizer.param_groups]
+    optimizer.load_state_dict(state)
+    for before, group in zip(fresh, optimizer.param_groups, strict=True):
+        if any(group.get(name) != value for name, value in before.items()):
+            raise ValueError("the optimiser has other settings")
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            for name, value in optimizer.state.get(parameter, {}).items():
+                wanted = () if name == "step" else parameter.shape
+                if not isinstance(value, Tensor) or value.shape != wanted or not value.is_floating_point():
+                    raise ValueError(f"the optimiser's {name} is of another shape or type than its parameter")
 
 
 def gradient_norm(parameters: Sequence[Tensor]) -> Tensor:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TextIO
 
 from tide.evaluate.accuracy import Evaluation
 
@@ -40,6 +42,19 @@ def format_seconds(seconds: float) -> str:
     minutes, second = divmod(round(seconds), 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"
+
+
+def say(text: str, stream: TextIO) -> None:
+    """Print a line; where its reader went away (a pipe, a terminal, a full disk) be silent from then on.
+
+    A training must not end because nobody reads what it says.
+    """
+    try:
+        print(text, file=stream, flush=True)
+    except OSError:
+        # What is still buffered would fail again when Python ends, and change the exit code.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 class Reporter(ABC):
@@ -99,7 +114,7 @@ class PlainReporter(Reporter):
 
     def message(self, text: str, *, alarm: bool = False) -> None:
         """Print a line."""
-        print(f"{'ALARM: ' if alarm else ''}{text}", file=sys.stderr, flush=True)
+        say(f"{'ALARM: ' if alarm else ''}{text}", sys.stderr)
 
 
 class LiveReporter(Reporter):
