@@ -53,6 +53,8 @@ def run(arguments: Sequence[str]) -> int:
     if given.task is None:
         raise InputError("no task given; name one (tide compare mnist), or finished runs with --runs")
 
+    if given.steps is not None and given.steps < 1:
+        raise InputError(f"--steps is {given.steps}, 1 or more are wanted")
     base = task_config(given.task, changes_of(given))
     trials = comparison_trials(base, given.models, given.seeds, given.steps or base.train.steps)
     out = given.out or Path("runs") / f"compare-{given.task}"

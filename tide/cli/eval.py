@@ -66,6 +66,7 @@ def run(arguments: Sequence[str]) -> int:
 
     from tide.cli.models import load_with_data
     from tide.evaluate.accuracy import evaluate
+    from tide.train.run import finite
 
     device = pick_device(given.device)
     model, data = load_with_data(given.run, given.checkpoint, given.data, given.data_dir)
@@ -116,7 +117,7 @@ def run(arguments: Sequence[str]) -> int:
             print(f"    {first + 1:>3}-{first + len(row):<3} " + " ".join(f"{100 * value:6.2f}" for value in row))
     if given.out is not None:
         try:
-            given.out.write_text(json.dumps(asdict(result), indent=2) + "\n", encoding="utf-8")
+            given.out.write_text(json.dumps(finite(asdict(result)), indent=2) + "\n", encoding="utf-8")
         except OSError as error:
             raise InputError(f"cannot write {given.out}: {error.strerror}; give another --out") from error
     return 0

@@ -93,7 +93,7 @@ class RunFolder:
 
     def append(self, name: str, line: Mapping[str, Any]) -> None:
         """Append one JSON line to ``metrics`` or ``timing``; numbers that are not finite become null."""
-        text = json.dumps({key: _finite(value) for key, value in line.items()}) + "\n"
+        text = json.dumps(finite(line)) + "\n"
         path = self.path / f"{name}.jsonl"
         try:
             with path.open("a", encoding="utf-8") as file:
@@ -178,7 +178,7 @@ class RunFolder:
         """Write results.json."""
         path = self.path / "results.json"
         try:
-            path.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+            path.write_text(json.dumps(finite(results), indent=2) + "\n", encoding="utf-8")
         except OSError as error:
             raise CheckpointError(f"cannot write {path}: {error.strerror}; make room and resume the run") from error
 
@@ -218,5 +218,10 @@ def _read_mapping(path: Path) -> dict[str, Any]:
     return found
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """Return a value for JSON, which has no NaN and no infinity: null is in their place, in nested ones too."""
+    if isinstance(value, Mapping):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
