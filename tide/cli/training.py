@@ -30,7 +30,7 @@ from tide.train.team import Team
 
 def settings(given: TrainArguments) -> Config:
     """Return the settings asked for, schedule resolved, not yet fitted to the data."""
-    return resolved(given.settings)
+    return resolved(given.shortened())
 
 
 def read_data(config: Config, directory: Path | None) -> AnySplits:
