@@ -20,9 +20,9 @@ def reached_rows(
 
     ``value`` (B, T, n) must be ``function(*inputs)`` of ``inputs`` (B, T, ...), computed as usual; ``function`` maps
     every row by itself, whatever the leading shape, draws no random numbers, and reads ``parameters``. Where most rows
-    are reached, and on an accelerator, which the choice of rows would make wait for, the gradient takes the usual way.
-    The gradient is the same, its rounding is not. A NaN in a row that is left out reaches no gradient: look for it in
-    ``value``.
+    are reached, and on an accelerator, which would have to wait for the choice of rows, the gradient takes the usual
+    way. The gradient is the same, its rounding is not. A NaN in a row that is left out reaches no gradient: look for it
+    in ``value``.
     """
     if value.device.type != "cpu" or not value.requires_grad:
         return value

@@ -26,7 +26,8 @@ class Collector:
 
     def __init__(self, cell: Cell, record: Iterable[str]) -> None:
         record = tuple(record)
-        wanted = dict.fromkeys((*cell.needed, *(name for name in record if name in cell.observables)))
+        recorded = (name for name in record if name in cell.observables)
+        wanted = dict.fromkeys((*cell.needed, *cell.needed_by_dynamics, *recorded))
         self._cell, self._record = cell, record
         self._functions = {name: cell.observables[name] for name in wanted}
         self._kept: dict[str, list[Tensor]] = {name: [] for name in wanted}

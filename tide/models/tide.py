@@ -116,7 +116,8 @@ class TideCell(Cell):
         "attention": lambda f: f.attention,
         "lateral_iterations": lambda f: f.lateral_iterations,
     }
-    needed = ("latent", "ei_ratio", "sync_power", "lateral_iterations")
+    needed = ("latent", "ei_ratio")
+    needed_by_dynamics = ("sync_power", "lateral_iterations")
     components: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "attention": ("attention",),
         "dynamics": ("wilson_cowan", "lateral"),
