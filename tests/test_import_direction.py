@@ -14,6 +14,7 @@ ROOMS = [
     "config",
     "config_io",
     "core",
+    "native",
     "backbones",
     "heads",
     "models",

@@ -25,11 +25,12 @@ class Collector:
     """Keeps named quantities of every tick and all features of the last."""
 
     def __init__(self, cell: Cell, record: Iterable[str]) -> None:
-        record = tuple(record)
-        wanted = dict.fromkeys((*cell.needed, *(name for name in record if name in cell.observables)))
-        self._cell, self._record = cell, record
+        self.recorded = tuple(record)
+        wanted = dict.fromkeys((*cell.needed, *(name for name in self.recorded if name in cell.observables)))
+        self._cell = cell
         self._functions = {name: cell.observables[name] for name in wanted}
         self._kept: dict[str, list[Tensor]] = {name: [] for name in wanted}
+        self._stretches: list[Mapping[str, Tensor]] = []
         self.last: Any = None
 
     def observe(self, state: CellState, features: Any) -> CellState:
@@ -39,18 +40,28 @@ class Collector:
         self.last = features
         return state
 
+    def take(self, observed: Mapping[str, Tensor], last: Any) -> None:
+        """Keep a stretch of ticks that were computed together: quantities (B, ticks, ...), and of the last tick more."""
+        self._stretches.append(observed)
+        self.last = last
+
     def empty(self) -> Collector:
         """Return another that keeps the same and has seen nothing."""
-        return Collector(self._cell, self._record)
+        return Collector(self._cell, self.recorded)
 
     def extend(self, later: Collector) -> None:
         """Take over what another one saw of the ticks that follow."""
         for name, values in later._kept.items():
             self._kept[name].extend(values)
+        self._stretches.extend(later._stretches)
         self.last = later.last
 
     def stacked(self) -> Mapping[str, Tensor]:
         """Return each kept quantity as (B, T, ...)."""
+        if len(self._stretches) == 1:
+            return self._stretches[0]
+        if self._stretches:
+            return {name: torch.cat([stretch[name] for stretch in self._stretches], 1) for name in self._kept}
         return {name: torch.stack(values, 1) for name, values in self._kept.items()}
 
 
@@ -61,6 +72,8 @@ class Halter:
     answered at its most certain tick, as without halting.
     """
 
+    recorded = ()  # beyond what the read-out needs
+
     def __init__(self, cell: Cell, threshold: float) -> None:
         self._cell, self._threshold = cell, threshold
         self._alive: Tensor | None = None  # positions in the batch of the samples still thinking
@@ -70,6 +83,13 @@ class Halter:
     def observe(self, state: CellState, features: Any) -> CellState | None:
         """Read out one tick; return the state of the samples that go on, or None when all are done."""
         tick = {name: self._cell.observables[name](features)[:, None] for name in self._cell.needed}
+        keep = self.read(tick)
+        if len(keep) == 0:
+            return None
+        return state.rows(keep) if len(keep) < len(tick[self._cell.needed[0]]) else state
+
+    def read(self, tick: Mapping[str, Tensor]) -> Tensor:
+        """Read out one tick from what the read-out needs, (B, 1, ...); return which samples go on, (kept,)."""
         reading = self._cell.readout(tick, self._carry)
         sure = certainty(reading.logits).squeeze(1)
         logits = reading.logits.squeeze(2)
@@ -82,14 +102,11 @@ class Halter:
             self._best[1][self._alive[better]] = sure[better]
         self._best[2][self._alive] += 1
         keep = (sure < self._threshold).nonzero().squeeze(1)
-        if len(keep) == 0:
-            return None
         self._carry = reading.carry
         if len(keep) < len(sure):
             self._alive = self._alive[keep]
             self._carry = self._carry.rows(keep) if self._carry is not None else None
-            return state.rows(keep)
-        return state
+        return keep
 
     def prediction(self) -> Prediction:
         """Return the answers for the whole batch, in its order."""

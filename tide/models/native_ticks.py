@@ -1,0 +1,106 @@
+"""TIDE's cell in the native loop: what :class:`tide.models.tide.TideCell` does tick by tick, in one call."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from tide.core.wilson_cowan import RATIO_EPSILON
+from tide.models.observers import Collector, Halter
+from tide.models.tide import TideCell, TideState
+from tide.native.library import Library
+from tide.native.loop import LoopOutcome, run_loop
+from tide.native.panels import Panels
+from tide.native.plan import LoopStart, LoopWeights, Plan, gather_weights, make_plan
+
+
+class LastTick(NamedTuple):
+    """What losses read of the last tick, (B, D) each, as in :class:`tide.models.tide.TideFeatures`."""
+
+    rates: Tensor
+    activation: Tensor
+    drive: Tensor
+
+
+def run_native(
+    library: Library, cell: TideCell, state: TideState, observer: Collector | Halter, ticks: int
+) -> TideState | None:
+    """Run ticks and show them to the observer; return the state after them, None where nobody goes on."""
+    if isinstance(observer, Halter):
+        return _halting(library, cell, state, observer, ticks)
+    scale, normalizer = _scales(state, ticks)
+    outcome = run_loop(library, _plan(cell), _weights(cell, state), _start(cell, state, torch.stack(scale)))
+    dynamics = state.weights.dynamics
+    last = LastTick(
+        rates=outcome.euler,
+        activation=torch.relu(outcome.preactivation),
+        drive=torch.addmm(dynamics.bias, outcome.attended, dynamics.input),
+    )
+    observer.take(_observed(cell, outcome), last)
+    return state._replace(
+        rates=outcome.rates,
+        history=outcome.history if cell.neuron_models is not None else state.history,
+        synchrony=state.synchrony._replace(products=outcome.products, normalizer=normalizer),
+        latent=outcome.latent[:, -1],
+    )
+
+
+def _halting(library: Library, cell: TideCell, state: TideState, halter: Halter, ticks: int) -> None:
+    """Run one tick after the other, each only for the samples that go on; nothing follows, so there is no state."""
+    scale, _ = _scales(state, ticks)
+    panels = Panels(library, _plan(cell), _weights(cell, state), _start(cell, state, scale[0][:0]), ticks)
+    for tick in scale:
+        outcome = panels.advance(tick[None])
+        keep = halter.read(_observed(cell, outcome))
+        if len(keep) == 0:
+            return
+        if len(keep) < len(outcome.latent):
+            panels.keep(keep)
+
+
+def _plan(cell: TideCell) -> Plan:
+    # The lateral inhibition's own mode: it alone of what the loop runs differs between training and eval.
+    return make_plan(cell.config, cell.attention, cell.synchronisation, training=cell.lateral.training)
+
+
+def _weights(cell: TideCell, state: TideState) -> LoopWeights:
+    weights = state.weights
+    return gather_weights(
+        cell.attention,
+        weights.dynamics,
+        weights.lateral,
+        weights.neuron_models,
+        cell.synchronisation,
+        weights.retention,
+    )
+
+
+def _start(cell: TideCell, state: TideState, scale: Tensor) -> LoopStart:
+    history = state.history if cell.neuron_models is not None else state.history.new_empty(0)
+    return LoopStart(state.keys, state.values, state.rates, history, state.synchrony.products, state.latent, scale)
+
+
+def _scales(state: TideState, ticks: int) -> tuple[list[Tensor], Tensor]:
+    """Return 1/√N (P,) of each tick, and N after the last."""
+    normalizer, retention = state.synchrony.normalizer, state.weights.retention
+    scale, ones = [], torch.ones_like(retention)
+    for _ in range(ticks):
+        normalizer = torch.addcmul(ones, normalizer, retention)
+        scale.append(normalizer.rsqrt())
+    return scale, normalizer
+
+
+def _observed(cell: TideCell, outcome: LoopOutcome) -> dict[str, Tensor]:
+    """Return what the read-out needs, stacked over ticks."""
+    core = cell.config
+    sums_e, sums_i = outcome.sums.unbind(-1)
+    if core.ratio_normalization == "per_neuron":
+        sums_e, sums_i = sums_e / core.n_e, sums_i / core.n_i
+    return {
+        "latent": outcome.latent,
+        "ei_ratio": sums_e / (sums_i + RATIO_EPSILON),
+        "sync_power": outcome.power,
+        "lateral_iterations": outcome.iterations,
+    }

@@ -1,0 +1,94 @@
+"""The compiled library: loaded once per process, called on as many threads as torch uses."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from functools import cache
+from threading import Thread
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tide.native.arguments import Call
+from tide.native.compiler import NativeError, compiled
+
+LANES = 16  # samples in a panel
+
+REALS = {torch.float32: "float", torch.float64: "double"}
+
+
+class Library:
+    """The functions of ``source/ticks.cpp``; ctypes lets go of Python's lock while they run."""
+
+    def __init__(self, path: str) -> None:
+        try:
+            self._library = ctypes.CDLL(path)
+            self._library.tide_call_bytes.restype = ctypes.c_int64
+            same = self._library.tide_call_bytes() == ctypes.sizeof(Call)
+        except (OSError, AttributeError) as error:
+            raise NativeError(f"{path} cannot be loaded: {' '.join(str(error).split())}") from error
+        if not same:
+            raise NativeError(f"{path} was compiled from a source with other structures: reinstall tide-dynamics")
+        for name in ("tide_forward", "tide_backward", "tide_neuron_weights", "tide_compact"):
+            getattr(self._library, name).restype = None
+
+    def forward(self, call: Call, panels: int, *, shared_slots: bool) -> None:
+        """Run panels through their ticks, each in the slot of its number, or in one slot per thread."""
+        self._shared(self._library.tide_forward, call, panels, shared_slots)
+
+    def backward(self, call: Call, panels: int, neurons: int) -> None:
+        """Run panels backward, then collect the gradients of the neuron models (``neurons`` of them)."""
+        self._shared(self._library.tide_backward, call, panels, False)
+        if neurons:
+            self._shared(self._library.tide_neuron_weights, call, neurons, False)
+
+    def compact(self, rows: Tensor, source: Tensor, lanes: int) -> None:
+        """Move lanes in place: lane i of ``rows`` (panels, groups, features, 16) takes over lane ``source[i]``."""
+        panels, groups, features, _ = rows.shape
+        strides = [ctypes.c_int64(rows.stride(dim)) for dim in (0, 1)]
+        self._library.tide_compact(
+            ctypes.c_void_p(rows.data_ptr()),
+            ctypes.c_int64(groups),
+            ctypes.c_int64(features),
+            *strides,
+            ctypes.c_void_p(source.data_ptr()),
+            ctypes.c_int64(lanes),
+        )
+
+    @staticmethod
+    def _shared(function: Callable[..., Any], call: Call, count: int, shared_slots: bool) -> None:
+        """Share ``count`` pieces out to as many threads as torch uses."""
+        threads = threads_for(count)
+        cuts = [count * number // threads for number in range(threads + 1)]
+
+        def run(number: int) -> None:
+            first, slot = cuts[number], number if shared_slots else -1
+            function(
+                ctypes.byref(call),
+                ctypes.c_int64(first),
+                ctypes.c_int64(cuts[number + 1] - first),
+                ctypes.c_int64(slot),
+            )
+
+        others = [Thread(target=run, args=(number,)) for number in range(1, threads)]
+        for other in others:
+            other.start()
+        run(0)
+        for other in others:
+            other.join()
+
+
+def threads_for(count: int) -> int:
+    """Return the number of threads that ``count`` pieces are shared out to."""
+    return max(1, min(torch.get_num_threads(), count))
+
+
+@cache
+def load(dtype: torch.dtype = torch.float32) -> Library | NativeError:
+    """Return the library for numbers of ``dtype``, or why there is none; tried once per process."""
+    try:
+        return Library(str(compiled(REALS[dtype])))
+    except NativeError as error:
+        return error
