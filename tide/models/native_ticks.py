@@ -29,7 +29,8 @@ def run_native(
 ) -> TideState | None:
     """Run ticks and show them to the observer; return the state after them, None where nobody goes on."""
     if isinstance(observer, Halter):
-        return _halting(library, cell, state, observer, ticks)
+        _halt(library, cell, state, observer, ticks)
+        return None  # nothing follows the last tick of a halter
     scale, normalizer = _scales(state, ticks)
     outcome = run_loop(library, _plan(cell), _weights(cell, state), _start(cell, state, torch.stack(scale)))
     dynamics = state.weights.dynamics
@@ -47,8 +48,8 @@ def run_native(
     )
 
 
-def _halting(library: Library, cell: TideCell, state: TideState, halter: Halter, ticks: int) -> None:
-    """Run one tick after the other, each only for the samples that go on; nothing follows, so there is no state."""
+def _halt(library: Library, cell: TideCell, state: TideState, halter: Halter, ticks: int) -> None:
+    """Run one tick after the other, each only for the samples that go on."""
     scale, _ = _scales(state, ticks)
     panels = Panels(library, _plan(cell), _weights(cell, state), _start(cell, state, scale[0][:0]), ticks)
     for tick in scale:

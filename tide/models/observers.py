@@ -41,7 +41,7 @@ class Collector:
         return state
 
     def take(self, observed: Mapping[str, Tensor], last: Any) -> None:
-        """Keep a stretch of ticks that were computed together: quantities (B, ticks, ...), and of the last tick more."""
+        """Keep ticks computed together: quantities (B, ticks, ...), and ``last``, what the last one computed."""
         self._stretches.append(observed)
         self.last = last
 

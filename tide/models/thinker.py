@@ -154,7 +154,7 @@ class Thinker(
         return self.cell.begin(self._tokens(images))
 
     def run_ticks(self, state: CellState, observer: Observer, ticks: int) -> CellState | None:
-        """The only eager loop over ticks. The observer sees every tick and returns the state that goes on, None to stop."""
+        """The only eager loop over ticks. The observer sees each and returns the state that goes on, None to stop."""
         step = self.compiled_step or self.cell.step
         for _ in range(ticks):
             state, features = step(state)

@@ -55,7 +55,9 @@ class Pointers(Structure):
 
 
 def _pointers(names: str) -> list[tuple[str, Any]]:
-    return [(name, c_void_p * STREAMS if name.startswith("stream") else c_void_p) for name in names.split()]
+    """Return fields of these names: an address each, of ``stream`` and ``stream_bias`` one per stream."""
+    streams = ("stream", "stream_bias")
+    return [(name, c_void_p * STREAMS if name in streams else c_void_p) for name in names.split()]
 
 
 class Weights(Pointers):
@@ -106,13 +108,10 @@ class Arriving(Pointers):
 class Leaving(Pointers):
     """Gradients that the backward pass returns."""
 
-    _fields_ = [
-        (name, c_void_p)
-        for name in (
-            "query score read output map inhibited pool gated correction streams attention_gain attention_bias gain "
-            "retention latent_gain latent_bias scale rates history products latent first first_bias second second_bias"
-        ).split()
-    ]
+    _fields_ = _pointers(
+        "query score read output map inhibited pool gated correction streams attention_gain attention_bias gain "
+        "retention latent_gain latent_bias scale rates history products latent first first_bias second second_bias"
+    )
 
 
 class Call(Structure):

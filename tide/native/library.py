@@ -34,19 +34,19 @@ class Library:
         for name in ("tide_forward", "tide_backward", "tide_neuron_weights", "tide_compact"):
             getattr(self._library, name).restype = None
 
-    def forward(self, call: Call, panels: int, *, shared_slots: bool) -> None:
-        """Run panels through their ticks, each in the slot of its number, or in one slot per thread."""
-        self._shared(self._library.tide_forward, call, panels, shared_slots)
+    def forward(self, call: Call, panels: int, *, slots: int | None = None) -> None:
+        """Run panels through their ticks, each in a slot of its own, or on ``slots`` threads with one slot each."""
+        self._shared(self._library.tide_forward, call, panels, slots)
 
     def backward(self, call: Call, panels: int, neurons: int) -> None:
         """Run panels backward, then collect the gradients of the neuron models (``neurons`` of them)."""
-        self._shared(self._library.tide_backward, call, panels, False)
+        self._shared(self._library.tide_backward, call, panels)
         if neurons:
-            self._shared(self._library.tide_neuron_weights, call, neurons, False)
+            self._shared(self._library.tide_neuron_weights, call, neurons)
 
     def compact(self, rows: Tensor, source: Tensor, lanes: int) -> None:
         """Move lanes in place: lane i of ``rows`` (panels, groups, features, 16) takes over lane ``source[i]``."""
-        panels, groups, features, _ = rows.shape
+        _, groups, features, _ = rows.shape
         strides = [ctypes.c_int64(rows.stride(dim)) for dim in (0, 1)]
         self._library.tide_compact(
             ctypes.c_void_p(rows.data_ptr()),
@@ -58,13 +58,13 @@ class Library:
         )
 
     @staticmethod
-    def _shared(function: Callable[..., Any], call: Call, count: int, shared_slots: bool) -> None:
-        """Share ``count`` pieces out to as many threads as torch uses."""
-        threads = threads_for(count)
+    def _shared(function: Callable[..., Any], call: Call, count: int, slots: int | None = None) -> None:
+        """Share ``count`` pieces out to ``slots`` threads, to as many as torch uses where None."""
+        threads = threads_for(count) if slots is None else slots
         cuts = [count * number // threads for number in range(threads + 1)]
 
         def run(number: int) -> None:
-            first, slot = cuts[number], number if shared_slots else -1
+            first, slot = cuts[number], -1 if slots is None else number
             function(
                 ctypes.byref(call),
                 ctypes.c_int64(first),

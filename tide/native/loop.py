@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -62,7 +63,8 @@ def _forward(
     panels = panels_of(sizes.batch)
     like = start.keys
     outcome = {name: like.new_empty(shape) for name, shape in outcome_shapes(sizes).items()}
-    shapes = trace_shapes(sizes, panels if keep else threads_for(panels))
+    slots = panels if keep else threads_for(panels)
+    shapes = trace_shapes(sizes, slots)
     block = workspace.block(shapes, like.dtype)
     pointers, _held = weight_pointers(plan, weights)
     given = {name: tensor.contiguous() for name, tensor in start._asdict().items()}
@@ -73,7 +75,7 @@ def _forward(
         outcome=Outcome.to(outcome),
         trace=Trace.to(views(block, shapes)),
     )
-    library.forward(call, panels, shared_slots=not keep)
+    library.forward(call, panels, slots=None if keep else slots)
     return LoopOutcome(**outcome), block
 
 
@@ -93,13 +95,14 @@ class _Loop(torch.autograd.Function):
         return tuple(outcome)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         block, *tensors = ctx.saved_tensors
         start = LoopStart(*tensors[: len(LoopStart._fields)])
         weights = LoopWeights(*tensors[len(LoopStart._fields) :])
         wanted = {name for name, needed in zip(NAMES, ctx.needs_input_grad[2:], strict=True) if needed}
-        found = _backward(ctx.library, ctx.plan, start, weights, block, LoopOutcome(*gradients), wanted)  # type: ignore[arg-type]
+        arriving = dict(zip(LoopOutcome._fields, gradients, strict=True))
+        found = _backward(ctx.library, ctx.plan, start, weights, block, arriving, wanted)
         return (None, None, *(found.get(name) if name in wanted else None for name in NAMES))
 
 
@@ -109,7 +112,7 @@ def _backward(
     start: LoopStart,
     weights: LoopWeights,
     block: Tensor,
-    arriving: LoopOutcome,
+    arriving: Mapping[str, Tensor | None],
     wanted: set[str],
 ) -> dict[str, Tensor]:
     """Return the gradients that are wanted, by the names of :class:`LoopStart` and :class:`LoopWeights`."""
@@ -123,7 +126,7 @@ def _backward(
     transposed = {name: tensor.transpose(-1, -2).contiguous() for name, tensor in _matrices(start, weights).items()}
     given = {
         name: None if gradient is None else gradient.contiguous()
-        for name, gradient in arriving._asdict().items()
+        for name, gradient in arriving.items()
         if name != "iterations"
     }
     scale = start.scale.contiguous()
@@ -187,8 +190,8 @@ def _products(
         pairs = slice(first, first := first + s.stream_pairs[number])
         features = slice(number * width, (number + 1) * width)
         terms[f"stream_{number}"] = (
-            _Columns(lambda features=features: leaving["streams"][:, :, features]),
-            _Columns(lambda pairs=pairs: trace["synchrony"][:, :, pairs]),
+            _Columns(partial(_part, leaving["streams"], features)),
+            _Columns(partial(_part, trace["synchrony"], pairs)),
         )
         if f"stream_bias_{number}" in wanted:
             found[f"stream_bias_{number}"] = terms[f"stream_{number}"][0].matrix.sum(1)
@@ -200,6 +203,10 @@ def _products(
         if f"{name}_bias" in wanted:
             found[f"{name}_bias"] = gradient.matrix.sum(1)
     return found
+
+
+def _part(values: Tensor, features: slice) -> Tensor:
+    return values[:, :, features]
 
 
 class _Columns:

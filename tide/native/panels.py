@@ -49,7 +49,7 @@ class Panels:
         scale = scale.contiguous()
         self._call.start = Start.to(self._start._asdict() | {"scale": scale, "sample": self._sample})
         self._call.outcome = Outcome.to({name: found[name] for name in per_tick})
-        self._library.forward(self._call, panels_of(sizes.batch), shared_slots=False)
+        self._library.forward(self._call, panels_of(sizes.batch))
         sizes.goes_on = True
         sizes.first_tick += 1
         if len(self._lane) < sizes.batch:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from math import inf
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tide.config import CoreConfig
 from tide.core.attention import CrossAttention
@@ -158,7 +158,7 @@ def gather_weights(
         }
     streams: dict[str, Tensor | None] = {}
     for number in range(STREAMS):
-        stream = synchronisation.streams[number] if number < len(synchronisation.streams) else None
+        stream = cast(nn.Linear, synchronisation.streams[number]) if number < len(synchronisation.streams) else None
         streams[f"stream_{number}"] = None if stream is None else stream.weight
         streams[f"stream_bias_{number}"] = None if stream is None else stream.bias
     skip = attention.skip

@@ -1,6 +1,6 @@
 """Memory that is used again: what a training step saves for its backward pass is as large at the next step.
 
-Fresh memory costs a page fault for every 4 KiB that are first touched, some 18,000 of them in a step of preset ``mnist``.
+Fresh memory costs a page fault for every 4 KiB that are first touched, some 18,000 in a step of preset ``mnist``.
 """
 
 from __future__ import annotations
