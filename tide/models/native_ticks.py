@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from functools import cache
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from tide.core.wilson_cowan import RATIO_EPSILON
+from tide.core.attention import CrossAttention
+from tide.core.lateral import LateralInhibition
+from tide.core.neuron_models import NeuronModels
+from tide.core.synchrony import Synchronisation
+from tide.core.wilson_cowan import RATIO_EPSILON, WilsonCowan
+from tide.models.cell import Cell
 from tide.models.observers import Collector, Halter
 from tide.models.tide import TideCell, TideState
 from tide.native.library import Library
@@ -22,6 +28,39 @@ class LastTick(NamedTuple):
     rates: Tensor
     activation: Tensor
     drive: Tensor
+
+
+PARTS: dict[str, type[nn.Module]] = {
+    "attention": CrossAttention,
+    "wilson_cowan": WilsonCowan,
+    "lateral": LateralInhibition,
+    "neuron_models": NeuronModels,
+    "synchronisation": Synchronisation,
+}
+
+
+def is_as_written(cell: Cell) -> bool:
+    """Whether a tick of ``cell`` is TIDE's own: no part is replaced, overridden or watched by a hook."""
+    if type(cell) is not TideCell or _is_changed(cell):
+        return False
+    for name, kind in PARTS.items():
+        part: nn.Module | None = getattr(cell, name)
+        if part is None:
+            continue
+        if type(part) is not kind or any(_is_changed(module) for module in part.modules()):
+            return False
+    return True
+
+
+def _is_changed(module: nn.Module) -> bool:
+    hooks = module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+    kind: Any = type(module)
+    return bool(hooks) or not _methods(kind).isdisjoint(vars(module))
+
+
+@cache
+def _methods(kind: Any) -> frozenset[str]:
+    return frozenset(name for name in dir(kind) if callable(getattr(kind, name)))
 
 
 def run_native(

@@ -20,7 +20,7 @@ from tide.models.build import build_backbone, build_cell
 from tide.models.cell import Cell, CellState
 from tide.models.files import load_weights, read_model, write_model
 from tide.models.inputs import check_inputs
-from tide.models.native_ticks import run_native
+from tide.models.native_ticks import is_as_written, run_native
 from tide.models.observers import Collector, Halter, Observer
 from tide.models.tide import TideCell
 from tide.native.choice import Choice, choose
@@ -165,15 +165,16 @@ class Thinker(
         return state
 
     def tick_loop(self, record: Iterable[str] = ()) -> Choice:
-        """Say whether the native or the eager loop runs in a forward pass that records these, and why."""
+        """Say whether the native or the eager loop over ticks runs when these are recorded, and why."""
         recorded = any(name in self.cell.observables and name not in self.cell.needed for name in record)
-        return choose(self.config.core, self.mean, recorded=recorded, compiled=self.compiled_step is not None)
+        altered = self.compiled_step is not None or not is_as_written(self.cell)
+        return choose(self.config.core, self.mean, recorded=recorded, altered=altered)
 
     def _runner(self, observer: Observer) -> Callable[[Any, Any, int], CellState | None]:
         """Return what runs the ticks of one forward pass: :meth:`run_ticks`, or the same as native code."""
-        if isinstance(self.cell, TideCell) and isinstance(observer, Collector | Halter):
-            library, _ = self.tick_loop(observer.recorded)
-            if library is not None:
+        if isinstance(observer, Collector | Halter):
+            library = self.tick_loop(observer.recorded).library
+            if library is not None and isinstance(self.cell, TideCell):
                 return partial(run_native, library, self.cell)
         return self.run_ticks
 

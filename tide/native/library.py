@@ -86,7 +86,7 @@ def threads_for(count: int) -> int:
 
 
 @cache
-def load(dtype: torch.dtype = torch.float32) -> Library | NativeError:
+def load(dtype: torch.dtype) -> Library | NativeError:
     """Return the library for numbers of ``dtype``, or why there is none; tried once per process."""
     try:
         return Library(str(compiled(REALS[dtype])))
