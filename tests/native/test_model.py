@@ -59,9 +59,9 @@ def test_halting_answers_as_eager_and_closes_ranks(tiny_model, native, monkeypat
         threshold = float(model(x).certainty.flatten().quantile(0.7))
     held, advance = [], Panels.advance
 
-    def watched(panels, scale):
+    def watched(panels, ticks):
         held.append(panels._call.sizes.batch)
-        return advance(panels, scale)
+        return advance(panels, ticks)
 
     monkeypatch.setattr(Panels, "advance", watched)
     found = model.predict(x, halt=threshold)

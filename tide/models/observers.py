@@ -88,25 +88,32 @@ class Halter:
             return None
         return state.rows(keep) if len(keep) < len(tick[self._cell.needed[0]]) else state
 
-    def read(self, tick: Mapping[str, Tensor]) -> Tensor:
-        """Read out one tick from what the read-out needs, (B, 1, ...); return which samples go on, (kept,)."""
-        reading = self._cell.readout(tick, self._carry)
-        sure = certainty(reading.logits).squeeze(1)
-        logits = reading.logits.squeeze(2)
-        if self._best is None or self._alive is None:
-            self._alive = torch.arange(len(sure), device=sure.device)
-            self._best = (logits.clone(), sure.clone(), torch.zeros_like(self._alive))
-        else:
-            better = sure > self._best[1][self._alive]
-            self._best[0][self._alive[better]] = logits[better]
-            self._best[1][self._alive[better]] = sure[better]
-        self._best[2][self._alive] += 1
-        keep = (sure < self._threshold).nonzero().squeeze(1)
+    def read(self, ticks: Mapping[str, Tensor]) -> Tensor:
+        """Read out ticks from what the read-out needs, (B, ticks, ...); return which samples go on, (kept,)."""
+        reading = self._cell.readout(ticks, self._carry)
+        sure = certainty(reading.logits)
+        keep = torch.arange(len(sure), device=sure.device)
+        alive = keep if self._alive is None else self._alive
+        for tick in range(sure.shape[1]):
+            self._note(alive, reading.logits[keep, :, tick], sure[keep, tick])
+            on = (sure[keep, tick] < self._threshold).nonzero().squeeze(1)
+            if len(on) < len(keep):
+                keep, alive = keep[on], alive[on]
+        self._alive = alive
         self._carry = reading.carry
-        if len(keep) < len(sure):
-            self._alive = self._alive[keep]
-            self._carry = self._carry.rows(keep) if self._carry is not None else None
+        if len(keep) < len(sure) and self._carry is not None:
+            self._carry = self._carry.rows(keep)
         return keep
+
+    def _note(self, alive: Tensor, logits: Tensor, sure: Tensor) -> None:
+        """Keep the more certain of the answers (alive, C) at a tick and at those before."""
+        if self._best is None:
+            self._best = (logits.clone(), sure.clone(), torch.ones_like(alive))
+            return
+        better = sure > self._best[1][alive]
+        self._best[0][alive[better]] = logits[better]
+        self._best[1][alive[better]] = sure[better]
+        self._best[2][alive] += 1
 
     def prediction(self) -> Prediction:
         """Return the answers for the whole batch, in its order."""

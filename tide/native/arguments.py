@@ -25,7 +25,10 @@ class Sizes(Structure):
             for name in ("neurons", "excitatory", "pool", "hidden", "memory", "pairs", "streams", "latent")
         ),
         ("stream_pairs", c_int64 * STREAMS),
-        *((name, c_int64) for name in ("norm", "feedback", "early_stop", "keep_ticks", "goes_on", "first_tick")),
+        *(
+            (name, c_int64)
+            for name in ("norm", "feedback", "early_stop", "keep_ticks", "states_stay", "goes_on", "first_tick")
+        ),
         ("history_slots", c_int64),
         *((name, c_double) for name in ("tolerance", "clamp", "attention_epsilon", "latent_epsilon", "rms_epsilon")),
     )

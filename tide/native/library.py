@@ -44,8 +44,8 @@ class Library:
         if neurons:
             self._shared(self._library.tide_neuron_weights, call, neurons)
 
-    def compact(self, rows: Tensor, source: Tensor, lanes: int) -> None:
-        """Move lanes in place: lane i of ``rows`` (panels, groups, features, 16) takes over lane ``source[i]``."""
+    def compact(self, rows: Tensor, source: Tensor) -> None:
+        """Move lanes in place: lane i of ``rows`` (panels, groups, features, 16) takes over lane ``source[i]`` ≥ i."""
         _, groups, features, _ = rows.shape
         strides = [ctypes.c_int64(rows.stride(dim)) for dim in (0, 1)]
         self._library.tide_compact(
@@ -54,7 +54,7 @@ class Library:
             ctypes.c_int64(features),
             *strides,
             ctypes.c_void_p(source.data_ptr()),
-            ctypes.c_int64(lanes),
+            ctypes.c_int64(len(source)),
         )
 
     @staticmethod

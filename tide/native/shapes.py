@@ -33,9 +33,10 @@ def outcome_shapes(s: Sizes) -> Shapes:
 
 
 def trace_shapes(s: Sizes, slots: int) -> Shapes:
-    """Intermediate results: of every tick where the backward pass wants them, else of one."""
+    """Intermediate results: of every tick where the backward pass wants them, else of one, in so many slots."""
     width, kept = s.heads * s.head_width, s.ticks if s.keep_ticks else 1
     states = kept + 1 if s.keep_ticks else 1
+    places = panels_of(s.batch) if s.states_stay else slots
     per_head = (s.batch, s.heads, s.ticks) if s.keep_ticks else (0, 0, 0)
     every = {
         "read": width,
@@ -61,8 +62,8 @@ def trace_shapes(s: Sizes, slots: int) -> Shapes:
     }
     return {
         **{name: (slots, kept, features, LANES) for name, features in every.items()},
-        **{name: (slots, states, features, LANES) for name, features in entering.items()},
-        "history": (slots, s.neurons, s.history_slots if s.hidden else 0, LANES),
+        **{name: (places, states, features, LANES) for name, features in entering.items()},
+        "history": (places, s.neurons, s.history_slots if s.hidden else 0, LANES),
         "query": (*per_head, s.head_width),
         "attention": (*per_head, s.positions),
     }

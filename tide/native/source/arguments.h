@@ -15,7 +15,8 @@ struct Sizes {
   int64_t feedback;    // the corrected rates enter the next tick
   int64_t early_stop;  // lateral inhibition stops by tolerance (eval mode)
   int64_t keep_ticks;  // the trace holds every tick, for the backward pass; else one that is overwritten
-  int64_t goes_on;     // the trace already holds the state to start from
+  int64_t states_stay; // every panel has its own place for its state between calls, whatever its slot
+  int64_t goes_on;     // those places already hold the state to start from
   int64_t first_tick;  // ticks that earlier calls on this trace ran
   int64_t history_slots;
   double tolerance, clamp, attention_epsilon, latent_epsilon, rms_epsilon;

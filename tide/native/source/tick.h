@@ -30,9 +30,8 @@ struct Tick {
     const int64_t kept = s.keep_ticks ? s.ticks : 1, here = s.keep_ticks ? number : 0, next = s.keep_ticks ? here + 1 : 0;
     const int64_t states = s.keep_ticks ? s.ticks + 1 : 1;
     auto one_of = [&](real* base, int64_t features) { return base + (panel.slot * kept + here) * features * LANES; };
-    auto state = [&](real* base, int64_t at, int64_t features) {
-      return base + (panel.slot * states + at) * features * LANES;
-    };
+    const int64_t place = s.states_stay ? panel.number : panel.slot;
+    auto state = [&](real* base, int64_t at, int64_t features) { return base + (place * states + at) * features * LANES; };
     const int64_t width = s.attention();
     read = one_of(trace.read, width);
     attended_hat = one_of(trace.attended_hat, width);
@@ -46,7 +45,7 @@ struct Tick {
     inhibited = one_of(trace.inhibited, (s.iterations + 1) * s.excitatory);
     pool = one_of(trace.pool, s.iterations * s.pool);
     iterations = one_of(trace.iterations, 1);
-    history = trace.history + panel.slot * s.neurons * s.history_slots * LANES;
+    history = trace.history + place * s.neurons * s.history_slots * LANES;
     gated = one_of(trace.gated, s.neurons * 2 * s.hidden);
     correction = one_of(trace.correction, s.neurons * 2);
     corrected = s.feedback ? next_rates : one_of(trace.corrected, s.neurons);
