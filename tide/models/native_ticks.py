@@ -41,9 +41,14 @@ PARTS: dict[str, type[nn.Module]] = {
 }
 
 
-def is_as_written(cell: Cell) -> bool:
-    """Whether a tick of ``cell`` is TIDE's own: no part is replaced, overridden or watched by a hook."""
+def is_as_written(cell: Cell, like: Tensor) -> bool:
+    """Whether a tick of ``cell`` is TIDE's own, on the device and in the type of ``like``.
+
+    It is not where a part is replaced, overridden or watched by a hook.
+    """
     if type(cell) is not TideCell or _is_changed(cell):
+        return False
+    if any(p.dtype != like.dtype or p.device != like.device for p in cell.parameters()):
         return False
     for name, kind in PARTS.items():
         part: nn.Module | None = getattr(cell, name)

@@ -167,7 +167,7 @@ class Thinker(
     def tick_loop(self, record: Iterable[str] = ()) -> Choice:
         """Say whether the native or the eager loop over ticks runs when these are recorded, and why."""
         recorded = any(name in self.cell.observables and name not in self.cell.needed for name in record)
-        altered = self.compiled_step is not None or not is_as_written(self.cell)
+        altered = self.compiled_step is not None or not is_as_written(self.cell, self.mean)
         return choose(self.config.core, self.mean, recorded=recorded, altered=altered)
 
     def _runner(self, observer: Observer) -> Callable[[Any, Any, int], CellState | None]:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from tide.config import CoreConfig
@@ -71,8 +72,11 @@ def _beyond(*, recorded: bool, altered: bool) -> str | None:
         return "ticks are recorded"
     if altered:
         return "ticks were compiled or changed, or are watched"
-    if torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu") or is_in_torch_dispatch_mode():
-        return "every operation is compiled, cast or watched"
+    transformed = torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
+    if transformed or torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
+        return "operations are compiled, traced or transformed"
+    if torch.is_autocast_enabled("cpu") or is_in_torch_dispatch_mode():
+        return "operations are cast or watched"
     return None
 
 

@@ -8,7 +8,6 @@ an interrupted compilation leaves nothing behind that could be loaded.
 from __future__ import annotations
 
 import atexit
-import fcntl
 import hashlib
 import os
 import platform
@@ -42,13 +41,15 @@ class NativeError(Exception):
 
 def compiled(real: str = "float") -> Path:
     """Return the compiled library with ``real`` numbers, float or double; raises :class:`NativeError`."""
+    if sys.platform == "win32":
+        raise NativeError("the native loop is not for Windows")
     command = [*_compiler(), *FLAGS, *_processor_flags(), f"-DREAL={real}"]
     name = f"ticks-{_key(command)}.so"
     try:
         folder = cache_folder()
         if (folder / name).is_file():
             return folder / name
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass  # writable
     except OSError:
@@ -104,6 +105,8 @@ def _processor() -> str:
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """Hold a lock that the system takes back when this process ends; raises :class:`NativeError` after the limit."""
+    import fcntl  # not on Windows
+
     give_up = time.monotonic() + TIME_LIMIT
     with path.open("w") as file:
         while True:

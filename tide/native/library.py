@@ -75,9 +75,23 @@ class Library:
         others = [Thread(target=run, args=(number,)) for number in range(1, threads)]
         for other in others:
             other.start()
-        run(0)
-        for other in others:
-            other.join()
+        try:
+            run(0)
+        finally:
+            _wait_for(others)
+
+
+def _wait_for(threads: list[Thread]) -> None:
+    """Wait for all, whatever the user presses meanwhile: they write into memory that is freed afterwards."""
+    interrupt: KeyboardInterrupt | None = None
+    for thread in threads:
+        while thread.is_alive():
+            try:
+                thread.join()
+            except KeyboardInterrupt as error:
+                interrupt = error
+    if interrupt is not None:
+        raise interrupt
 
 
 def threads_for(count: int) -> int:
