@@ -25,6 +25,7 @@ def automatic(native, monkeypatch) -> Library:
 def test_a_covered_model_runs_natively(tiny_model, automatic):
     assert tiny_model(torch.float32).tick_loop() == (automatic, "native")
     assert tiny_model(torch.float32).tick_loop(["latent", "ei_ratio", "surprise"]).library is automatic
+    assert tiny_model(torch.float32).tick_loop("rates_e").library is None
 
 
 @pytest.mark.parametrize(("core", "told"), UNCOVERED)
@@ -66,8 +67,19 @@ def test_recorded_compiled_changed_and_watched_ticks_run_eagerly(tiny_model, nat
     del model.cell.step
     model.compiled_step = step
     assert model.tick_loop().reason == "eager: ticks were compiled or changed, or are watched"
+    model.compiled_step = None
     with torch.autocast("cpu", torch.bfloat16):
-        assert tiny_model(torch.float32).tick_loop().library is None
+        assert model.tick_loop().reason == "eager: operations are cast or watched"
+    model.cell.lateral.double()
+    assert model.tick_loop().library is None
+
+
+def test_transformed_passes_run_eagerly(tiny_model, native):
+    model, x = tiny_model(torch.float32).eval(), torch.rand(1, 1, 9, 9)
+    weights = dict(model.named_parameters())
+    found = torch.func.grad(lambda w: torch.func.functional_call(model, w, (x,)).logits.sum())(weights)
+    expected = torch.autograd.grad(model(x).logits.sum(), model.cell.wilson_cowan.gain)[0]
+    torch.testing.assert_close(found["cell.wilson_cowan.gain"], expected, rtol=1e-3, atol=1e-4)
 
 
 def test_the_variable_switches_off_and_refuses_nonsense(tiny_model, native, monkeypatch):

@@ -30,7 +30,7 @@ class LastTick(NamedTuple):
     drive: Tensor
 
 
-AHEAD = 4  # ticks that halting runs at most before it looks at the certainty, and ticks done per one of them
+AHEAD = 4  # halting runs at most so many ticks before it looks at the certainty: one for every so many that are done
 
 PARTS: dict[str, type[nn.Module]] = {
     "attention": CrossAttention,

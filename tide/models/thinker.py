@@ -99,7 +99,8 @@ class Thinker(
     def predict(self, images: Tensor, *, halt: float | None = None, ticks: int | None = None) -> Prediction:
         """Classify ``images``, in eval mode, at the most certain tick.
 
-        With ``halt`` an image stops at its first tick of at least that certainty and costs nothing afterwards.
+        With ``halt`` an image stops at its first tick of at least that certainty and costs nothing afterwards (up to
+        three more ticks on the native loop, which looks at the certainty every few ticks).
         """
         if halt is not None and not halt > 0:
             raise InputError(f"halt is {halt}, a certainty above 0 is wanted: 0.9 is usual, above 1 nothing stops")
@@ -166,6 +167,7 @@ class Thinker(
 
     def tick_loop(self, record: Iterable[str] = ()) -> Choice:
         """Say whether the native or the eager loop over ticks runs when these are recorded, and why."""
+        record = (record,) if isinstance(record, str) else record
         recorded = any(name in self.cell.observables and name not in self.cell.needed for name in record)
         altered = self.compiled_step is not None or not is_as_written(self.cell, self.mean)
         return choose(self.config.core, self.mean, recorded=recorded, altered=altered)
