@@ -48,7 +48,8 @@ inline void attend(const Call& call, const Panel& panel, const Tick& tick, Scrat
     const int64_t place = panel.sample(lane), sample = call.start.sample ? call.start.sample[place] : place;
     if (lane >= panel.count || sample < 0) {
       // Padding shows what the last sample read, a lane whose sample has left reads nothing.
-      for (int64_t m = 0; m < width; ++m) tick.read[m * LANES + lane] = sample < 0 ? 0 : tick.read[m * LANES + lane - 1];
+      for (int64_t m = 0; m < width; ++m)
+        tick.read[m * LANES + lane] = sample < 0 ? 0 : tick.read[m * LANES + lane - 1];
       continue;
     }
     for (int64_t h = 0; h < s.heads; ++h) {
@@ -66,17 +67,18 @@ inline void attend(const Call& call, const Panel& panel, const Tick& tick, Scrat
       }
     }
   }
-  product(width, width, w.output, tick.read, [&](int64_t m, Row o) { row(tick.attended_hat + m * LANES) = o + w.output_bias[m]; });
+  product(width, width, w.output, tick.read,
+          [&](int64_t m, Row o) { row(tick.attended_hat + m * LANES) = o + w.output_bias[m]; });
   if (w.skip)
     product(width, s.latent, w.skip, tick.latent,
             [&](int64_t m, Row o) { row(tick.attended_hat + m * LANES) += o + w.skip_bias[m]; });
-  layer_norm(width, real(s.attention_epsilon), tick.attended_hat, tick.attended_scale, w.attention_gain, w.attention_bias,
-             tick.attended);
+  layer_norm(width, real(s.attention_epsilon), tick.attended_hat, tick.attended_scale, w.attention_gain,
+             w.attention_bias, tick.attended);
 }
 
 // From the gradient of what was attended (A, 16) to that of the latent state at the tick's start (d_z, 16).
-inline void attend_backward(const Call& call, const Panel& panel, const Tick& tick, const real* g_attended, real* g_latent,
-                            Scratch& scratch) {
+inline void attend_backward(const Call& call, const Panel& panel, const Tick& tick, const real* g_attended,
+                            real* g_latent, Scratch& scratch) {
   const Sizes& s = call.sizes;
   const Transposed& w = call.transposed;
   const Leaving& leaving = call.leaving;
@@ -98,7 +100,8 @@ inline void attend_backward(const Call& call, const Panel& panel, const Tick& ti
       const int64_t at = panel.sample(lane) * s.heads + h, kept = at * s.ticks + tick.number;
       const real* g_read = g_reads + lane * width + h * head;
       const real* attention = call.trace.attention + kept * positions;
-      real *g_attention = scratch.scores.data(), *g_head = g_attention + positions, *g_score = leaving.score + kept * positions;
+      real *g_attention = scratch.scores.data(), *g_head = g_attention + positions,
+           *g_score = leaving.score + kept * positions;
       std::copy_n(g_read, head, leaving.read + kept * head);
       vector_times_matrix(head, positions, g_read, w.values + at * head * positions, g_attention);
       real along = 0;

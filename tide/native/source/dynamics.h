@@ -107,7 +107,8 @@ inline void inhibit(const Call& call, const Panel& panel, const Tick& tick) {
     active = moving > 0 ? active : Row{};
     // With a trace all iterations are run, so that every number in it is defined.
     if (!s.keep_ticks && sum_of_lanes(active) == 0) {
-      for (int64_t later = k + 1; later < s.iterations; ++later) std::copy_n(moved, step, tick.inhibited + (later + 1) * step);
+      for (int64_t later = k + 1; later < s.iterations; ++later)
+        std::copy_n(moved, step, tick.inhibited + (later + 1) * step);
       break;
     }
   }

@@ -1,7 +1,7 @@
 // Sixteen samples side by side: the unit that every loop works on.
 //
-// A quantity of F features is held as (F, 16), one row of sixteen samples per feature. Elementwise operations, sums over
-// features and matrix products then run along sixteen contiguous numbers, whatever F is, and samples never meet.
+// A quantity of F features is held as (F, 16), one row of sixteen samples per feature. Elementwise operations, sums
+// over features and matrix products then run along sixteen contiguous numbers, whatever F is, and samples never meet.
 #pragma once
 
 #include <algorithm>

@@ -6,7 +6,8 @@
 namespace {
 
 // x becomes its normalised self in place; y = normalised * gain + bias.
-inline void layer_norm(int64_t features, real epsilon, real* x, real* scale, const real* gain, const real* bias, real* y) {
+inline void layer_norm(int64_t features, real epsilon, real* x, real* scale, const real* gain, const real* bias,
+                       real* y) {
   Row mean{}, variance{};
   for (int64_t f = 0; f < features; ++f) mean += row(x + f * LANES);
   mean /= real(features);

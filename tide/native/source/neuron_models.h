@@ -37,7 +37,8 @@ inline void correct(const Call& call, const Tick& tick, Scratch& scratch) {
     const real* second = w.second + f * 2 * hidden;
     Row value = Row{} + w.second_bias[f * 2], gate = Row{} + w.second_bias[f * 2 + 1];
     for (int64_t k = 0; k < hidden; ++k) {
-      const Row u = row(layer + k * LANES) + first_bias[k], open = real(1) / (real(1) + row(layer + (hidden + k) * LANES));
+      const Row u = row(layer + k * LANES) + first_bias[k],
+                open = real(1) / (real(1) + row(layer + (hidden + k) * LANES));
       row(gated + k * LANES) = u;
       row(gated + (hidden + k) * LANES) = open;
       value += second[k] * (u * open);
@@ -53,8 +54,8 @@ inline void correct(const Call& call, const Tick& tick, Scratch& scratch) {
 
 // From the gradient of the corrected rates (D, 16) to that of the rates before; `g_history` (D, M + T, 16) collects
 // those of the history, which earlier ticks then take up.
-inline void correct_backward(const Call& call, const Panel& panel, const Tick& tick, const real* g_corrected, real* g_rates,
-                             real* g_history, Scratch& scratch) {
+inline void correct_backward(const Call& call, const Panel& panel, const Tick& tick, const real* g_corrected,
+                             real* g_rates, real* g_history, Scratch& scratch) {
   const Sizes& s = call.sizes;
   const int64_t hidden = s.hidden, twice = 2 * hidden, length = s.memory;
   if (hidden == 0) {

@@ -31,12 +31,18 @@ inline void tile(int64_t inner, const real* weights, int64_t stride, const real*
 __attribute__((noinline)) void few_rows(int64_t rows, int64_t inner, const real* weights, int64_t stride,
                                         const real* columns, real* out) {
   switch (rows) {
-    case 6: return tile<6>(inner, weights, stride, columns, out);
-    case 5: return tile<5>(inner, weights, stride, columns, out);
-    case 4: return tile<4>(inner, weights, stride, columns, out);
-    case 3: return tile<3>(inner, weights, stride, columns, out);
-    case 2: return tile<2>(inner, weights, stride, columns, out);
-    case 1: return tile<1>(inner, weights, stride, columns, out);
+    case 6:
+      return tile<6>(inner, weights, stride, columns, out);
+    case 5:
+      return tile<5>(inner, weights, stride, columns, out);
+    case 4:
+      return tile<4>(inner, weights, stride, columns, out);
+    case 3:
+      return tile<3>(inner, weights, stride, columns, out);
+    case 2:
+      return tile<2>(inner, weights, stride, columns, out);
+    case 1:
+      return tile<1>(inner, weights, stride, columns, out);
   }
 }
 
@@ -53,7 +59,8 @@ inline void product(int64_t rows, int64_t inner, const real* weights, const real
 
 // out[i * inner] += dot of a's row i with b's row over ticks and lanes; rows of 16, ticks `a_tick` and `b_tick` apart.
 template <int A, int B>
-inline void dots(int64_t ticks, const real* a, int64_t a_tick, const real* b, int64_t b_tick, real* out, int64_t stride) {
+inline void dots(int64_t ticks, const real* a, int64_t a_tick, const real* b, int64_t b_tick, real* out,
+                 int64_t stride) {
   Half sums[A][B] = {};
   for (int64_t t = 0; t < ticks; ++t)
     for (int64_t lane = 0; lane < LANES; lane += LANES / 2) {

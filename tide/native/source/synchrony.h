@@ -25,9 +25,8 @@ inline void synchronise(const Call& call, const Panel& panel, const Tick& tick) 
   }
   const int64_t width = s.stream_width();
   for (int64_t i = 0, first = 0; i < s.streams; first += s.stream_pairs[i++])
-    product(width, s.stream_pairs[i], w.stream[i], tick.synchrony + first * LANES, [&](int64_t m, Row z) {
-      row(tick.latent_hat + (i * width + m) * LANES) = z + w.stream_bias[i][m];
-    });
+    product(width, s.stream_pairs[i], w.stream[i], tick.synchrony + first * LANES,
+            [&](int64_t m, Row z) { row(tick.latent_hat + (i * width + m) * LANES) = z + w.stream_bias[i][m]; });
   layer_norm(s.latent, real(s.latent_epsilon), tick.latent_hat, tick.latent_scale, w.latent_gain, w.latent_bias,
              tick.next_latent);
   for (int64_t lane = 0; lane < panel.count; ++lane) {
@@ -39,8 +38,8 @@ inline void synchronise(const Call& call, const Panel& panel, const Tick& tick) 
 
 // Adds to `g_corrected` (D, 16). `g_latent` (d_z, 16) holds the gradient of the latent state from later ticks and
 // `g_products` (P, 16) that of the products, which becomes that of the tick before.
-inline void synchronise_backward(const Call& call, const Panel& panel, const Tick& tick, real* g_latent, real* g_products,
-                                 real* g_corrected, Scratch& scratch) {
+inline void synchronise_backward(const Call& call, const Panel& panel, const Tick& tick, real* g_latent,
+                                 real* g_products, real* g_corrected, Scratch& scratch) {
   const Sizes& s = call.sizes;
   const Weights& w = call.weights;
   const int64_t here = panel.number * s.ticks + tick.number, width = s.stream_width();
@@ -63,7 +62,8 @@ inline void synchronise_backward(const Call& call, const Panel& panel, const Tic
     for (int64_t lane = 0; lane < panel.count; ++lane)
       g_power[lane] = call.arriving.power[(panel.first + lane) * s.ticks + tick.number] * (real(2) / real(s.pairs));
   const real *scale = call.start.scale + tick.number * s.pairs, bound = real(s.clamp);
-  real *g_scale = call.leaving.scale + here * s.pairs, *g_retention = call.leaving.retention + panel.number * s.pairs * LANES;
+  real *g_scale = call.leaving.scale + here * s.pairs,
+       *g_retention = call.leaving.retention + panel.number * s.pairs * LANES;
   for (int64_t p = 0; p < s.pairs; ++p) {
     const Row g = row(g_synchrony + p * LANES) + g_power * row(tick.synchrony + p * LANES);
     const Row before = row(tick.products + p * LANES);

@@ -27,11 +27,14 @@ struct Tick {
       : number(number), moment(call.sizes.first_tick + number), last(number == call.sizes.ticks - 1) {
     const Sizes& s = call.sizes;
     const Trace& trace = call.trace;
-    const int64_t kept = s.keep_ticks ? s.ticks : 1, here = s.keep_ticks ? number : 0, next = s.keep_ticks ? here + 1 : 0;
+    const int64_t kept = s.keep_ticks ? s.ticks : 1, here = s.keep_ticks ? number : 0,
+                  next = s.keep_ticks ? here + 1 : 0;
     const int64_t states = s.keep_ticks ? s.ticks + 1 : 1;
     auto one_of = [&](real* base, int64_t features) { return base + (panel.slot * kept + here) * features * LANES; };
     const int64_t place = s.states_stay ? panel.number : panel.slot;
-    auto state = [&](real* base, int64_t at, int64_t features) { return base + (place * states + at) * features * LANES; };
+    auto state = [&](real* base, int64_t at, int64_t features) {
+      return base + (place * states + at) * features * LANES;
+    };
     const int64_t width = s.attention();
     read = one_of(trace.read, width);
     attended_hat = one_of(trace.attended_hat, width);

@@ -50,7 +50,8 @@ inline void end(const Call& call, const Panel& panel, const Tick& tick) {
   scatter(panel, s.attention(), tick.attended, outcome.attended);
   for (int64_t f = 0; f < s.neurons; ++f)
     for (int64_t lane = 0; lane < panel.count; ++lane)
-      outcome.preactivation[(panel.first + lane) * s.neurons + f] = tick.normalised[f * LANES + lane] * call.weights.gain[f];
+      outcome.preactivation[(panel.first + lane) * s.neurons + f] =
+          tick.normalised[f * LANES + lane] * call.weights.gain[f];
   scatter(panel, s.neurons, tick.next_rates, outcome.rates);
   scatter(panel, s.pairs, tick.next_products, outcome.products);
   if (s.hidden == 0) return;
@@ -84,9 +85,12 @@ void think_backward(const Call& call, int64_t number, Scratch& scratch) {
   const Leaving& leaving = call.leaving;
   const Panel panel(s, number, number);
   const int64_t width = s.attention(), history = s.neurons * s.history_slots * LANES;
-  for (auto [sums, features] : {std::pair{leaving.attention_gain, width}, {leaving.attention_bias, width},
-                                {leaving.gain, s.neurons}, {leaving.retention, s.pairs},
-                                {leaving.latent_gain, s.latent}, {leaving.latent_bias, s.latent}})
+  for (auto [sums, features] : {std::pair{leaving.attention_gain, width},
+                                {leaving.attention_bias, width},
+                                {leaving.gain, s.neurons},
+                                {leaving.retention, s.pairs},
+                                {leaving.latent_gain, s.latent},
+                                {leaving.latent_bias, s.latent}})
     std::fill_n(sums + number * features * LANES, features * LANES, real(0));
   scratch.rates.resize(s.neurons * LANES);
   scratch.products.resize(s.pairs * LANES);
@@ -105,7 +109,8 @@ void think_backward(const Call& call, int64_t number, Scratch& scratch) {
     for (int64_t f = 0; f < s.neurons; ++f)
       for (int64_t lane = 0; lane < panel.count; ++lane) {
         const real* entries = arriving.history + (f * s.batch + panel.first + lane) * s.memory;
-        for (int64_t m = 0; m < s.memory; ++m) g_history[(f * s.history_slots + s.ticks + m) * LANES + lane] = entries[m];
+        for (int64_t m = 0; m < s.memory; ++m)
+          g_history[(f * s.history_slots + s.ticks + m) * LANES + lane] = entries[m];
       }
   for (int64_t t = s.ticks - 1; t >= 0; --t) {
     const Tick tick(call, panel, t);
