@@ -49,7 +49,7 @@ def publish(
     try:
         result = report()
         text = markdown(result)
-        save_study(out.parent, out.name, result, text, {f"{out.name}.png": draw(result)})
+        save_study(out.parent, out.name, result, text, {f"{out.name}.png": lambda: draw(result)})
     except InputError as error:
         end(script, error)
     print(text, end="")

@@ -114,7 +114,7 @@ def component_functions(trainer: Trainer) -> dict[str, list[tuple[Any, str]]]:
         "loss": [(here, "objective most_certain")],
         "optimiser, clipping, projection": [
             (trainer.optimizer, "zero_grad step"),
-            (here, "all_finite clip_gradients_"),
+            (here, "gradient_norm clip_gradients_"),
             (model, "project_"),
         ],
         UNATTRIBUTED: [(torch.autograd, "backward")],

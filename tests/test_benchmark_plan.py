@@ -23,7 +23,9 @@ def plan(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         options = [*OPTIONS, "--measured", str(folder / "memory.json"), "--out", str(folder / "plan")]
         patch.setattr("sys.argv", ["benchmarks/plan.py", *options])
-        load_benchmark("plan").main()
+        benchmark = load_benchmark("plan")
+        patch.setattr(benchmark, "SIZE", 256)
+        benchmark.main()
     return json.loads((folder / "plan.json").read_text()), (folder / "plan.md").read_text()
 
 

@@ -10,7 +10,7 @@ import yaml
 from tide.config import Config, CoreConfig
 from tide.config_io import differences, from_dict, read_yaml, to_dict, to_yaml
 from tide.errors import ConfigError, InputError
-from tide.models.presets import PRESETS, TASKS, preset
+from tide.models.presets import PRESETS, preset
 
 OUT_OF_RANGE = [
     ("seed", -1),
@@ -138,7 +138,7 @@ def test_construction_validates_as_reading_does():
         ({"core": {"tick": 3}}, r"'core\.tick'; did you mean 'ticks'\?"),
         ({"core": {"attention": {"head": 3}}}, r"'core\.attention\.head'; did you mean 'heads'\?"),
         ({"core": {"activation": "relus"}}, r"core\.activation is 'relus'; did you mean 'relu'\?"),
-        ({"core": {"zzz": 3}}, r"'core\.zzz'; known: kind, neurons, "),
+        ({"data": {"zzz": 3}}, r"'data\.zzz'; known: name, crop_padding, "),
     ],
 )
 def test_unknown_names_are_answered_by_the_nearest(mapping, told):
@@ -153,7 +153,7 @@ def test_an_unknown_preset_is_answered_by_the_nearest():
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_yaml_round_trip_is_exact(name, tmp_path):
-    core = {"dt": 0.1, "lateral": {"tolerance": 1e-7}} if name in TASKS else {"dropout": 0.1}
+    core = {"dt": 0.1, "lateral": {"tolerance": 1e-7}} if preset(name).core.kind == "tide" else {"dropout": 0.1}
     config = preset(name, core=core, train={"clip": {"total": None}, "learning_rate": 1e-7})
     path = tmp_path / "config.yaml"
     path.write_text(to_yaml(config), encoding="utf-8")

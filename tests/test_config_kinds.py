@@ -12,7 +12,6 @@ from tide.config import (
     CTMConfig,
     FeatureMapConfig,
     HRFConfig,
-    LossConfig,
     LSTMConfig,
     ModelConfig,
     ResNetConfig,
@@ -29,7 +28,7 @@ KINDS = {
     ("backbone", "resnet18"): ResNetConfig,
     ("backbone", "none"): FeatureMapConfig,
 }
-NO_AUXILIARY = {"ei_weight": 0, "game_weight": 0, "sync_weight": 0}
+NO_AUXILIARY = {"ei_weight": 0, "game_weight": 0, "sync_weight": 0, "spectral_weight": 0}
 
 
 @pytest.mark.parametrize(("section", "kind"), KINDS)
@@ -134,7 +133,7 @@ def test_the_edges_of_a_baseline_s_ranges_are_allowed():
 
 
 def test_every_model_has_a_preset_of_every_task():
-    assert len(PRESETS) == len(set(PRESETS)) == len(MODELS) * len(TASKS) == 24
+    assert len(PRESETS) == len(set(PRESETS)) == len(MODELS) * len(TASKS) == 48
     assert {"tide" if name in TASKS else name.split(".")[0] for name in PRESETS} == set(MODELS)
     assert {type(preset(f"{m}.mnist".removeprefix("tide.")).core) for m in MODELS} == {
         CoreConfig,
@@ -148,7 +147,7 @@ def test_a_baseline_differs_from_tide_s_preset_in_core_and_auxiliary_losses_only
     base = preset(task)
     for kind in ("ctm", "lstm"):
         found = preset(f"{kind}.{task}")
-        assert found.loss == LossConfig(**NO_AUXILIARY)
+        assert found.loss == dataclasses.replace(base.loss, **NO_AUXILIARY)
         assert dataclasses.replace(found, core=base.core, loss=base.loss) == base
         core = found.core
         assert (core.neurons, core.ticks, core.heads) == (base.core.neurons, base.core.ticks, base.core.attention.heads)

@@ -12,6 +12,7 @@ ROOMS = [
     "errors",
     "types",
     "config",
+    "config_yaml",
     "config_io",
     "core",
     "native",

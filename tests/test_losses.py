@@ -14,10 +14,11 @@ from torch import Tensor
 
 from tide.config import LossConfig
 from tide.core.wilson_cowan import RecurrentBlocks
+from tide.evaluate.hedging import read_hedging
 from tide.heads import certainty
 from tide.losses import (
     cross_entropies,
-    dual_loss_diagnostics,
+    dual_losses,
     ei_loss,
     mean_field_game,
     objective,
@@ -78,9 +79,42 @@ def test_task_loss_is_the_last_tick_where_loss_falls_and_certainty_rises() -> No
         logits[torch.arange(2), targets, tick] = 1.0 + tick
     sure = certainty(logits)
     assert task_loss(logits, sure, targets) == pytest.approx(cross_entropies(logits, targets)[:, -1].mean().item())
-    assert dual_loss_diagnostics(cross_entropies(logits, targets), sure) == (1.0, 1.0)
+
+    def premises() -> tuple[float, float]:
+        right = logits.argmax(1) == targets[:, None]
+        read = read_hedging(cross_entropies(logits, targets), certainty(logits), right)
+        return float(read.certainty_never_falls), float(read.loss_never_rises)
+
+    assert premises() == (1.0, 1.0)
     logits[0, :, 3] = 0.0  # one image becomes unsure for one tick: its certainty falls and its loss rises
-    assert dual_loss_diagnostics(cross_entropies(logits, targets), certainty(logits)) == (0.5, 0.5)
+    assert premises() == (0.5, 0.5)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10_000), st.floats(0, 1))
+def test_anytime_is_a_mixture_of_two_ticks_and_all_of_them(seed: int, weight: float) -> None:
+    logits, targets = 6 * random(4, 3, 5, seed=seed) - 3, torch.tensor([0, 1, 2, 1])
+    losses, sure = cross_entropies(logits, targets), certainty(logits)
+    found = task_loss(logits, sure, targets, weight)
+    total = 0.0
+    for b in range(4):
+        of_ticks = [slow_cross_entropy(logits[b, :, t], int(targets[b])) for t in range(5)]
+        two = 0.5 * (min(of_ticks) + of_ticks[int(sure[b].argmax())])
+        total += (1 - weight) * two + weight * sum(of_ticks) / 5
+    assert found.item() == pytest.approx(total / 4, rel=1e-9)
+    # Dual losses are at most the mean of extremes; the mean over ticks lies between the least and the greatest.
+    assert losses.amin(1).mean() <= found + 1e-12
+    assert torch.equal(task_loss(logits, sure, targets), dual_losses(losses, sure).mean())
+
+
+def test_the_objective_asks_every_tick_where_the_settings_say_so(tiny_model: Callable[..., Thinker]) -> None:
+    model, targets = tiny_model().train(), torch.tensor([0, 1, 2])
+    out = model(random(3, 1, 9, 9))
+    terms = objective(out, targets, model.cell.blocks(), LossConfig(objective="anytime"), curriculum=0.0)
+    assert terms.total == task_loss(out.logits, out.certainty, targets, 0.5)
+    (gradient,) = torch.autograd.grad(terms.total, out.logits)
+    assert bool((gradient.abs().sum(1) > 0).all())  # every tick of every sample
+    assert LossConfig(anytime_weight=0.3).every_tick == 0  # the paper's objective takes no part of it
 
 
 def test_ei_and_sync_losses_are_plain_means() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import re
+import numbers
 import types
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,18 +11,10 @@ from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get
 
 import yaml
 
-from tide.errors import ConfigError, did_you_mean, one_line
+from tide.config_yaml import read_yaml_file
+from tide.errors import ConfigError, did_you_mean, shown
 
 C = TypeVar("C")
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML as people write it: PyYAML alone reads ``1e-3``, without a dot, as text."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -44,7 +36,7 @@ def from_dict(cls: type[C], mapping: Mapping[str, Any], *, base: C | None = None
     when a value has another one.
     """
     if not isinstance(mapping, Mapping):
-        raise ConfigError(f"{where or 'configuration'} is {mapping!r}, a mapping of settings is wanted")
+        raise ConfigError(f"{where or 'configuration'} is {shown(mapping)}, a mapping of settings is wanted")
     hints = get_type_hints(cls)
     names = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
     changes: dict[str, Any] = {}
@@ -91,19 +83,30 @@ def _convert(value: Any, hint: Any, path: str) -> Any:
     if origin is Literal:
         if value in args:
             return value
-        raise ConfigError(f"{path} is {value!r}{did_you_mean(str(value), [str(a) for a in args])}")
+        names = [str(a) for a in args]
+        if isinstance(value, bool) and not set(args) & {True, False}:
+            # YAML 1.1 reads these words as truth values.
+            raise ConfigError(
+                f"{path} is {value}, one of {', '.join(names)} is wanted: in YAML put yes, no, on and off in quotes"
+            )
+        raise ConfigError(f"{path} is {shown(value)}{did_you_mean(str(value)[:80], names)}")
     if origin is tuple and isinstance(value, list | tuple):
         kinds = [args[0]] * len(value) if args[-1] is Ellipsis else list(args)
         if len(kinds) == len(value):
             return tuple(
                 _convert(v, kind, f"{path}[{i}]") for i, (v, kind) in enumerate(zip(value, kinds, strict=True))
             )
-    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
+    if hint in (int, float) and isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        value = int(value)  # numpy's, too
+    if hint is float and isinstance(value, numbers.Real) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except OverflowError:
+            raise ConfigError(f"{path} is {shown(value)}, a number below 1e308 is wanted") from None
     if isinstance(hint, type) and type(value) is hint:
         return value
     wanted = str(hint) if origin is not None else hint.__name__
-    raise ConfigError(f"{path} is {value!r} ({type(value).__name__}), a value of type {wanted} is wanted")
+    raise ConfigError(f"{path} is {shown(value)} ({type(value).__name__}), a value of type {wanted} is wanted")
 
 
 def to_yaml(config: Any) -> str:
@@ -118,16 +121,9 @@ def read_yaml(cls: type[C], path: str | Path, *, base: C | None = None) -> C:
 
 def read_settings(path: str | Path) -> dict[str, Any]:
     """Read the settings that a YAML file names, as nested mappings; an empty file names none."""
-    try:
-        mapping = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_Loader)
-    except OSError as error:
-        raise ConfigError(
-            f"cannot read configuration {path}: {error.strerror}; give the path of a YAML file"
-        ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid YAML ({one_line(error)}); mend the file") from error
+    mapping = read_yaml_file(Path(path))
     if mapping is not None and not isinstance(mapping, Mapping):
-        raise ConfigError(f"configuration is {mapping!r}, a mapping of settings is wanted")
+        raise ConfigError(f"configuration is {shown(mapping)}, a mapping of settings is wanted")
     return dict(mapping or {})
 
 

@@ -39,6 +39,12 @@ def did_you_mean(name: str, options: Iterable[str]) -> str:
     return f"; known: {', '.join(options)}" if len(options) <= 20 else "; see --help for all"
 
 
+def shown(value: object) -> str:
+    """Return a value as a message shows it: its ``repr``, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
 def one_line(error: BaseException) -> str:
     """Return what an error of another library says in one line, or its kind where it says nothing."""
     return " ".join(str(error).split()) or type(error).__name__

@@ -7,23 +7,26 @@ import math
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tide.core.rows import reached_rows
+
 
 class OutputHead(nn.Module):
     """Linear → GLU → LayerNorm → Linear on the latent state (and the memory), at one tick or at all of them."""
 
-    def __init__(self, inputs: int, hidden: int, classes: int, dropout: float) -> None:
+    def __init__(self, inputs: int, hidden: int, classes: int, dropout: float, norm_epsilon: float = 1e-5) -> None:
         super().__init__()
         self.layers = nn.Sequential(
             nn.Dropout(dropout),
             nn.Linear(inputs, 2 * hidden),
             nn.GLU(dim=-1),
-            nn.LayerNorm(hidden),
+            nn.LayerNorm(hidden, eps=norm_epsilon),
             nn.Linear(hidden, classes),
         )
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return logits (B, C, T) from (B, T, inputs)."""
-        logits: Tensor = self.layers(inputs)
+        inputs, after_dropout = self.layers[0](inputs), self.layers[1:]
+        logits = reached_rows(after_dropout(inputs), after_dropout, (inputs,), tuple(after_dropout.parameters()))
         return logits.transpose(1, 2)
 
 

@@ -28,13 +28,27 @@ def cross_entropies(logits: Tensor, targets: Tensor) -> Tensor:
     return F.cross_entropy(logits, targets[:, None].expand(-1, logits.shape[2]), reduction="none")
 
 
-def task_loss(logits: Tensor, certainty: Tensor, targets: Tensor) -> Tensor:
-    """Mean over samples of ½ (CE at the tick of least CE + CE at the tick of most certainty) (reference CTM)."""
-    return dual_losses(cross_entropies(logits, targets), certainty).mean()
+def task_loss(
+    logits: Tensor, certainty: Tensor, targets: Tensor, every_tick: float = 0.0, late: bool = False
+) -> Tensor:
+    """Mean over samples of (1 − w) · :func:`dual_losses` + w · mean of CE over all ticks, w = ``every_tick``.
+
+    w = 0 is the paper's objective and the reference CTM's: ticks that are neither the best nor the most certain cost
+    nothing, so that different ticks may hold different answers.
+    """
+    losses = cross_entropies(logits, targets)
+    two_point = dual_losses(losses, certainty).mean()
+    if late:
+        weights = torch.arange(1.0, losses.shape[1] + 1, device=losses.device)
+        losses = losses * (weights / weights.mean())
+    return two_point if every_tick == 0 else (1 - every_tick) * two_point + every_tick * losses.mean()
 
 
 def dual_losses(losses: Tensor, certainty: Tensor) -> Tensor:
-    """Return each sample's dual loss (B,), given cross-entropy and certainty at every tick, both (B, T)."""
+    """Return ½ (CE at the tick of least CE + CE at the tick of most certainty) of each sample (B,), given both (B, T).
+
+    Paper, Appendix B.3; reference CTM.
+    """
     at_certain = losses.gather(1, certainty.argmax(1, keepdim=True)).squeeze(1)
     return 0.5 * (losses.amin(1) + at_certain)
 
@@ -115,7 +129,7 @@ def objective(
     and inhibitory populations (CTM, LSTM) has the task term alone. A term whose factor is
     zero is reported but takes no part: zero times an overflow would be NaN.
     """
-    terms = {"task": task_loss(out.logits, out.certainty, targets)}
+    terms = {"task": task_loss(out.logits, out.certainty, targets, config.every_tick, config.late_ticks)}
     if out.dynamics is not None and out.ei_ratio is not None and blocks is not None:
         terms |= _dynamics_terms(out.dynamics, out.ei_ratio, blocks, config, penalty)
     factors = {
@@ -163,20 +177,3 @@ def clipped_residuals(dynamics: Dynamics, blocks: RecurrentBlocks, config: LossC
     pair = nash_residuals(dynamics.rates, dynamics.drive, blocks, epsilon=config.game_epsilon)
     residual_e, residual_i = (residual.clamp(max=config.game_clip).mean() for residual in pair)
     return residual_e, residual_i
-
-
-class DualLossDiagnostics(NamedTuple):
-    """Shares of images, in [0, 1]: certainty never falls over ticks; cross-entropy never rises over ticks."""
-
-    certainty_never_falls: Tensor
-    loss_never_rises: Tensor
-
-
-def dual_loss_diagnostics(losses: Tensor, certainty: Tensor) -> DualLossDiagnostics:
-    """Return how often the premises of the dual loss's limit hold, given both at every tick (B, T) (paper, App. B.3).
-
-    Where the cross-entropy strictly falls and the certainty strictly rises, the task loss is the loss at the last tick.
-    """
-    never_falls = (certainty.diff(dim=1) >= 0).all(1).double().mean()
-    never_rises = (losses.diff(dim=1) <= 0).all(1).double().mean()
-    return DualLossDiagnostics(never_falls, never_rises)

@@ -16,9 +16,14 @@ from tide.config import HRFConfig
 BATCHNORM = 1 / math.sqrt(1 + 1e-5)  # of a fresh layer in eval mode
 
 
-def unit(center: int = 3, surround: int = 5, *, init: str = "learned", inputs: int = 2) -> CenterSurround:
+def unit(center: int = 3, surround: int = 5, *, init: str = "learned", stride: int = 1) -> CenterSurround:
     torch.manual_seed(0)
-    return CenterSurround(inputs, 3, center, surround, init=init).double().eval()
+    return CenterSurround(2, 3, center, surround, init=init, stride=stride).double().eval()
+
+
+def two_convolutions(cs: CenterSurround, x: torch.Tensor) -> torch.Tensor:
+    """The unit as the paper writes it, without the merged kernel."""
+    return cs.norm(torch.relu(cs.center_gain * cs.center(x) - cs.surround_gain * cs.surround(x)))
 
 
 def images(size: int, channels: int = 2, batch: int = 2) -> torch.Tensor:
@@ -36,6 +41,44 @@ def test_unit_equals_a_slow_rectified_difference_of_convolutions(init):
     for b in range(2):
         expected = BATCHNORM * slow.center_surround(x[b].numpy(), *kernels, 1.3, 0.9)
         np.testing.assert_allclose(found[b], expected, rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize(("center", "surround", "stride"), [(3, 5, 1), (5, 7, 2), (5, 11, 1)])
+def test_one_convolution_has_the_values_and_gradients_of_two(center, surround, stride):
+    cs, x = unit(center, surround, stride=stride).train(), images(9).requires_grad_()
+    cs.surround_gain.data.fill_(0.9)
+    inputs = [x, *cs.parameters()]
+    outputs = [form(x) for form in (cs, lambda x: two_convolutions(cs, x))]
+    weight = torch.randn(outputs[0].shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    torch.testing.assert_close(*outputs, rtol=1e-12, atol=1e-13)
+    found, expected = (torch.autograd.grad(out, inputs, weight) for out in outputs)
+    torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-12)
+
+
+def test_gradcheck_of_the_merged_kernel():
+    cs = unit()
+    parameters = (cs.center.weight, cs.surround.weight, cs.center_gain, cs.surround_gain)
+    assert torch.autograd.gradcheck(lambda *_: cs.kernel(), parameters)
+
+
+def test_the_backbone_has_the_tokens_and_gradients_of_plain_convolutions(tiny_model, monkeypatch):
+    """Branches merged and in channels_last, two convolutions each in NCHW: the same in float64."""
+    backbone, x = tiny_model().backbone.train(), images(16, channels=1)
+    found = backbone(x)
+    monkeypatch.setattr(CenterSurround, "forward", lambda cs, x: two_convolutions(cs, x.contiguous()))
+    expected = backbone(x)
+    torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-12)
+    gradients = [torch.autograd.grad(out.sin().sum(), list(backbone.parameters())) for out in (found, expected)]
+    torch.testing.assert_close(*gradients, rtol=1e-9, atol=1e-11)
+
+
+def test_the_norms_of_the_branches_see_nchw(tiny_model):
+    """BatchNorm in channels_last is 1,000 times less exact on a CPU."""
+    backbone, seen = tiny_model().backbone, []
+    for branch in backbone.branches:
+        branch[0].norm.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].is_contiguous()))
+    backbone(images(16, channels=1))
+    assert seen == [True] * 4
 
 
 @pytest.mark.parametrize(("gain_center", "gain_surround"), [(1.0, 0.5), (1.0, 1.0), (0.5, 1.0)])

@@ -84,9 +84,13 @@ def test_reconstruction_trains_the_reconstruction_head_and_leaves_the_latent_alo
 
 def test_gradcheck_of_the_read_out_at_held_state(memory):
     latent, ratio = inputs()
-    before, _ = memory.scan(latent, ratio, memory.begin(BATCH))
+    before, _ = memory.scan(latent, ratio, memory.project(latent), memory.begin(BATCH))
     arguments = (latent.requires_grad_(), ratio.requires_grad_(), *memory.parameters())
-    assert torch.autograd.gradcheck(lambda z, r, *_: memory.read(z, r, before)[:3], arguments, fast_mode=True)
+
+    def read(z: torch.Tensor, r: torch.Tensor, *_: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return memory.read(z, r, memory.project(z), before)[:3]
+
+    assert torch.autograd.gradcheck(read, arguments, fast_mode=True)
 
 
 @pytest.mark.parametrize("training", [True, False])

@@ -11,6 +11,7 @@ from PIL import Image
 from tide.data import decode
 from tide.data.crop import centre_crop
 from tide.data.photo import decode_part
+from tide.errors import DataError
 
 
 def saved(image: Image.Image, kind: str = "PNG", **options: object) -> io.BytesIO:
@@ -204,3 +205,28 @@ def test_refuses_impossible_formats(refuses):
         decode(saved(colours("L", 0)), 0, 3)
     with refuses("photo channels 4", "1 or 3"):
         decode(saved(colours("L", 0)), 8, 4)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (np.array([[0, 4095]], np.uint16), [0, 255]),  # 12 bits in a file of 16
+        (np.array([[0, 1023]], np.uint16), [0, 255]),
+        (np.array([[257, 65535]], np.uint16), [1, 255]),
+        (np.array([[0, 200]], np.uint16), [0, 200]),
+        (np.array([[0.0, 1.0]], np.float32), [0, 255]),
+        (np.array([[0.0, 255.0]], np.float32), [0, 255]),
+    ],
+)
+def test_gray_of_more_than_eight_bits_is_scaled_by_its_own_range(tmp_path, values, expected):
+    path = tmp_path / "photo.tiff"
+    Image.fromarray(np.repeat(np.repeat(values, 4, 0), 2, 1)).save(path)
+    assert decode(path, 4, 1)[0, 0, [0, -1]].tolist() == expected
+
+
+@pytest.mark.parametrize("values", [[-3.0, 1.0], [0.0, 300.0], [0.0, float("nan")]])
+def test_gray_of_an_unknown_scale_is_refused(tmp_path, values):
+    path = tmp_path / "photo.tiff"
+    Image.fromarray(np.repeat(np.array([values], np.float32), 4, 0)).save(path)
+    with pytest.raises(DataError, match=r"unreadable photo met \((gray values from|pixels that are not finite)"):
+        decode(path, 4, 1)

@@ -72,6 +72,12 @@ def test_workers_have_one_thread_and_pass_tensors():
     assert tensor.sum() == 7000
 
 
+def test_more_workers_than_cores_are_taken_without_a_word(monkeypatch, recwarn):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0}, raising=False)
+    assert list(prefetch(Doing(), iter([1, 2]), 2)) == [1, 2]
+    assert [str(warning.message) for warning in recwarn] == []
+
+
 @pytest.mark.parametrize(("how", "part"), [("die", "was killed by SIGKILL"), ("exit", "ended with code 3")])
 def test_a_death_while_waiting_is_one_line(how, part, refuses, impatient):
     began = time.monotonic()

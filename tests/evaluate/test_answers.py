@@ -34,6 +34,7 @@ def test_evaluation_is_the_mean_over_images_asked_one_by_one(tiny_model, split, 
     model.eval()
     n, right, chosen, certainties, losses, confidences, ratios = 7, [], [], [], [], [], []
     rising = falling = 0
+    oracle, answered, costs_there = [], [0] * 4, []
     for image, label in zip(split.images, split.labels.tolist(), strict=True):
         with torch.no_grad():
             out = model(to_float(image[None]))
@@ -46,6 +47,9 @@ def test_evaluation_is_the_mean_over_images_asked_one_by_one(tiny_model, split, 
         certainties.append(sure[best])
         confidences.append(float(ticks[best].max()))
         losses.append(0.5 * (min(costs) + costs[best]))
+        oracle.append(right[-1][costs.index(min(costs))])
+        answered[best] += 1
+        costs_there.append(costs[best])
         rising += all(a <= b for a, b in pairwise(sure))
         falling += all(a >= b for a, b in pairwise(costs))
         if out.ei_ratio is not None:
@@ -59,6 +63,13 @@ def test_evaluation_is_the_mean_over_images_asked_one_by_one(tiny_model, split, 
     assert found.calibration_error == pytest.approx(slow_calibration_error(confidences, chosen, 15))
     assert found.ei_ratio == (pytest.approx(sum(ratios) / len(ratios)) if kind == "tide" else None)
     assert (found.certainty_never_falls, found.loss_never_rises) == pytest.approx((rising / n, falling / n))
+    assert found.oracle_accuracy == pytest.approx(sum(oracle) / n)
+    assert found.hedging == pytest.approx((sum(oracle) - sum(chosen)) / n)
+    assert found.answering_ticks == pytest.approx([count / n for count in answered])
+    assert found.answering_tick == pytest.approx(sum((t + 1) * count for t, count in enumerate(answered)) / n)
+    assert found.loss_most_certain == pytest.approx(sum(costs_there) / n)
+    assert len(found.loss_per_tick) == len(found.certainty_per_tick) == 4
+    assert sum(found.certainty_per_tick) <= 4 * found.certainty
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -10,6 +10,7 @@ import torch
 import tide
 from tide.config import LossConfig
 from tide.errors import ConfigError
+from tide.evaluate.hedging import Hedging
 from tide.losses import objective, task_loss
 from tide.train.monitor import StabilityMonitor
 from tide.train.step import MicroBatch
@@ -30,9 +31,11 @@ def test_objective_is_the_task_alone_and_the_monitor_reads_gradients_without_ala
     assert set(losses.terms) == {"task"}
     assert losses.total == losses.terms["task"] == task_loss(out.logits, out.certainty, labels)
     losses.total.backward()
-    quantities, alarms = StabilityMonitor(model, 20).read(MicroBatch(losses, torch.tensor(0.0), out, labels))
+    quantities, alarms = StabilityMonitor(model, 20).read(
+        MicroBatch(losses, torch.tensor(0.0), torch.tensor(True), out, labels)
+    )
     gradients = {f"gradient_{name}" for name in model.components()}
-    assert set(quantities) == gradients | {"certainty_never_falls", "loss_never_rises"}
+    assert set(quantities) == gradients | set(Hedging._fields)
     assert all(quantities[name] > 0 for name in gradients)
     assert alarms == []
     pairs = model.cell.pairs()

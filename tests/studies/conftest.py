@@ -39,6 +39,7 @@ def make_facts() -> Callable[..., RunFacts]:
             "accuracy": accuracy,
             "accuracy_last_tick": accuracy / 2,
             "accuracy_per_tick": [0.1, accuracy / 2],
+            "hedging": accuracy / 4,
             "certainty": 0.5,
             "calibration_error": 0.25,
             "ei_ratio": ratio if model == "tide" else None,

@@ -29,6 +29,7 @@ def test_accuracy_reach_and_joint_outcomes_by_hand(make_facts):
     assert ctm["last_accuracy"] == {"mean": pytest.approx(0.7), "std": pytest.approx(0.0)}
     assert ctm["ei_ratio"] is None
     assert tide["accuracy_per_tick"][1]["mean"] == pytest.approx(0.45)
+    assert tide["hedging"]["mean"] == pytest.approx(0.225)
     # Half: at step 10 of one seed, 20 of the other; 95 %: at 20 of one seed, never of the other. Two steps a second.
     assert tide["reach"][0] == {"accuracy": 0.5, "seeds": 2, "steps": 15, "seconds": 7.5}
     assert tide["reach"][1] == {"accuracy": 0.95, "seeds": 1, "steps": 20, "seconds": 10.0}

@@ -13,7 +13,7 @@ import torch
 from tests.train.conftest import TINY
 from tests.train.test_runs import assert_same_run
 from tide.config import Config
-from tide.data import Splits, batch_indices, derive_seed
+from tide.data import Splits, batch_indices, derive_seed, hold_out
 from tide.errors import CheckpointError
 from tide.evaluate.answers import Answers
 from tide.models.load import load
@@ -190,3 +190,17 @@ def test_readings_of_a_model_without_populations_name_the_task_alone(runs: dict[
             assert not {"ei", "game", "sync", "spectral"} & set(line)
         assert {line["step"] for line in runs[kind].metrics("monitor")} == {1, 5, 10, 12}
         assert all(line["alarms"] == [] for line in runs[kind].metrics("monitor"))
+
+
+def test_a_run_with_a_held_out_part_is_measured_on_it_and_never_on_the_test_split(
+    tmp_path: Path, digits: Splits
+) -> None:
+    config = configuration("lstm", digits)
+    config = replace(config, data=replace(config.data, validation=0.2))
+    splits = hold_out(digits, config.data.validation, config.seed)
+    run = RunFolder.create(tmp_path / "run", config)
+    TrainingRun(config, splits, run, CrashingReporter(STEPS, None)).fit()
+    assert len(digits.train) - len(splits.train) == len(splits.test) == round(0.2 * len(digits.train))
+    assert {line["images"] for line in run.metrics("evaluation")} == {len(splits.test)}
+    assert torch.equal(run.answers()["label"], splits.test.labels)
+    assert run.results()["measured_on"] == "validation"

@@ -20,6 +20,7 @@ from tests.train.conftest import TINY
 from tide.cli.main import main
 from tide.config_io import flatten
 from tide.train.run import RunFolder
+from tide.train.step import Trainer
 
 
 def options(**changes: str) -> list[str]:
@@ -116,12 +117,21 @@ def limit_file_size() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))
 
 
-def test_a_failing_disk_gives_one_line_and_keeps_the_last_checkpoint(whole: Path, tmp_path: Path) -> None:
+def test_a_failing_disk_gives_one_line_and_keeps_the_last_checkpoint(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = tmp_path / "full"
-    process = start("digits", *options(), "--out", str(run))
-    wait_for_step(run, 6)
-    process.send_signal(signal.SIGTERM)
-    process.wait(timeout=60)
+    take = Trainer.step
+
+    def leave_at_six(self: Trainer, index: int, batches: Any) -> Any:
+        if index == 6:
+            signal.raise_signal(signal.SIGTERM)
+        return take(self, index, batches)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "step", leave_at_six)
+        stopped = main(["train", "digits", *options(), "--out", str(run), "--threads", "1", "--device", "cpu"])
+    assert stopped == 128 + signal.SIGTERM
     before = {path.name: path.read_bytes() for path in (run / "last").iterdir()}
     failing = start("--resume", str(run), preexec_fn=limit_file_size)
     _, errors = failing.communicate(timeout=60)

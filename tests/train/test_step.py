@@ -14,10 +14,11 @@ from tide.config import ClipConfig, Config
 from tide.config_io import from_dict
 from tide.core.constraints import violations
 from tide.data import Splits, to_float
-from tide.losses import objective
+from tide.losses import LossTerms, objective
 from tide.models.thinker import Thinker
 from tide.train.optim import clip_gradients_, component_parameters, gradient_norm, make_optimizer
 from tide.train.step import Trainer
+from tide.types import ThoughtOutput
 
 
 def batch(digits: Splits, first: int, size: int = 16) -> tuple[Tensor, Tensor]:
@@ -49,16 +50,16 @@ def assert_same(a: Any, b: Any) -> None:
         assert a == b
 
 
-def test_bounds_hold_over_200_steps_with_a_rejected_one(
+def test_bounds_hold_over_80_steps_with_a_rejected_one(
     tiny: Config, digits: Splits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At a high learning rate every bound is pressed against; a NaN image in the middle moves nothing."""
-    config = replace(tiny, train=replace(tiny.train, steps=200, learning_rate=0.02))
+    config = replace(tiny, train=replace(tiny.train, steps=80, learning_rate=0.02))
     trainer = make(config)
     touched = False
-    for step in range(200):
+    for step in range(80):
         images, labels = batch(digits, 7 * step % 1400)
-        if step == 100:
+        if step == 40:
             before = everything(trainer)
             with monkeypatch.context() as unchecked:
                 unchecked.setattr("tide.models.thinker.check_inputs", lambda images, config: None)
@@ -82,6 +83,34 @@ def test_an_infinite_gradient_rejects_the_step(tiny: Config, digits: Splits) -> 
     result = trainer.step(1, [batch(digits, 16)])
     hook.remove()
     assert result.terms.total.isfinite()
+    assert not result.accepted
+    before["optimizer"]["param_groups"] = trainer.optimizer.state_dict()["param_groups"]
+    assert_same(before, everything(trainer))
+
+
+def test_a_nan_at_a_tick_that_the_loss_does_not_read_rejects_the_step(
+    tiny: Config, digits: Splits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No gradient and no term of the loss shows it: this loss reads the last tick."""
+
+    def last_tick(out: ThoughtOutput, labels: Tensor, *_: Any, **__: Any) -> LossTerms:
+        task = torch.nn.functional.cross_entropy(out.logits[..., -1], labels)
+        return LossTerms(task, {"task": task})
+
+    def spoil(module: Any, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        first = inputs[0].clone()
+        first[3, 1] = torch.nan
+        return (first,)
+
+    monkeypatch.setattr("tide.train.step.objective", last_tick)
+    trainer = make(tiny)
+    assert trainer.step(0, [batch(digits, 0)]).accepted
+    before = everything(trainer)
+    hook = trainer.model.cell.head.register_forward_pre_hook(spoil)
+    result = trainer.step(1, [batch(digits, 16)])
+    hook.remove()
+    assert result.terms.total.isfinite()
+    assert all(p.grad.isfinite().all() for p in trainer.model.parameters() if p.grad is not None)
     assert not result.accepted
     before["optimizer"]["param_groups"] = trainer.optimizer.state_dict()["param_groups"]
     assert_same(before, everything(trainer))
@@ -121,13 +150,14 @@ def test_clipping_by_component_then_by_global_norm(tiny: Config) -> None:
     for parameter in model.parameters():
         parameter.grad = torch.randn(parameter.shape, generator=generator)
     norms = {name: gradient_norm(members) for name, members in component_parameters(model).items()}
-    before = clip_gradients_(model, ClipConfig(total=None, dynamics=0.5, head=1e9))
+    before = gradient_norm(list(model.parameters()))
+    clip_gradients_(model, ClipConfig(total=None, dynamics=0.5, head=1e9), before)
     after = {name: gradient_norm(members) for name, members in component_parameters(model).items()}
     assert after["dynamics"] == pytest.approx(0.5, rel=1e-5)
     assert after["head"] == norms["head"]
     assert after["backbone"] == norms["backbone"]
     assert before == pytest.approx(float(sum(n.square() for n in norms.values())) ** 0.5, rel=1e-6)
-    clip_gradients_(model, ClipConfig(total=1.0))
+    clip_gradients_(model, ClipConfig(total=1.0, dynamics=0.4), before)
     assert gradient_norm(list(model.parameters())) == pytest.approx(1.0, rel=1e-5)
 
 

@@ -82,7 +82,7 @@ def run(arguments: Sequence[str]) -> int:
         result = ablation_result(facts, variants, given.seed, factors)
         result["command"] = told("ablate", arguments)
         text = markdown(result)
-        save_study(out, "ablation", result, text, {"ablation.png": draw_ablation(result)})
+        save_study(out, "ablation", result, text, {"ablation.png": lambda: draw_ablation(result)})
         print(text, end="")
         print(f"\n{out}: ablation.json, ablation.md, ablation.png")
     return finish(outcome, out, "tide ablate")

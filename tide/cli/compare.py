@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,7 +24,8 @@ class CompareArguments(StudyArguments):
     task: Annotated[str | None, tyro.conf.Positional] = None
     """digits, mnist, fashion-mnist, cifar10 or cifar100."""
     models: tuple[str, ...] = ("tide", "ctm", "lstm")
-    """Models to train: tide, ctm, lstm."""
+    """Models to train: tide, ctm, lstm with the paper's objective; anytime (TIDE), anytime-ctm, anytime-lstm with the
+    one that asks every tick."""
     seeds: tuple[int, ...] = (42, 43, 44)
     """Seeds of weights, data order, augmentation and dropout."""
     steps: int | None = None
@@ -52,6 +53,8 @@ def run(arguments: Sequence[str]) -> int:
     if given.task is None:
         raise InputError("no task given; name one (tide compare mnist), or finished runs with --runs")
 
+    if given.steps is not None and given.steps < 1:
+        raise InputError(f"--steps is {given.steps}, 1 or more are wanted")
     base = task_config(given.task, changes_of(given))
     trials = comparison_trials(base, given.models, given.seeds, given.steps or base.train.steps)
     out = given.out or Path("runs") / f"compare-{given.task}"
@@ -74,10 +77,12 @@ def _compare_runs(given: CompareArguments, command: str) -> int:
 
 
 def _by_model(facts: Iterable[RunFacts]) -> dict[str, list[RunFacts]]:
-    """Group runs by the kind of their core, in the order in which kinds first appear."""
+    """Group runs by their model, core and objective, in the order in which models first appear."""
+    from tide.models.presets import model_name
+
     groups: dict[str, list[RunFacts]] = {}
     for run in facts:
-        groups.setdefault(run.config.core.kind, []).append(run)
+        groups.setdefault(model_name(run.config), []).append(run)
     return groups
 
 
@@ -91,9 +96,9 @@ def _report(runs: dict[str, list[RunFacts]], out: Path, given: CompareArguments,
     result = compare(runs, [percent / 100 for percent in given.reach] or REACH.get(name, ()))
     result["command"] = command
     text = markdown(result)
-    figures: dict[str, Any] = {
-        "comparison.png": draw_comparison(result),
-        "attention.png": _attention(runs, given.data_dir),
+    figures: dict[str, Callable[[], Any]] = {
+        "comparison.png": lambda: draw_comparison(result),
+        "attention.png": lambda: _attention(runs, given.data_dir),
     }
     save_study(out, "comparison", result, text, figures)
     print(text, end="")
@@ -112,7 +117,8 @@ def _attention(runs: dict[str, list[RunFacts]], data_dir: Path | None, count: in
 
     loaded = {model: load_with_data(group[0].path, "last", directory=data_dir) for model, group in runs.items()}
     _, (_, test) = next(iter(loaded.values()))
-    chosen = [int((test.labels == label).nonzero()[0]) for label in range(min(count, len(test.classes)))]
+    present = torch.unique(test.labels)[:count]  # a class may have no test image
+    chosen = [int((test.labels == label).nonzero()[0]) for label in present]
     images, gazes = to_float(test.select(torch.tensor(chosen)).images), []
     for index in range(len(chosen)):
         group = []

@@ -41,7 +41,9 @@ def show(config: Config, splits: AnySplits, device: torch.device, *, compile_ste
         model.compile_step()
     some = splits.train.select(slice(train.batch))
     images, labels = to_float(some.images.to(device)), some.labels.to(device)
-    table = Table(title=f"{splits.name}: {len(splits.train)} training and {len(splits.test)} test images")
+    table = Table(
+        title=f"{splits.name}: {len(splits.train)} training and {len(splits.test)} {config.data.measured_on} images"
+    )
     for heading in ("what", "shape or number"):
         table.add_column(heading)
     with torch.no_grad():

@@ -66,6 +66,7 @@ def run(arguments: Sequence[str]) -> int:
 
     from tide.cli.models import load_with_data
     from tide.evaluate.accuracy import evaluate
+    from tide.train.run import finite
 
     device = pick_device(given.device)
     model, data = load_with_data(given.run, given.checkpoint, given.data, given.data_dir)
@@ -97,6 +98,7 @@ def run(arguments: Sequence[str]) -> int:
     print(f"{data.name}, {result.images} test images, {given.run}")
     print(f"  most certain tick   {100 * result.accuracy:6.2f} %")
     print(f"  last tick           {100 * result.accuracy_last_tick:6.2f} %")
+    print(f"  oracle tick         {100 * result.oracle_accuracy:6.2f} % (hedging {100 * result.hedging:.2f} points)")
     print(f"  mean certainty      {result.certainty:8.4f}")
     print(f"  calibration error   {result.calibration_error:8.4f}")
     if result.ei_ratio is not None:
@@ -105,13 +107,17 @@ def run(arguments: Sequence[str]) -> int:
         f"  certainty never falls / loss never rises over ticks: {100 * result.certainty_never_falls:.1f} % / "
         f"{100 * result.loss_never_rises:.1f} % of images"
     )
-    print("  accuracy at each tick, in %:")
-    for first in range(0, len(result.accuracy_per_tick), 10):
-        row = result.accuracy_per_tick[first : first + 10]
-        print(f"    {first + 1:>3}-{first + len(row):<3} " + " ".join(f"{100 * value:6.2f}" for value in row))
+    for title, values in (
+        ("accuracy at each tick", result.accuracy_per_tick),
+        ("images answered at each tick", result.answering_ticks),
+    ):
+        print(f"  {title}, in %:")
+        for first in range(0, len(values), 10):
+            row = values[first : first + 10]
+            print(f"    {first + 1:>3}-{first + len(row):<3} " + " ".join(f"{100 * value:6.2f}" for value in row))
     if given.out is not None:
         try:
-            given.out.write_text(json.dumps(asdict(result), indent=2) + "\n", encoding="utf-8")
+            given.out.write_text(json.dumps(finite(asdict(result)), indent=2) + "\n", encoding="utf-8")
         except OSError as error:
             raise InputError(f"cannot write {given.out}: {error.strerror}; give another --out") from error
     return 0

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 
 from tide.errors import InputError, did_you_mean
@@ -17,10 +19,14 @@ COMMANDS = {
     "robustness": "trained models on corrupted and otherwise shifted test images",
     "compare": "train several models under equal conditions and put them side by side",
     "ablate": "run named studies of one setting or part at a time",
+    "study": "start, continue and report a study of many hours",
     "stability": "what is proved, and what was measured, of a run's stability",
     "data": "list the data sets found, or fetch one",
     "presets": "list the presets with their parameters, ticks and steps",
 }
+
+TRACEBACK = "TIDE_TRACEBACK"
+"""Environment variable that lets an error of the machine show where in the program it came up."""
 
 USAGE = """\
 usage: tide COMMAND [OPTIONS]
@@ -46,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         print(f"tide {__version__}")
         return 0
+    _speak_plainly()
     try:
         command = arguments[0]
         if command not in COMMANDS:
@@ -53,8 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         module = importlib.import_module(f"tide.cli.{command}")
         return int(module.run(arguments[1:]))
     except InputError as error:
-        print(f"tide: error: {error}", file=sys.stderr)
-        return 2
+        return _fail(str(error))
     except KeyboardInterrupt:
         print("tide: interrupted", file=sys.stderr)
         return 130
@@ -62,6 +68,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of a pipe went away (`tide presets | head`); nothing is left to tell it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except (OSError, MemoryError, RecursionError, RuntimeError) as error:
+        if os.environ.get(TRACEBACK) or not _from_outside(error):
+            raise
+        return _fail(f"{_what(error)}; {TRACEBACK}=1 shows where")
+
+
+def _fail(text: str) -> int:
+    """Say in one line what is wrong; return the exit code."""
+    # Text of others, a name of a file or a library's message, may hold line breaks.
+    print(f"tide: error: {' '.join(text.split())}", file=sys.stderr)
+    return 2
+
+
+def _from_outside(error: BaseException) -> bool:
+    """Say whether the machine is at fault, disk or memory, and not the program: such an error is told in one line."""
+    return not isinstance(error, RuntimeError) or isinstance(error, RecursionError) or "alloc" in str(error).lower()
+
+
+def _what(error: BaseException) -> str:
+    """Return in one line what went wrong, and what to do."""
+    if isinstance(error, RecursionError):
+        return "something given is nested too deeply, a plain file is wanted"
+    if isinstance(error, OSError):
+        place = f"{error.filename}: " if error.filename else ""
+        return f"{place}{error.strerror or error}, a file or folder that can be read and written is wanted"
+    return "there is not enough memory, more is wanted: lower the batch, the ticks or the number of neurons"
+
+
+def _speak_plainly() -> None:
+    """Let warnings take one line, and let no terminal or file end the command because it knows few characters."""
+    warnings.showwarning = lambda message, *_, **__: print(f"tide: warning: {message}", file=sys.stderr)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 if __name__ == "__main__":

@@ -69,6 +69,7 @@ def load_with_source(
 ) -> tuple[Thinker, SplitSource]:
     """Return a trained model and where the test part of a data set is, by default of the one it was trained on."""
     model, streamed = load_model(path, checkpoint=checkpoint), False
+    path = path.expanduser()
     if (path / "config.yaml").is_file():
         run = RunFolder.open(path)
         stored = run.environment.get("data_dir")

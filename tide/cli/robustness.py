@@ -79,7 +79,7 @@ def run(arguments: Sequence[str]) -> int:
     from tide.cli.progress import Pieces
     from tide.cli.robustness_figures import figures_of
     from tide.cli.robustness_inputs import open_models, open_suite
-    from tide.cli.studying import save_figures, save_study, told
+    from tide.cli.studying import save_study, told
     from tide.plots.corruptions import draw_corruptions
     from tide.studies.robustness import ask
     from tide.studies.robustness_report import markdown, robustness
@@ -117,12 +117,11 @@ def run(arguments: Sequence[str]) -> int:
             result["jacobian"] = radii_under_shift(models, suite, answers, given.jacobian_images, progress=progress)
             text += jacobian_markdown(result["jacobian"])
     result["environment"] = {**describe_environment(), "command": told("robustness", arguments)}
-    save_study(out, "robustness", result, text, {})  # first: whatever becomes of the pictures, the numbers are there
     figures = figures_of(result, answers, suite)
     if given.suite == CORRUPTIONS and suite.clean is not None:
-        first = suite.clean.select(slice(1)).images
-        figures["corruptions.png"] = draw_corruptions(first, names=tuple(result["shifts"]), seed=given.seed)
-    save_figures(out, figures)
+        first, shifts = suite.clean.select(slice(1)).images, tuple(result["shifts"])
+        figures["corruptions.png"] = lambda: draw_corruptions(first, names=shifts, seed=given.seed)
+    save_study(out, "robustness", result, text, figures)
     print(text, end="")
     print(f"\n{out}: robustness.json, robustness.md, {', '.join(figures)}")
     return 0

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,16 +20,19 @@ EXAMPLES = 6  # images on the sheet, of different classes
 SHOWN_SEVERITY = 3  # or the nearest that a shift has
 
 
-def figures_of(result: Mapping[str, Any], answers: Answers, suite: Suite) -> dict[str, Figure]:
-    """Draw the pictures of a result, by the name of their file."""
-    figures = {"differences.png": draw_differences(result), "sheet.png": _sheet(answers, suite)}
+def figures_of(result: Mapping[str, Any], answers: Answers, suite: Suite) -> dict[str, Callable[[], Figure]]:
+    """Return what draws the pictures of a result, by the name of their file."""
+    figures: dict[str, Callable[[], Figure]] = {
+        "differences.png": partial(draw_differences, result),
+        "sheet.png": partial(_sheet, answers, suite),
+    }
     if "restricted" in result:
-        part = result["restricted"]
-        figures["restricted.png"] = draw_differences({**result, "models": part["models"]}, among=part["classes"])
+        part = {**result, "models": result["restricted"]["models"]}
+        figures["restricted.png"] = partial(draw_differences, part, among=result["restricted"]["classes"])
     if any(levels != [None] for levels in result["shifts"].values()):
-        figures["severity.png"] = draw_severity(result)
+        figures["severity.png"] = partial(draw_severity, result)
     if "jacobian" in result:
-        figures["jacobian.png"] = draw_radii(result["jacobian"])
+        figures["jacobian.png"] = partial(draw_radii, result["jacobian"])
     return figures
 
 

@@ -79,8 +79,8 @@ def _analyse(given: StabilityArguments, out: Path, command: str) -> int:
     result |= {"run": given.run.name, "data": data.name, "checkpoint": given.checkpoint}
     result["environment"] = {**describe_environment(), "command": command}
     text = markdown(result, given.run.name)
-    figure = draw_stability(result, folder.metrics("monitor"), f"{given.run.name}, {data.name}")
-    save_study(out, "stability", result, text, {"stability.png": figure})
+    readings, title = folder.metrics("monitor"), f"{given.run.name}, {data.name}"
+    save_study(out, "stability", result, text, {"stability.png": lambda: draw_stability(result, readings, title)})
     proof = {name: part for name in ("p", "witness") if (part := getattr(certificate, name)) is not None}
     try:
         (out / "certificate.safetensors").write_bytes(save({name: t.contiguous() for name, t in proof.items()}))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from tide.cli.device import pick_device
+from tide.cli.device import DeviceName, pick_device
 from tide.cli.study_arguments import StudyArguments
 from tide.config_io import read_settings
 from tide.errors import InputError
@@ -43,7 +43,26 @@ def _with(settings: Any, path: Sequence[str], value: Any) -> Any:
     return {**settings, path[0]: _with(settings.get(path[0], {}), path[1:], value)}
 
 
-def make_runner(out: Path, given: StudyArguments) -> TrialRunner:
+class RunnerOptions(Protocol):
+    """The options that say where and how the runs of a study are made."""
+
+    @property
+    def device(self) -> DeviceName:
+        """Device to train on."""
+        ...
+
+    @property
+    def jobs(self) -> int | None:
+        """Runs side by side."""
+        ...
+
+    @property
+    def data_dir(self) -> Path | None:
+        """Folder of the data sets."""
+        ...
+
+
+def make_runner(out: Path, given: RunnerOptions) -> TrialRunner:
     """Return a runner: on the CPU a run per core with one thread each, on an accelerator one run."""
     on_cpu = pick_device(given.device).type == "cpu"
     cores = available_cores()
@@ -86,22 +105,19 @@ def without_places(arguments: Sequence[str]) -> list[str]:
     return kept
 
 
-def save_study(out: Path, name: str, result: Mapping[str, Any], text: str, figures: Mapping[str, Figure]) -> None:
-    """Write NAME.json, NAME.md and the pictures into the study's folder."""
+def save_study(
+    out: Path, name: str, result: Mapping[str, Any], text: str, figures: Mapping[str, Callable[[], Figure]]
+) -> None:
+    """Write NAME.json and NAME.md into the study's folder; draw the pictures only then, so that no number is lost."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         (out / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
         (out / f"{name}.md").write_text(text, encoding="utf-8")
     except OSError as error:
         raise InputError(f"cannot write {out}: {error.strerror}; give another --out") from error
-    save_figures(out, figures)
-
-
-def save_figures(out: Path, figures: Mapping[str, Figure]) -> None:
-    """Write pictures into the study's folder."""
     try:
-        for file, figure in figures.items():
-            figure.savefig(out / file, dpi=130)
+        for file, draw in figures.items():
+            draw().savefig(out / file, dpi=130)
     except OSError as error:
         raise InputError(f"cannot write {out}: {error.strerror}; give another --out") from error
 

@@ -11,9 +11,12 @@ from tide.cli.train_arguments import TrainArguments
 from tide.config import Config
 from tide.config_io import from_dict, read_yaml, to_yaml
 from tide.errors import ConfigError, did_you_mean
-from tide.models.presets import PRESETS, preset
+from tide.models.presets import MODELS, PRESETS, TASKS, preset
 
-DESCRIPTION = "Train a preset on a data set: tide train PRESET [OPTIONS], PRESET one of " + ", ".join(PRESETS) + "."
+DESCRIPTION = (
+    f"Train a preset on a data set: tide train PRESET [OPTIONS]. PRESET is one of {', '.join(TASKS)}, or MODEL.TASK "
+    f"with MODEL one of {', '.join(model for model in MODELS if model != 'tide')}."
+)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -10,6 +10,7 @@ import tyro
 
 from tide.cli.device import DeviceName
 from tide.config import Config
+from tide.config_io import from_dict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +23,12 @@ class TrainArguments:
     or hub:OWNER/NAME[@REVISION]."""
     data_dir: Path | None = None
     """Folder of the data sets (default: $TIDE_DATA, else a cache folder of the user's)."""
+    steps: int | None = None
+    """Optimiser steps: short for --train.steps."""
+    ticks: int | None = None
+    """Internal ticks: short for --core.ticks."""
+    batch: int | None = None
+    """Images per micro-batch: short for --train.batch."""
     out: Path | None = None
     """New run folder (default: runs/<preset>, numbered where it exists)."""
     resume: Path | None = None
@@ -40,3 +47,12 @@ class TrainArguments:
     """Processes that decode streamed photos (default: one for each core but one, 8 at most)."""
     compile: bool = False
     """Compile one tick with torch.compile."""
+
+    def shortened(self) -> Config:
+        """Return the settings with what the short options say."""
+        short: dict[str, dict[str, int | None]] = {
+            "train": {"steps": self.steps, "batch": self.batch},
+            "core": {"ticks": self.ticks},
+        }
+        given = {key: {k: v for k, v in part.items() if v is not None} for key, part in short.items()}
+        return from_dict(Config, {key: part for key, part in given.items() if part}, base=self.settings)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -15,26 +17,34 @@ from tide.cli.train_arguments import TrainArguments
 from tide.config import Config, CoreConfig
 from tide.config_io import differences
 from tide.core.guarantee import coverage
-from tide.data import AnySplits, load, open_photos
+from tide.data import AnySplits, hold_out, load, open_photos
 from tide.errors import CheckpointError, InputError
+from tide.train.lock import only_writer
 from tide.train.loop import TrainingRun
 from tide.train.prepare import fit_to_data, resolved
-from tide.train.report import SilentReporter, format_seconds, make_reporter
+from tide.train.report import SilentReporter, format_seconds, make_reporter, say
 from tide.train.run import RunFolder, SilentRun
+from tide.train.signals import patience
 from tide.train.team import Team
 
 
 def settings(given: TrainArguments) -> Config:
     """Return the settings asked for, schedule resolved, not yet fitted to the data."""
-    return resolved(given.settings)
+    return resolved(given.shortened())
 
 
 def read_data(config: Config, directory: Path | None) -> AnySplits:
-    """Read the data set that the settings name, or find its photos where they are streamed."""
-    if config.data.photos == "streamed":
-        shape = {"size": config.input.size, "channels": config.input.channels}
-        return open_photos(config.data.name, **shape, buffer=config.data.shuffle_buffer)
-    return load(config.data.name, directory, size=config.input.size, channels=config.input.channels)
+    """Read the data set that the settings name, or find its photos where they are streamed.
+
+    With ``data.validation`` what is held out of the training images stands in the place of the test images.
+    """
+    data, shape = config.data, {"size": config.input.size, "channels": config.input.channels}
+    splits: AnySplits
+    if data.photos == "streamed":
+        splits = open_photos(data.name, **shape, buffer=data.shuffle_buffer)
+    else:
+        splits = load(data.name, directory, **shape)
+    return hold_out(splits, data.validation, config.seed)
 
 
 def start(given: TrainArguments, name: str) -> int:
@@ -72,7 +82,11 @@ def resume(given: TrainArguments) -> int:
     directory = given.data_dir or (Path(environment["data_dir"]) if environment.get("data_dir") else None)
     config = settings(given)
     splits = read_data(config, directory)
-    changed = differences(fit_to_data(config, splits), stored)
+    config = fit_to_data(config, splits)
+    if given.data is not None and stored.data.name.startswith(("folder:", "hub:")):
+        # Photos that were moved: whether they are the same, their fingerprint in the checkpoint says.
+        config = replace(config, data=replace(config.data, name=stored.data.name))
+    changed = differences(config, stored)
     if changed:
         raise CheckpointError(
             f"cannot resume {run.path} with other settings ({'; '.join(changed[:3])}{'; …' * (len(changed) > 3)}): "
@@ -115,7 +129,9 @@ def _fit(
 ) -> int:
     """Train, show how it ended, and return the exit code: 0, or 128 + signal for a run stopped early."""
     steps = config.train.steps
-    with make_reporter(steps) if team.leads else SilentReporter(steps) as reporter:
+    reporter = make_reporter(steps) if team.leads else SilentReporter(steps)
+    alone = only_writer(run.path, reporter.message, wait=patience()) if team.leads else nullcontext()
+    with alone, reporter:
         training = TrainingRun(
             config, splits, run, reporter, device=device, compile_step=compile_step, team=team, workers=workers
         )
@@ -137,6 +153,9 @@ def _fit(
             reporter.message(covered)
         try:
             stopped = training.fit()
+        except KeyboardInterrupt:
+            reporter.message(f"stopped at once by a second signal; continue with: tide train --resume {run.path}")
+            return 130
         except torch.OutOfMemoryError as error:
             raise InputError(
                 f"device {device} is out of memory at batch {train.batch}; lower --train.batch and raise "
@@ -148,12 +167,14 @@ def _fit(
 def _farewell(training: TrainingRun, run: RunFolder, stopped: signal.Signals | None) -> int:
     position = training.position
     if stopped is not None:
-        print(f"stopped by {stopped.name} after step {position.step}; everything is saved", file=sys.stderr)
-        print(f"continue with: tide train --resume {run.path}", file=sys.stderr)
+        say(f"stopped by {stopped.name} after step {position.step}; everything is saved", sys.stderr)
+        say(f"continue with: tide train --resume {run.path}", sys.stderr)
         return 128 + int(stopped)
-    print(
-        f"{run.path}: best test accuracy {100 * position.best_accuracy:.2f} % (step {position.best_step}), "
-        f"last {100 * position.last_accuracy:.2f} %, {format_seconds(position.seconds)} of training steps"
+    best, last = (f"{100 * accuracy:.2f} %" for accuracy in (position.best_accuracy, position.last_accuracy))
+    say(
+        f"{run.path}: best {training.config.data.measured_on} accuracy {best} (step {position.best_step}), last "
+        f"{last}, {format_seconds(position.seconds)} of training steps",
+        sys.stdout,
     )
     return 0
 

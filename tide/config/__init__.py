@@ -35,6 +35,7 @@ from tide.config.training import (
     GameLoss,
     LossConfig,
     MixedPrecision,
+    Objective,
     ReferenceSchedule,
     TrainConfig,
 )
@@ -64,6 +65,7 @@ __all__ = [
     "MixedPrecision",
     "ModelConfig",
     "NeuronModelConfig",
+    "Objective",
     "PairSelection",
     "RateNorm",
     "RatioNormalization",

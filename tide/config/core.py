@@ -82,6 +82,12 @@ class SynchronyConfig:
     """Width d_stream of each of the three streams; the latent state is three times as wide."""
     clamp: float | None = None
     """Bound on the magnitude of the accumulators (ImageNet: 100); none by default."""
+    norm_epsilon: float = 1e-5
+    """Added to the variance in the LayerNorm of the latent state: a large one lets its magnitude through."""
+    zero_bias: bool = False
+    """Whether the streams' biases start at zero."""
+    time_scales: tuple[float, float] | None = None
+    """Shortest and longest time scale 1/δ in ticks over which the decays start, log-uniform; none: all at δ = 0."""
 
     def __post_init__(self) -> None:
         positive(
@@ -91,7 +97,13 @@ class SynchronyConfig:
             pairs_ii=self.pairs_ii,
             width=self.width,
             clamp=self.clamp,
+            norm_epsilon=self.norm_epsilon,
         )
+        if self.time_scales is not None:
+            check(
+                0 < self.time_scales[0] <= self.time_scales[1],
+                f"core.synchrony.time_scales are {self.time_scales}, positive ticks are wanted, the shortest first",
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +122,8 @@ class MemoryConfig:
     """Step η from velocity to memory."""
     buffer_rate: float = 0.01
     """How far the persistent buffers move towards the batch's final state per accepted optimiser step."""
+    normalize: bool = False
+    """Whether the head reads the memory through a LayerNorm."""
 
     def __post_init__(self) -> None:
         positive("core.memory", width=self.width)
@@ -127,9 +141,11 @@ class HeadConfig:
     """Hidden units after the gated linear unit."""
     dropout: float = 0.1
     """Share of the head's inputs dropped in training."""
+    norm_epsilon: float = 1e-5
+    """Added to the variance in the head's LayerNorm: a large one lets the magnitude of its input through."""
 
     def __post_init__(self) -> None:
-        positive("core.head", hidden=self.hidden)
+        positive("core.head", hidden=self.hidden, norm_epsilon=self.norm_epsilon)
         check(0 <= self.dropout < 1, f"core.head.dropout is {self.dropout}, a value in [0, 1) is wanted")
 
 
@@ -151,6 +167,8 @@ class CoreConfig:
     """Time constant of the inhibitory population in ms (GABA_A)."""
     dt: float = 1.0
     """Euler step Δt in ms."""
+    start_rates: tuple[float, float] = (0.8, 0.8)
+    """Learned start rates of E and of I are drawn uniform from 0 to these."""
     activation: Activation = "relu"
     """Activation φ."""
     norm: RateNorm = "rms"
@@ -208,6 +226,10 @@ class CoreConfig:
         one_of("core", "kind", self.kind, ("tide",))
         positive("core", neurons=self.neurons, ticks=self.ticks, tau_e=self.tau_e, tau_i=self.tau_i, dt=self.dt)
         positive("core", ratio_target=self.ratio_target)
+        check(
+            min(self.start_rates) >= 0,
+            f"core.start_rates are {self.start_rates}, 0 or more is wanted of both: a rate is never negative",
+        )
         check(
             0 < self.excitatory_fraction < 1,
             f"core.excitatory_fraction is {self.excitatory_fraction}, a value strictly between 0 and 1 is wanted",

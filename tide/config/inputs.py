@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -37,6 +38,7 @@ class InputConfig:
                 len(values) == self.channels,
                 f"input.{name} has {len(values)} values, {self.channels} (one per channel) are wanted",
             )
+            check(all(map(math.isfinite, values)), f"input.{name} is {values}, finite numbers are wanted")
         check(all(s > 0 for s in self.std), f"input.std is {self.std}, positive numbers are wanted")
         check(
             len(self.labels) in (0, self.classes),
@@ -65,15 +67,29 @@ class DataConfig:
     shuffle_buffer: int = 0
     """Photos of hub: that are shuffled together, for each micro-batch of a step: they are read from their files, or
     from the hub, while the run trains. 0: all are brought here first and shuffled together."""
+    validation: float = 0.0
+    """Training images held out to choose by, the same share of each class: a number, or a share below 1. Evaluations
+    of the run and its best checkpoint are then on these, and the test split is never looked at; 0: on the test
+    split, as in the paper."""
     unreadable_limit: int = 100
     """Photos that may be unreadable; more end the run. So does a micro-batch of a stream without a readable photo."""
+
+    @property
+    def measured_on(self) -> str:
+        """What the evaluations of a run are on, in a word."""
+        return "validation" if self.validation else "test"
 
     def __post_init__(self) -> None:
         not_negative(
             "data",
             crop_padding=self.crop_padding,
             shuffle_buffer=self.shuffle_buffer,
+            validation=self.validation,
             unreadable_limit=self.unreadable_limit,
+        )
+        check(
+            self.validation < 1 or self.validation == int(self.validation),
+            f"data.validation is {self.validation}, a whole number of images or a share below 1 is wanted",
         )
         one_of("data", "photos", self.photos, ("in_memory", "streamed"))
         streamed = self.photos == "streamed"

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from tide.config.checks import not_negative, one_of, positive
+from tide.errors import check
 
 MixedPrecision = Literal["none", "bf16", "fp16"]
 GameLoss = Literal["mean_field", "residual", "augmented_lagrangian"]
+Objective = Literal["two_point", "anytime"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,9 +18,16 @@ class LossConfig:
     """Weights of the five terms of the objective and their constants (equations §4)."""
 
     task_weight: float = 1.0
-    """Weight of the dual cross-entropy."""
+    """Weight of the task term."""
+    objective: Objective = "two_point"
+    """The task term: `two_point`, the paper's, cross-entropy at the tick of least loss and at the most certain one;
+    `anytime`, a mixture of it with the mean over all ticks, so that every tick holds an answer."""
+    anytime_weight: float = 0.5
+    """Share of the mean over all ticks in the objective `anytime`."""
     ei_weight: float = 0.1
     """Weight of the E-I balance."""
+    late_ticks: bool = False
+    """Whether the mean over all ticks weights tick t in proportion to t."""
     game_weight: float = 0.01
     """Weight of the game loss."""
     game: GameLoss = "mean_field"
@@ -62,6 +71,17 @@ class LossConfig:
             perron_iterations=self.perron_iterations,
         )
         one_of("loss", "game", self.game, ("mean_field", "residual", "augmented_lagrangian"))
+        one_of("loss", "objective", self.objective, ("two_point", "anytime"))
+        check(
+            0 < self.anytime_weight <= 1,
+            f"loss.anytime_weight is {self.anytime_weight}, above 0 and at most 1 is wanted: 0 is --loss.objective "
+            "two_point",
+        )
+
+    @property
+    def every_tick(self) -> float:
+        """Share of the mean over all ticks in the task term."""
+        return self.anytime_weight if self.objective == "anytime" else 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,8 +42,12 @@ def project_(model: nn.Module) -> None:
     Clamping is the Euclidean projection onto the box: idempotent and non-expansive in Frobenius norm
     (paper, Proposition A.2).
     """
-    for _, parameter, (lowest, highest) in bounded_parameters(model):
-        parameter.clamp_(lowest, highest)
+    members: dict[tuple[float, float], list[Tensor]] = {}
+    for _, parameter, interval in bounded_parameters(model):
+        members.setdefault(interval, []).append(parameter)
+    for (lowest, highest), parameters in members.items():
+        torch._foreach_clamp_min_(parameters, lowest)
+        torch._foreach_clamp_max_(parameters, highest)
     for module in model.modules():
         if isinstance(module, Bounded):
             module.restrain_()

@@ -59,7 +59,8 @@ class LateralInhibition(Bounded):
             current = torch.where(active[:, None], moved, current)
             used = used + active
             active = active & (change >= self.config.tolerance)
-            if not torch.compiler.is_compiling() and not bool(active.any()):
+            # Elsewhere reading the answer back would hold up the device, and could not be captured in a graph.
+            if rates.device.type == "cpu" and not torch.compiler.is_compiling() and not bool(active.any()):
                 break
         return current, used
 

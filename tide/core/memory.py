@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tide.config import MemoryConfig
+from tide.core.rows import reached_rows
 
 
 class MemoryState(NamedTuple):
@@ -51,6 +52,7 @@ class SurpriseMemory(nn.Module):
         self.project = _mlp(latent, config.width, config.width)
         self.reconstruct = _mlp(config.width, config.width, latent)
         self.sharpness = nn.Parameter(torch.zeros(()))
+        self.norm = nn.LayerNorm(config.width) if config.normalize else nn.Identity()
 
     def begin(self, batch: int) -> MemoryState:
         """Every sample starts from the persistent buffers."""
@@ -60,6 +62,10 @@ class SurpriseMemory(nn.Module):
         """Return the retention gate exp(−β (ratio − r*)²), β = softplus(sharpness), in the shape of ``ratio``."""
         return torch.exp(-F.softplus(self.sharpness) * (ratio - self.ratio_target).square())
 
+    @property
+    def _shared(self) -> bool:
+        return self.training and self.config.scope == "batch"
+
     def _advance(self, before: MemoryState, projected: Tensor, strength: Tensor) -> MemoryState:
         """One tick: v ← μ v + (1 − μ) g σ(s) (P_m(z) − m), m ← m + η v, with strength = g σ(s).
 
@@ -67,19 +73,20 @@ class SurpriseMemory(nn.Module):
         mode every sample is its own batch: an answer must not depend on its neighbours.
         """
         update = strength[..., None] * (projected - before.memory)
-        if self.training and self.config.scope == "batch":
+        if self._shared:
             update = update.mean(0, keepdim=True).expand_as(update)
         velocity = self.config.momentum * before.velocity + (1 - self.config.momentum) * update
         return MemoryState(before.memory + self.config.rate * velocity, velocity)
 
     @torch.no_grad()
-    def scan(self, latent: Tensor, ratio: Tensor, start: MemoryState) -> tuple[MemoryState, MemoryState]:
-        """Walk over the ticks of ``latent`` (B, T, d_z) and ``ratio`` (B, T), without gradient.
+    def scan(
+        self, latent: Tensor, ratio: Tensor, projected: Tensor, start: MemoryState
+    ) -> tuple[MemoryState, MemoryState]:
+        """Walk over the ticks of ``latent`` (B, T, d_z), ``ratio`` (B, T) and P_m(z) (B, T, d_m), without gradient.
 
         Returns m_{t-1}, v_{t-1} stacked over ticks, (B, T, d_m) each, and the state after the last tick.
         """
-        projected, gate = self.project(latent), self.gate(ratio)
-        state, before = start, []
+        gate, state, before = self.gate(ratio), start, []
         for tick in range(latent.shape[1]):
             before.append(state)
             surprise = (self.reconstruct(state.memory) - latent[:, tick]).square().mean(-1)
@@ -87,19 +94,27 @@ class SurpriseMemory(nn.Module):
         stacked = MemoryState(torch.stack([s.memory for s in before], 1), torch.stack([s.velocity for s in before], 1))
         return stacked, state
 
-    def read(self, latent: Tensor, ratio: Tensor, before: MemoryState) -> MemoryRead:
+    def read(self, latent: Tensor, ratio: Tensor, projected: Tensor, before: MemoryState) -> MemoryRead:
         """Evaluate all ticks at once, with gradient through both heads and the gate but not through ``before``."""
         rebuilt = self.reconstruct(before.memory)
         surprise = (rebuilt - latent).square().mean(-1)
         gate = self.gate(ratio)
-        after = self._advance(before, self.project(latent), gate * torch.sigmoid(surprise))
+        after = self._advance(before, projected, gate * torch.sigmoid(surprise))
         # The latent is detached here: the reconstruction term trains R_m and must not pull the latent state.
-        return MemoryRead(after.memory, surprise, gate, (rebuilt - latent.detach()).square().mean(-1))
+        return MemoryRead(self.norm(after.memory), surprise, gate, (rebuilt - latent.detach()).square().mean(-1))
 
     def forward(self, latent: Tensor, ratio: Tensor, start: MemoryState) -> tuple[MemoryRead, MemoryState]:
         """Both passes: the reads of all ticks and the state after the last."""
-        before, final = self.scan(latent, ratio, start)
-        return self.read(latent, ratio, before), final
+        projected = self.project(latent)
+        before, final = self.scan(latent, ratio, projected, start)
+        read = self.read(latent, ratio, projected, before)
+        if not self._shared:
+            memory = reached_rows(read.memory, self._read_out, (latent, ratio, *before), tuple(self.parameters()))
+            read = read._replace(memory=memory)
+        return read, final
+
+    def _read_out(self, latent: Tensor, ratio: Tensor, memory: Tensor, velocity: Tensor) -> Tensor:
+        return self.read(latent, ratio, self.project(latent), MemoryState(memory, velocity)).memory
 
     @torch.no_grad()
     def consolidate_(self, memory: Tensor, velocity: Tensor) -> None:

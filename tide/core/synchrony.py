@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -104,7 +105,16 @@ class Synchronisation(PairSynchrony):
         self.sizes = counts
         width = 3 * sizes.width // len(self.sizes)
         self.streams = nn.ModuleList(nn.Linear(size, width) for size in self.sizes)
-        self.norm = nn.LayerNorm(3 * sizes.width)
+        self.norm = nn.LayerNorm(3 * sizes.width, eps=sizes.norm_epsilon)
+        if sizes.zero_bias:
+            for name, parameter in self.streams.named_parameters():
+                if name.endswith("bias"):
+                    nn.init.zeros_(parameter)
+        if sizes.time_scales is not None:
+            shortest, longest = (math.log(scale) for scale in sizes.time_scales)
+            scales = torch.rand(pairs.shape[1], generator=generator) * (longest - shortest) + shortest
+            with torch.no_grad():
+                self.decay.copy_(torch.exp(-scales))
 
     def read(self, state: SynchronyState) -> tuple[Tensor, Tensor]:
         """Return s (B, P) and the latent state z (B, 3 d_stream)."""

@@ -115,7 +115,8 @@ class WilsonCowan(Bounded):
         self.w_ii = _uniform(n_i, n_i, 2.0)
         self.input = nn.Linear(config.attention.width, config.neurons)
         self.gain = nn.Parameter(torch.ones(config.neurons))
-        self.start = nn.Parameter(torch.rand(config.neurons) * 0.8)  # mean 0.4, that of φ of a unit-rms input
+        highest = per_neuron(torch.tensor([config.start_rates]), n_e, config.neurons)[0]
+        self.start = nn.Parameter(torch.rand(config.neurons) * highest)
         self.restrain_()
 
     def bounds(self) -> dict[str, tuple[float, float]]:

@@ -3,6 +3,7 @@
 from tide.data.augment import augment, to_float
 from tide.data.batches import batch_indices, derive_seed
 from tide.data.fetch import fetch, status
+from tide.data.hold_out import hold_out
 from tide.data.in_order import AnySplits, LabelledImages, in_order
 from tide.data.layouts import load_test_photos
 from tide.data.load import hub_place, load, open_photos, open_test_photos
@@ -34,6 +35,7 @@ __all__ = [
     "default_directory",
     "derive_seed",
     "fetch",
+    "hold_out",
     "hub_place",
     "in_order",
     "load",

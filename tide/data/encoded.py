@@ -59,6 +59,10 @@ class EncodedPhotos:
         """Return what a message calls photo ``index``."""
         return self.photos[index].name
 
+    def size(self, index: int) -> int | None:
+        """Return None: the bytes lie inside other files."""
+        return None
+
     def open(self, index: int) -> str | IO[bytes]:
         """Return the path or the bytes of photo ``index``; raises :class:`DataError` where there is neither."""
         return open_encoded(self.photos[index].value, self.name(index))

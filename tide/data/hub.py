@@ -39,6 +39,10 @@ class HubPhotos:
         """Return the place of photo ``index``: rows have no names of their own."""
         return f"{self.title}, row {index}"
 
+    def size(self, index: int) -> int | None:
+        """Return None: the bytes lie inside other files."""
+        return None
+
     def open(self, index: int) -> str | IO[bytes]:
         """Return the path or the bytes of photo ``index``.
 

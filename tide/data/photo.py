@@ -8,9 +8,10 @@ import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -28,9 +29,9 @@ def decode(
 ) -> Tensor:
     """Decode a photo into the square in its middle.
 
-    The photo is turned as its EXIF orientation says, put on white where it is transparent, reduced from 16 to 8 bits
-    where it has them, converted to gray or RGB, and scaled with antialiasing so that its shorter side has ``size``
-    pixels; of the longer side the middle is kept. Of an animation the first picture is taken.
+    The photo is turned as its EXIF orientation says, put on white where it is transparent, reduced to 8 bits where it
+    has more (by their own range), converted to gray or RGB, and scaled with antialiasing so that its shorter side has
+    ``size`` pixels; of the longer side the middle is kept. Of an animation the first picture is taken.
 
     Args:
         path_or_file: path of the photo or an open binary file, in any format that Pillow reads.
@@ -153,12 +154,31 @@ def _flatten(image: Image.Image, mode: str) -> Image.Image:
     """Return an opaque 8-bit image of the given mode."""
     from PIL import Image
 
-    if image.mode.startswith("I"):  # 16 bits, or 32 with 16 in use
-        image = Image.fromarray((np.clip(np.array(image), 0, 65535) / 257).round().astype(np.uint8))
+    if image.mode.startswith(("I", "F")):
+        image = Image.fromarray(_eight_bits(np.array(image)))
     if "A" in image.getbands() or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert(mode)
+
+
+def _eight_bits(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """Return gray values of more than 8 bits, or floats, on the scale 0..255.
+
+    Whole numbers are taken for those of the least of 8, 10, 12, 14 and 16 bits that holds them all: cameras write 12
+    bits into files of 16, which would come out almost black. Floats are in 0..1, or in 0..255. Raises ValueError for
+    others.
+    """
+    low, high = float(values.min()), float(values.max())
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise ValueError("pixels that are not finite")
+    if np.issubdtype(values.dtype, np.floating):
+        highest = 1.0 if high <= 1 else 255.0
+    else:
+        highest = float(next((2**bits for bits in (8, 10, 12, 14, 16) if high < 2**bits), 0) - 1)
+    if low < 0 or not highest > 0 or high > highest:
+        raise ValueError(f"gray values from {low:g} to {high:g}, of which the scale is unknown")
+    return (values / highest * 255).round().astype(np.uint8)
 
 
 def _to_tensor(image: Image.Image) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 import zlib
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from tide.data.decoding import Decoder, middle_square
 from tide.data.photo import check_format
 from tide.data.photos import Photos
 from tide.data.sets import ImageSet, check_agreement, check_labels, check_same_shape
-from tide.data.source import PhotoFiles, PhotoSource
+from tide.data.source import ChosenPhotos, PhotoFiles, PhotoSource
 from tide.data.stream import LIMIT, PhotoBatch, crops_of, squares_of
 from tide.errors import DataError
 
@@ -118,10 +118,18 @@ class PhotoSet(Photos):
         images, labels, _ = (torch.cat(column) for column in zip(*parts, strict=True))
         return ImageSet(images, labels, self.classes)
 
+    def part(self, positions: Tensor) -> PhotoSet:
+        """Return the set of the photos at ``positions`` (n,), in that order; none is decoded."""
+        return replace(self, source=ChosenPhotos(self.source, positions), labels=self.labels[positions])
+
     def checksum(self) -> int:
-        """Return a number that two sets of the same photos (by label and file name), in the same order, share."""
-        names = (Path(self.source.name(index)).name for index in range(0, len(self), max(1, len(self) // 1000)))
-        return zlib.crc32("\n".join(names).encode(), zlib.crc32(self.labels.numpy().tobytes()))
+        """Return a number that two sets of the same photos, in the same order, share, wherever they lie.
+
+        By labels, and of about a thousand of them by name and, where they are files of their own, size in bytes.
+        """
+        some = range(0, len(self), max(1, len(self) // 1000))
+        told = "\n".join(f"{Path(self.source.name(index)).name} {self.source.size(index)}" for index in some)
+        return zlib.crc32(told.encode(), zlib.crc32(self.labels.numpy().tobytes()))
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,6 +6,7 @@ import atexit
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -39,18 +40,18 @@ def prefetch(dataset: Dataset[Result], requests: Iterator[Any], workers: int) ->
         DataError: a process died or ran out of memory.
     """
     failures: list[Exception] = []
-    loader = DataLoader(
-        dataset,
-        sampler=_until_failure(requests, failures),
-        batch_size=None,  # a request is a batch already
-        collate_fn=_as_it_is,
-        num_workers=workers,
-        prefetch_factor=_AHEAD if workers else None,
-        worker_init_fn=_begin_worker,
-        # PyTorch seeds its workers, although nothing here is left to that; its own numbers shall not move for it.
-        generator=torch.Generator(),
-    )
     with _undisturbed():
+        loader = DataLoader(
+            dataset,
+            sampler=_until_failure(requests, failures),
+            batch_size=None,  # a request is a batch already
+            collate_fn=_as_it_is,
+            num_workers=workers,
+            prefetch_factor=_AHEAD if workers else None,
+            worker_init_fn=_begin_worker,
+            # PyTorch seeds its workers, although nothing here is left to that; its own numbers shall not move for it.
+            generator=torch.Generator(),
+        )
         iterator: Any = iter(loader)
     processes: Sequence[BaseProcess] = getattr(iterator, "_workers", ())
     # Without this a program that ends while the generator is alive would wait for each worker for seconds.
@@ -110,17 +111,20 @@ def _undisturbed() -> Iterator[None]:
     PyTorch lets the death of a worker raise an error wherever the main process is, such as in the middle of a
     training step. Here a death is looked for when the next batch is wanted, and the signal's handler is put back.
     """
-    if not hasattr(signal, "SIGCHLD") or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    handler = signal.getsignal(signal.SIGCHLD)
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    try:
-        yield
-    finally:
-        if handler is not None:
-            signal.signal(signal.SIGCHLD, handler)
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+    with warnings.catch_warnings():
+        # It also advises fewer workers on few cores, but how many there are was somebody's choice.
+        warnings.filterwarnings("ignore", "This DataLoader will create")
+        if not hasattr(signal, "SIGCHLD") or threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        handler = signal.getsignal(signal.SIGCHLD)
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+        try:
+            yield
+        finally:
+            if handler is not None:
+                signal.signal(signal.SIGCHLD, handler)
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 def _check_alive(processes: Sequence[BaseProcess], cause: BaseException | None = None) -> None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from tide.data import LabelledImages
 from tide.evaluate.answers import Answers, collect_answers
 from tide.evaluate.calibration import expected_calibration_error
-from tide.losses import dual_loss_diagnostics, dual_losses
+from tide.evaluate.hedging import answering_ticks, read_hedging
+from tide.losses import dual_losses
 from tide.models.thinker import Thinker
 
 
@@ -17,7 +18,9 @@ class Evaluation:
     """Means over a split: accuracies in [0, 1], the per-tick one of length T.
 
     ``accuracy``, ``certainty`` and ``calibration_error`` are those of the answer, at the most certain tick.
-    ``ei_ratio`` is None for a model without excitatory and inhibitory populations.
+    ``ei_ratio`` is None for a model without excitatory and inhibitory populations. ``loss`` is the dual loss in nats,
+    ``loss_most_certain`` and ``loss_per_tick`` are cross-entropies. For ``oracle_accuracy`` to ``answering_tick`` see
+    :class:`~tide.evaluate.hedging.Hedging`; ``answering_ticks`` is the share of images answered at each tick.
     """
 
     images: int
@@ -28,8 +31,15 @@ class Evaluation:
     certainty: float
     calibration_error: float
     ei_ratio: float | None
+    oracle_accuracy: float
+    hedging: float
     certainty_never_falls: float
     loss_never_rises: float
+    answering_tick: float
+    answering_ticks: list[float]
+    loss_most_certain: float
+    loss_per_tick: list[float]
+    certainty_per_tick: list[float]
 
 
 def evaluate(
@@ -53,18 +63,19 @@ def evaluate(
 def summarize(answers: Answers) -> Evaluation:
     """Return the means of a split's answers, taken in float64."""
     correct = answers.correct
-    per_tick = [float(value) for value in correct.double().mean(0)]
     right = answers.at_most_certain(correct)
-    premises = dual_loss_diagnostics(answers.losses, answers.certainty)
+    hedging = read_hedging(answers.losses, answers.certainty, correct)
     return Evaluation(
         images=len(answers.labels),
         accuracy=float(right.double().mean()),
-        accuracy_last_tick=per_tick[-1],
-        accuracy_per_tick=per_tick,
+        accuracy_per_tick=correct.double().mean(0).tolist(),
         loss=float(dual_losses(answers.losses, answers.certainty).double().mean()),
         certainty=float(answers.certainty.amax(1).double().mean()),
         calibration_error=expected_calibration_error(answers.at_most_certain(answers.confidence), right),
         ei_ratio=float(answers.ratio.double().mean()) if answers.ratio is not None else None,
-        certainty_never_falls=float(premises.certainty_never_falls),
-        loss_never_rises=float(premises.loss_never_rises),
+        answering_ticks=answering_ticks(answers.certainty).tolist(),
+        loss_most_certain=float(answers.at_most_certain(answers.losses).double().mean()),
+        loss_per_tick=answers.losses.double().mean(0).tolist(),
+        certainty_per_tick=answers.certainty.double().mean(0).tolist(),
+        **{name: float(value) for name, value in hedging._asdict().items()},
     )

@@ -133,7 +133,10 @@ def think_longer(
     """Return the accuracy at every tick up to ``factor`` times as many as the model was trained with."""
     trained = model.config.core.ticks
     answers = collect_answers(model, split, batch=batch, ticks=factor * trained, progress=progress)
-    best = answers.certainty.cummax(1).indices
+    # The first of several equals, as everywhere: cummax names the last.
+    sure = answers.certainty
+    more = sure > torch.cat((sure.new_full((len(sure), 1), -1.0), sure.cummax(1).values[:, :-1]), 1)
+    best = torch.where(more, torch.arange(sure.shape[1]), 0).cummax(1).values
     return LongerThought(
         trained,
         [float(value) for value in answers.correct.double().mean(0)],

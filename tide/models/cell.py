@@ -48,7 +48,8 @@ class Cell(nn.Module):
     """One tick of a recurrent model, and its read-out.
 
     ``observables`` maps names to functions of one tick's features that return (B, ...); ``needed`` names those that
-    the read-out wants stacked over ticks; ``readout_observables`` names what the read-out adds. ``components`` maps
+    the read-out wants stacked over ticks, ``needed_by_dynamics`` those that :meth:`dynamics` wants besides;
+    ``readout_observables`` names what the read-out adds. ``components`` maps
     names that users know (for clipping, parameter counts, gradient norms) to the modules and parameters they cover;
     ``probes`` maps further names to prefixes of parameters whose gradient norms the stability monitor reports;
     ``activity`` maps the titles of the pictures of neurons over ticks to observables (B, T, neurons). What has a body
@@ -57,6 +58,7 @@ class Cell(nn.Module):
 
     observables: ClassVar[Mapping[str, Callable[[Any], Tensor]]]
     needed: ClassVar[tuple[str, ...]]
+    needed_by_dynamics: ClassVar[tuple[str, ...]] = ()
     readout_observables: tuple[str, ...] = ()
     components: ClassVar[Mapping[str, tuple[str, ...]]]
     activity: ClassVar[Mapping[str, str]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from tide.config import ModelConfig
 from tide.config_io import from_dict, to_dict
+from tide.core.constraints import violations
 from tide.errors import CheckpointError, ConfigError, one_line
 
 FORMAT = 1
@@ -64,12 +66,29 @@ def read_config(path: Path) -> ModelConfig:
 
 
 def load_weights(model: torch.nn.Module, state: dict[str, Tensor], source: Path) -> None:
-    """Load ``state`` into ``model``; raises :class:`CheckpointError` where names or shapes differ."""
+    """Load ``state`` into ``model``; warns where a bounded parameter is outside its bounds.
+
+    Raises :class:`CheckpointError` where names or shapes differ, or a number is not finite.
+    """
+    broken = [name for name, tensor in state.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
+    if broken:
+        raise CheckpointError(
+            f"the weights in {source} hold NaN or infinite numbers ({broken[0]}), finite ones are wanted: use another "
+            "checkpoint"
+        )
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
         first = next((line.strip() for line in str(error).splitlines()[1:] if line.strip()), str(error))
         raise CheckpointError(f"the weights in {source} belong to another configuration ({first})") from error
+    outside = violations(model)
+    if outside:
+        more = f" and {len(outside) - 1} more" if len(outside) > 1 else ""
+        warnings.warn(
+            f"{outside[0]}{more} in {source} is outside its bounds, as after training without model.project_(): call "
+            "it before you trust Dale's principle or a guarantee",
+            stacklevel=2,
+        )
 
 
 def existing(folder: Path) -> Path | None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+import warnings
+
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from tide.config import FeatureMapConfig, ModelConfig
 from tide.errors import InputError
 
+BRIGHTEST = 2.0  # a float pixel above is on the scale 0 to 255; what augmentation overshoots is below
 SMALLEST = 8  # pixels; a smaller image has no room for the convolutions
 
 
@@ -40,5 +45,36 @@ def check_inputs(images: Tensor, config: ModelConfig) -> None:
     # has no values.
     if torch.compiler.is_compiling() or images.is_meta:
         return
-    if not bool(images.isfinite().all()):
+    low, high = (float(value) for value in images.detach().aminmax())
+    if not (math.isfinite(low) and math.isfinite(high)):
         raise InputError("images hold NaN or infinite pixels, finite ones are wanted: clean the data")
+    if isinstance(config.backbone, FeatureMapConfig):
+        return
+    if high > BRIGHTEST:
+        warnings.warn(f"pixels go up to {high:g}, [0, 1] is wanted: images / 255", stacklevel=4)
+    if _of_another_size(images, config):
+        warnings.warn(f"{_sizes(images, config)}: bring them to that size, on others it errs", stacklevel=4)
+
+
+def fitted(images: Tensor, config: ModelConfig) -> Tensor:
+    """Return ``images`` at the size that the model was made for, with a warning where they have another.
+
+    Scaled bilinearly with antialiasing. What is no batch of images is returned as it is, for :func:`check_inputs`.
+    """
+    bare = isinstance(config.backbone, FeatureMapConfig)
+    if bare or not isinstance(images, Tensor) or images.dim() != 4 or not images.is_floating_point():
+        return images
+    if not _of_another_size(images, config) or 0 in images.shape or min(images.shape[2:]) < SMALLEST:
+        return images
+    warnings.warn(f"{_sizes(images, config)}: they are scaled to that", stacklevel=4)
+    size = (config.input.size, config.input.size)
+    return functional.interpolate(images, size, mode="bilinear", antialias=True, align_corners=False)
+
+
+def _of_another_size(images: Tensor, config: ModelConfig) -> bool:
+    return tuple(images.shape[2:]) != (config.input.size, config.input.size)
+
+
+def _sizes(images: Tensor, config: ModelConfig) -> str:
+    height, width = images.shape[2:]
+    return f"images are {height}x{width} pixels, the model was made for {config.input.size}x{config.input.size}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 from tide.config import CTMConfig, LSTMConfig, ModelConfig
-from tide.errors import CheckpointError
+from tide.errors import CheckpointError, InputError, shown
 from tide.models.ctm import CTM
 from tide.models.files import CONFIG, read_config, run_checkpoint
 from tide.models.lstm import LSTM
 from tide.models.presets import preset
 from tide.models.thinker import Thinker
+
+HUB = "hub:"
 
 
 def create(name: str, **sections: Any) -> Thinker:
@@ -50,20 +53,32 @@ def load(path: str | Path, *, checkpoint: str = "best") -> Thinker:
     """Return a trained model, in eval mode.
 
     ``path`` is a folder that ``save_pretrained`` wrote, a run folder (of which ``checkpoint``, ``"best"`` or
-    ``"last"``, is read), or ``owner/name`` on the hub. Raises :class:`CheckpointError` for anything else, and for
+    ``"last"``, is read), or ``hub:owner/name`` on the Hugging Face hub; without ``hub:`` only what was fetched from
+    there before, so that a mistyped path asks no stranger. Raises :class:`CheckpointError` for anything else, and for
     files that are missing, damaged, of another configuration or of a newer version.
     """
-    folder = Path(path)
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(f"path is {shown(path)}, the folder of a model or hub:owner/name is wanted")
+    if checkpoint not in ("best", "last"):
+        raise InputError(f"checkpoint is {shown(checkpoint)}, best or last is wanted")
+    named = os.fspath(path)
+    folder = Path(named).expanduser()
     if (folder / "config.yaml").is_file():
         return _from_folder(run_checkpoint(folder, checkpoint))
     if folder.is_dir():
         return _from_folder(folder)
     if folder.exists():
         raise CheckpointError(f"{path} is a file; give the folder of a run or one that save_pretrained wrote")
-    if not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", str(path)):
+    place = named.removeprefix(HUB)
+    if not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", place):
         raise CheckpointError(f"{path} does not exist; give the folder of a run or one that save_pretrained wrote")
     try:
-        return _from_folder(Path(snapshot_download(str(path))))
+        return _from_folder(Path(snapshot_download(place, local_files_only=place == named)))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise CheckpointError(f"{path} is no local folder, and the hub does not give it ({reason})") from error
+        if place == named:
+            raise CheckpointError(
+                f"{path} does not exist; give the folder of a run or one that save_pretrained wrote, or {HUB}{path} "
+                "for a model on the hub"
+            ) from error
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise CheckpointError(f"the hub does not give {place} ({reason})") from error

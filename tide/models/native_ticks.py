@@ -32,6 +32,8 @@ class LastTick(NamedTuple):
 
 AHEAD = 4  # halting runs at most so many ticks before it looks at the certainty: one for every so many that are done
 
+OBSERVED = ("latent", "ei_ratio", "sync_power", "lateral_iterations")  # what the loop returns of every tick
+
 PARTS: dict[str, type[nn.Module]] = {
     "attention": CrossAttention,
     "wilson_cowan": WilsonCowan,

@@ -26,7 +26,8 @@ class Collector:
 
     def __init__(self, cell: Cell, record: Iterable[str]) -> None:
         self.recorded = tuple(record)
-        wanted = dict.fromkeys((*cell.needed, *(name for name in self.recorded if name in cell.observables)))
+        recorded = (name for name in self.recorded if name in cell.observables)
+        wanted = dict.fromkeys((*cell.needed, *cell.needed_by_dynamics, *recorded))
         self._cell = cell
         self._functions = {name: cell.observables[name] for name in wanted}
         self._kept: dict[str, list[Tensor]] = {name: [] for name in wanted}
@@ -72,7 +73,7 @@ class Halter:
     answered at its most certain tick, as without halting.
     """
 
-    recorded = ()  # beyond what the read-out needs
+    recorded: tuple[str, ...] = ()  # beyond what the read-out needs
 
     def __init__(self, cell: Cell, threshold: float) -> None:
         self._cell, self._threshold = cell, threshold

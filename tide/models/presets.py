@@ -25,6 +25,7 @@ from tide.config import (
     SynchronyConfig,
     TrainConfig,
 )
+from tide.config.experiment import AUXILIARY_TERMS
 from tide.config_io import from_dict
 from tide.errors import ConfigError, did_you_mean
 
@@ -232,12 +233,45 @@ def _of_same_size(core: CoreConfig) -> dict[str, Any]:
 
 
 def _without_auxiliary_terms(base: Config, core: CTMConfig | LSTMConfig) -> Config:
-    loss = LossConfig(ei_weight=0.0, game_weight=0.0, sync_weight=0.0)
+    none: dict[str, Any] = {f"{term}_weight": 0.0 for term in AUXILIARY_TERMS}
+    return replace(base, core=core, loss=replace(base.loss, **none))
+
+
+def anytime(base: Config) -> Config:
+    """Return an experiment with the objective that asks every tick for an answer.
+
+    TIDE's latent state and head then keep their magnitude, and its start rates are small: an early tick cannot be as
+    certain as a late one.
+    """
+    loss, core = replace(base.loss, objective="anytime"), base.core
+    if isinstance(core, CoreConfig):
+        core = replace(
+            core,
+            start_rates=(0.08, 0.32),
+            synchrony=replace(core.synchrony, norm_epsilon=1.0),
+            head=replace(core.head, norm_epsilon=1.0),
+        )
     return replace(base, core=core, loss=loss)
 
 
-MODELS: Mapping[str, Callable[[Config], Config]] = {"tide": lambda base: base, "ctm": ctm, "lstm": lstm}
+MODELS: Mapping[str, Callable[[Config], Config]] = {
+    "tide": lambda base: base,
+    "anytime": anytime,
+    "ctm": ctm,
+    "lstm": lstm,
+    "anytime-ctm": lambda base: anytime(ctm(base)),
+    "anytime-lstm": lambda base: anytime(lstm(base)),
+}
 """Each model by name, as the change of a TIDE experiment."""
+
+
+def model_name(config: Config) -> str:
+    """Return under which name of :data:`MODELS` an experiment belongs, by its core and its objective."""
+    kind, every_tick = config.core.kind, config.loss.objective == "anytime"
+    if kind == "tide":
+        return "anytime" if every_tick else "tide"
+    return f"anytime-{kind}" if every_tick else kind
+
 
 TASKS: Mapping[str, Callable[[], Config]] = {
     "digits": digits,
@@ -252,7 +286,7 @@ TASKS: Mapping[str, Callable[[], Config]] = {
 """TIDE's experiment on each named data set."""
 
 PRESETS: tuple[str, ...] = tuple(task if model == "tide" else f"{model}.{task}" for model in MODELS for task in TASKS)
-"""Every preset: a task for TIDE, or MODEL.TASK for a baseline."""
+"""Every preset: a task for TIDE with the paper's objective, or MODEL.TASK for another objective or a baseline."""
 
 
 def preset(name: str, **sections: Any) -> Config:

@@ -14,13 +14,13 @@ from torch.utils.checkpoint import checkpoint
 
 from tide.config import FeatureMapConfig, ModelConfig
 from tide.core.constraints import project_
-from tide.errors import InputError, did_you_mean
+from tide.errors import InputError, did_you_mean, shown
 from tide.heads import certainty, most_certain
 from tide.models.build import build_backbone, build_cell
 from tide.models.cell import Cell, CellState
 from tide.models.files import load_weights, read_model, write_model
-from tide.models.inputs import check_inputs
-from tide.models.native_ticks import is_as_written, run_native
+from tide.models.inputs import check_inputs, fitted
+from tide.models.native_ticks import OBSERVED, is_as_written, run_native
 from tide.models.observers import Collector, Halter, Observer
 from tide.models.tide import TideCell
 from tide.native.choice import Choice, choose
@@ -77,6 +77,8 @@ class Thinker(
         gradients. Raises :class:`InputError` for images of another type, shape or with non-finite pixels, and for
         unknown names.
         """
+        if not isinstance(record, Iterable):
+            raise InputError(f"record is {shown(record)}, names of quantities are wanted: record=('attention',)")
         record = (record,) if isinstance(record, str) else tuple(record)
         self._check_names(record)
         for name, value in (("tbptt", tbptt), ("recompute", recompute)):
@@ -99,11 +101,25 @@ class Thinker(
     def predict(self, images: Tensor, *, halt: float | None = None, ticks: int | None = None) -> Prediction:
         """Classify ``images``, in eval mode, at the most certain tick.
 
-        With ``halt`` an image stops at its first tick of at least that certainty and costs nothing afterwards (up to
-        three more ticks on the native loop, which looks at the certainty every few ticks).
+        Images of another size than the model was made for are brought to it, with a warning. With ``halt`` an image
+        stops at its first tick of at least that certainty and costs nothing afterwards (up to three more ticks on the
+        native loop, which looks at the certainty every few ticks). Raises :class:`InputError` as :meth:`forward` does,
+        and where the model's answers are not finite.
         """
-        if halt is not None and not halt > 0:
-            raise InputError(f"halt is {halt}, a certainty above 0 is wanted: 0.9 is usual, above 1 nothing stops")
+        prediction = self._predict(fitted(images, self.config), halt, ticks)
+        lost = int((~prediction.certainty.isfinite()).sum())
+        if lost:
+            raise InputError(
+                f"the certainty of {lost} of {len(prediction.certainty)} answers is not finite, a number is wanted: "
+                "the weights are damaged, or the pixels far outside [0, 1]"
+            )
+        return prediction
+
+    def _predict(self, images: Tensor, halt: float | None, ticks: int | None) -> Prediction:
+        if halt is not None and (isinstance(halt, bool | str) or not isinstance(halt, float | int) or not halt > 0):
+            raise InputError(
+                f"halt is {shown(halt)}, a certainty above 0 is wanted: 0.9 is usual, above 1 nothing stops"
+            )
         modes = {module: module.training for module in self.modules()}
         self.eval()
         try:
@@ -129,8 +145,8 @@ class Thinker(
     ) -> None:
         """Let the observer see every tick, in stretches between which the gradient is cut or activations dropped."""
         ticks = self.config.core.ticks if ticks is None else ticks
-        if ticks < 1:
-            raise InputError(f"ticks is {ticks}, 1 or more are wanted")
+        if isinstance(ticks, bool) or not isinstance(ticks, int) or ticks < 1:
+            raise InputError(f"ticks is {shown(ticks)}, a whole number of 1 or more is wanted")
         state: CellState | None = self.begin(images)
         run = self._runner(observer)
         ends = {end for every in (tbptt, recompute) if every for end in range(every, ticks, every)}
@@ -168,7 +184,7 @@ class Thinker(
     def tick_loop(self, record: Iterable[str] = ()) -> Choice:
         """Say whether the native or the eager loop over ticks runs when these are recorded, and why."""
         record = (record,) if isinstance(record, str) else record
-        recorded = any(name in self.cell.observables and name not in self.cell.needed for name in record)
+        recorded = any(name in self.cell.observables and name not in OBSERVED for name in record)
         altered = self.compiled_step is not None or not is_as_written(self.cell, self.mean)
         return choose(self.config.core, self.mean, recorded=recorded, altered=altered)
 

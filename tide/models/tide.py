@@ -116,7 +116,8 @@ class TideCell(Cell):
         "attention": lambda f: f.attention,
         "lateral_iterations": lambda f: f.lateral_iterations,
     }
-    needed = ("latent", "ei_ratio", "sync_power", "lateral_iterations")
+    needed = ("latent", "ei_ratio")
+    needed_by_dynamics = ("sync_power", "lateral_iterations")
     components: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "attention": ("attention",),
         "dynamics": ("wilson_cowan", "lateral"),
@@ -146,7 +147,7 @@ class TideCell(Cell):
         self.memory = SurpriseMemory(latent, core.ratio_target, memory) if memory.enabled else None
         self.readout_observables = MEMORY_OBSERVABLES if memory.enabled else ()
         read = latent + (memory.width if memory.enabled else 0)
-        self.head = OutputHead(read, core.head.hidden, classes, core.head.dropout)
+        self.head = OutputHead(read, core.head.hidden, classes, core.head.dropout, core.head.norm_epsilon)
 
     def begin(self, tokens: Tensor) -> TideState:
         """Learned start rates, an empty history, S⁰ from the start rates; keys and values of the image."""

@@ -34,7 +34,10 @@ def draw_comparison(result: Mapping[str, Any]) -> Figure:
         _band(curve, [p["step"] for p in points], points, name, colour)
         values = model["accuracy_per_tick"]
         _band(ticks, list(range(1, len(values) + 1)), values, name, colour)
-    curve.set_title(f"accuracy on the first {result['curve_images']} test images; band: ± std over seeds", fontsize=10)
+    curve.set_title(
+        f"accuracy on the first {result['curve_images']} {result['measured_on']} images; band: ± std over seeds",
+        fontsize=10,
+    )
     curve.set_xlabel("step")
     ticks.set_title("accuracy at every fixed tick after the last step; band: ± std over seeds", fontsize=10)
     ticks.set_xlabel("tick")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Lines = Sequence[dict[str, float | None]]
+RIGHT = "right"  # marks axes whose scale is on the right, and so their legend
 SMOOTHING = 9  # readings of the running median that is drawn over noisy curves
 
 
@@ -26,10 +27,12 @@ def draw_training(run: Path) -> Figure:
     folder = RunFolder.open(run)
     train, monitor, probes, tests = (folder.metrics(kind) for kind in ("train", "monitor", "probe", "evaluation"))
     config = folder.config
-    figure = Figure(figsize=(13, 7.5 if isinstance(folder.config.core, CoreConfig) else 4), layout="constrained")
-    core = config.core
+    core, measured_on = config.core, config.data.measured_on
+    ticks = tests[-1] if tests and "loss_per_tick" in tests[-1] else None  # runs of earlier versions lack it
+    rows = 1 + isinstance(core, CoreConfig) + (ticks is not None)
+    figure = Figure(figsize=(13, 3.75 * rows), layout="constrained")
     figure.suptitle(f"{run.name}: {config.data.name}, {core.population}, {core.ticks} ticks")
-    losses, accuracy, gradients, *inside = figure.subplots(2 if isinstance(core, CoreConfig) else 1, 3).flatten()
+    losses, accuracy, gradients, *inside = figure.subplots(rows, 3).flatten()
 
     _curves(losses, train, _present(train, ("task", "ei", "game", "sync")), smooth=True)
     losses.set_yscale("log")
@@ -37,22 +40,61 @@ def draw_training(run: Path) -> Figure:
 
     _curves(accuracy, train, ("accuracy",), smooth=True, names=("training batches",))
     if probes:
-        _curves(accuracy, probes, ("accuracy",), names=(f"first {probes[0]['images']} test images",))
-    _curves(accuracy, tests, ("accuracy", "accuracy_last_tick"), marker="o", names=("test", "test, last tick"))
+        _curves(accuracy, probes, ("accuracy",), names=(f"first {probes[0]['images']} {measured_on} images",))
+    read = (measured_on, f"{measured_on}, last tick")
+    _curves(accuracy, tests, ("accuracy", "accuracy_last_tick"), marker="o", names=read)
     accuracy.set_ylim(top=1.0, bottom=_lowest(tests))
     accuracy.set_title("accuracy")
 
     names = [key for key in (monitor[0] if monitor else {}) if key.startswith("gradient_")]
     _curves(gradients, monitor, names, names=[name.removeprefix("gradient_") for name in names])
+    limit = config.train.clip.total
+    _curves(gradients, train, ("gradient_norm",), smooth=True, names=("all, before clipping",), colour="black")
     gradients.set_yscale("log")
-    gradients.set_title("gradient norms, after clipping")
+    clipped = f"; {_share_above(train, limit):.0%} of steps clipped" if limit is not None else ""
+    gradients.set_title(f"gradient norms, after clipping{clipped}")
 
     if isinstance(core, CoreConfig):
-        _populations(inside, train, monitor, core.ratio_target)
+        _populations(inside[:3], train, monitor, core.ratio_target)
     for axes in figure.axes:
         axes.set_xlabel("step")
-        axes.legend(fontsize=7, loc="lower right" if axes.get_label() == "ratio" else "best")
+    if ticks is not None:
+        _ticks(inside[-3:], ticks, probes if len(probes) > len(tests) else tests)
+    for axes in (axes for axes in figure.axes if axes.get_legend_handles_labels()[0]):
+        axes.legend(fontsize=7, loc="lower right" if axes.get_label() == RIGHT else "best")
     return figure
+
+
+def _ticks(panels: Sequence[Axes], last: Mapping[str, Any], read: Sequence[Mapping[str, Any]]) -> None:
+    """Draw what the ticks do for the answer, in the last evaluation, and how far they hedged over the steps."""
+    right, sure, gap = panels
+    number = np.arange(1, len(last["accuracy_per_tick"]) + 1)
+    share = right.twinx()
+    share.set_label(RIGHT)
+    share.bar(number, last["answering_ticks"], color="0.85")
+    share.set_ylabel("bars: share of images answered here", fontsize=7)
+    share.set_ylim(0, 1)
+    right.set_zorder(share.get_zorder() + 1)  # curves in front of bars
+    right.patch.set_visible(False)
+    right.plot(number, last["accuracy_per_tick"], color="C0", label="accuracy at this tick")
+    right.axhline(last["accuracy"], color="C0", linestyle=":", label="at the most certain tick")
+    right.axhline(last["oracle_accuracy"], color="C3", linestyle=":", label="oracle: at the tick of least loss")
+    right.set_title("the answer over ticks, last evaluation")
+    right.set_xlabel("tick")
+
+    sure.plot(number, last["certainty_per_tick"], color="C1", label="certainty")
+    sure.plot(number, last["loss_per_tick"], color="C2", label="cross-entropy, nats")
+    sure.set_title("certainty and cross-entropy over ticks, last evaluation")
+    sure.set_xlabel("tick")
+    sure.set_ylim(bottom=0)
+
+    steps = [line["step"] for line in read]
+    lost = [100 * (line["accuracy"] - line["accuracy_last_tick"]) for line in read]
+    gap.plot(steps, [100 * line["hedging"] for line in read], "o-", color="C3", markersize=3, label="oracle above it")
+    gap.plot(steps, lost, "o-", color="C0", markersize=3, label="last tick below it")
+    gap.axhline(0, color="0.7", linewidth=1)
+    gap.set_title("against the most certain tick, points")
+    gap.set_xlabel("step")
 
 
 def _populations(panels: Sequence[Axes], train: Lines, monitor: Lines, ratio_target: float) -> None:
@@ -61,7 +103,7 @@ def _populations(panels: Sequence[Axes], train: Lines, monitor: Lines, ratio_tar
     _curves(balance, monitor, ("rate_e", "rate_i", "silent_e", "silent_i"))
     balance.set_title("mean rates, silent shares; right: E-I ratio")
     ratio = balance.twinx()
-    ratio.set_label("ratio")
+    ratio.set_label(RIGHT)
     _curves(ratio, train, ("ei_ratio",), smooth=True, names=("E-I ratio",), colour="black")
     ratio.axhline(ratio_target, color="0.7", linewidth=1)
     ratio.set_ylim(0, 2 * ratio_target)
@@ -76,6 +118,12 @@ def _populations(panels: Sequence[Axes], train: Lines, monitor: Lines, ratio_tar
 def _present(lines: Lines, keys: Sequence[str]) -> list[str]:
     """Return the keys that this run has."""
     return [key for key in keys if lines and key in lines[0]]
+
+
+def _share_above(train: Lines, limit: float) -> float:
+    """Return the share of readings whose gradient norm is above the limit, and so was clipped."""
+    norms = [line["gradient_norm"] or 0.0 for line in train]
+    return sum(norm > limit for norm in norms) / max(1, len(norms))
 
 
 def _lowest(tests: Lines) -> float:

@@ -31,6 +31,7 @@ def ablation_result(
         "batch": base.config.train.batch * base.config.train.accumulation,
         "ticks": base.config.core.ticks,
         "seed": seed,
+        "measured_on": base.config.data.measured_on,
         "test_images": len(base.answers["label"]),
         "baseline": {
             "seeds": [run.config.seed for run in baselines],
@@ -97,7 +98,7 @@ def markdown(result: Mapping[str, Any]) -> str:
         f"# Ablations on {result['data']}",
         "",
         f"{result['steps']} steps of {result['batch']} images, {result['ticks']} ticks unless the study says "
-        f"otherwise, seed {result['seed']}, {result['test_images']} test images. Baseline over "
+        f"otherwise, seed {result['seed']}, {result['test_images']} {result['measured_on']} images. Baseline over "
         f"{len(baseline['seeds'])} seeds: last accuracy {100 * baseline['last_accuracy']:.2f} %{known}.",
         "",
         "Δ is the last accuracy less the baseline's mean, in points; under twice the standard deviation it is *not "

@@ -45,6 +45,7 @@ def compare(runs: Runs, reach: Sequence[float]) -> dict[str, Any]:
     first = next(iter(runs.values()))[0]
     return {
         "data": first.config.data.name,
+        "measured_on": first.config.data.measured_on,
         "test_images": len(first.answers["label"]),
         "steps": first.config.train.steps,
         "batch": first.config.train.batch * first.config.train.accumulation,
@@ -59,6 +60,7 @@ def compare(runs: Runs, reach: Sequence[float]) -> dict[str, Any]:
 
 def _model(group: Sequence[RunFacts], reach: Sequence[float]) -> dict[str, Any]:
     ratios = [run.last["ei_ratio"] for run in group]
+    hedging: list[Any] = [run.last.get("hedging") for run in group]
     ticks = zip(*(run.last["accuracy_per_tick"] for run in group), strict=True)
     points = {step for run in group for step, _ in run.curve}
     curves = [dict(run.curve) for run in group]
@@ -68,6 +70,8 @@ def _model(group: Sequence[RunFacts], reach: Sequence[float]) -> dict[str, Any]:
         "best_accuracy": mean_and_std([run.best_accuracy for run in group]),
         "last_accuracy": mean_and_std([run.last_accuracy for run in group]),
         "last_tick_accuracy": mean_and_std([run.last["accuracy_last_tick"] for run in group]),
+        # Runs of earlier versions did not read it.
+        "hedging": mean_and_std(hedging) if None not in hedging else None,
         "certainty": mean_and_std([run.last["certainty"] for run in group]),
         "calibration_error": mean_and_std([run.last["calibration_error"] for run in group]),
         "ei_ratio": mean_and_std(ratios) if None not in ratios else None,
@@ -125,6 +129,7 @@ def markdown(result: Mapping[str, Any]) -> str:
         ("best accuracy, %", lambda m: _percent(m["best_accuracy"])),
         ("last accuracy, %", lambda m: _percent(m["last_accuracy"])),
         ("last accuracy at the last tick, %", lambda m: _percent(m["last_tick_accuracy"])),
+        ("hedging, points", lambda m: _percent(m["hedging"]) if m["hedging"] else "-"),
         ("mean certainty", lambda m: _plain(m["certainty"])),
         ("expected calibration error", lambda m: _plain(m["calibration_error"])),
         ("E-I ratio", lambda m: _plain(m["ei_ratio"]) if m["ei_ratio"] else "-"),
@@ -137,9 +142,9 @@ def markdown(result: Mapping[str, Any]) -> str:
     lines = [
         f"# {result['data']}: {', '.join(models)}",
         "",
-        f"{result['steps']} steps of {result['batch']} images, {result['ticks']} ticks, {result['test_images']} test "
-        f"images; mean ± standard deviation over seeds. The same batches in the same order for every model: "
-        f"**{'yes' if result['same_batches'] else 'NO'}**.",
+        f"{result['steps']} steps of {result['batch']} images, {result['ticks']} ticks, {result['test_images']} "
+        f"{result['measured_on']} images; mean ± standard deviation over seeds. The same batches in the same "
+        f"order for every model: **{'yes' if result['same_batches'] else 'NO'}**.",
         "",
         "| | " + " | ".join(f"{name} ({len(m['seeds'])} seeds)" for name, m in models.items()) + " |",
         "|---|" + "---|" * len(models),
@@ -148,7 +153,8 @@ def markdown(result: Mapping[str, Any]) -> str:
     lines += [
         "",
         "Accuracies are those at the most certain tick. Steps and training seconds to an accuracy: the median over "
-        f"seeds of the first point of the learning curve there, on the first {result['curve_images']} test images.",
+        f"seeds of the first point of the learning curve there, on the first {result['curve_images']} of "
+        "these images.",
     ]
     if result["pairs"]:
         lines += [

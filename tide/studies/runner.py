@@ -18,8 +18,9 @@ from pathlib import Path
 from tide.config_io import to_yaml
 from tide.errors import InputError
 from tide.studies.trials import State, Trial
+from tide.train.lock import only_writer
 from tide.train.report import format_seconds
-from tide.train.signals import StopRequest
+from tide.train.signals import PARENT, StopRequest
 
 POLL = 0.5  # seconds between looks at the processes
 REPORT = 30.0  # seconds between lines of progress
@@ -68,7 +69,7 @@ class TrialRunner:
             raise InputError(f"cannot write {self.out}: {error.strerror}; give another --out") from error
         waiting, done, failed = list(trials), list[str](), dict[str, str]()
         shown = time.monotonic()
-        with StopRequest() as stop:
+        with only_writer(self.out, self.report), StopRequest() as stop:
             try:
                 while waiting or self._running:
                     while waiting and len(self._running) < self.jobs and stop.received is None:
@@ -111,6 +112,7 @@ class TrialRunner:
             command += ["--data-dir", str(self.data_dir)]
         log = self.out / "logs" / f"{trial.name}.log"
         environment = os.environ | {"OMP_NUM_THREADS": str(self.threads), "OPENBLAS_NUM_THREADS": "1"}
+        environment[PARENT] = str(os.getpid())  # ends with this process, however that ends
         with log.open("ab") as file:
             # A session of its own: the terminal's Ctrl-C reaches this process alone, which passes it on once.
             process = subprocess.Popen(

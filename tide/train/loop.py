@@ -5,9 +5,9 @@ from __future__ import annotations
 import signal
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -15,37 +15,23 @@ from torch import Tensor
 
 from tide.config import Config
 from tide.data import AnySplits, ImageSet, derive_seed, to_float
-from tide.errors import CheckpointError, DataError, TrainingError
+from tide.errors import CheckpointError, DataError, TrainingError, one_line
 from tide.evaluate.accuracy import summarize
 from tide.evaluate.answers import Answers, collect_answers
-from tide.models.files import load_weights, read_model
+from tide.models.files import existing, load_weights, read_model
 from tide.models.thinker import Thinker
 from tide.train.checkpoint import load_training, save_checkpoint
 from tide.train.feed import DROPOUT_STREAM, Feed, MemoryFeed, PhotoFeed
 from tide.train.monitor import StabilityMonitor
 from tide.train.multipliers import GameMultipliers
-from tide.train.optim import make_optimizer
+from tide.train.optim import make_optimizer, restore_optimizer
+from tide.train.position import Position
 from tide.train.report import Reading, Reporter
 from tide.train.run import RunFolder
 from tide.train.schedule import idle_terms
 from tide.train.signals import StopRequest
 from tide.train.step import StepResult, Trainer
 from tide.train.team import ALONE, Team
-
-
-@dataclass
-class Position:
-    """Where a run stands: saved in every checkpoint. All randomness derives from the seed and the step."""
-
-    step: int = 0
-    evaluated_step: int = 0
-    best_accuracy: float = -1.0
-    best_step: int = 0
-    last_accuracy: float = -1.0
-    rejected: int = 0
-    rejected_in_a_row: int = 0
-    data_crc: int = 0
-    seconds: float = 0.0
 
 
 def _check_same_data(splits: AnySplits, team: Team) -> None:
@@ -88,6 +74,8 @@ class TrainingRun:
         self.config, self.run, self.reporter, self.team = config, run, reporter, team
         self._mine = team.share(config.train.accumulation, "train.accumulation")
         _check_same_data(splits, team)
+        parts = {"training": splits.train, config.data.measured_on: splits.test}
+        self._fingerprint = {name: {"images": len(part), "checksum": part.checksum()} for name, part in parts.items()}
         self.device = device or torch.device("cpu")
         self.test, self.workers = splits.test, workers
         self.feed: Feed = (
@@ -107,25 +95,49 @@ class TrainingRun:
             self.model.compile_step()
 
     def resume(self) -> None:
-        """Continue from the run's last checkpoint, bit for bit."""
-        folder = self.run.checkpoint("last")
+        """Continue from the run's last checkpoint, bit for bit; a run that ended before its first begins anew.
+
+        Raises :class:`CheckpointError` for a checkpoint that is damaged or of another run, and for other data than the
+        run has seen.
+        """
+        folder = existing(self.run.last)
+        if folder is None:
+            self.run.truncate({"metrics": 0, "timing": 0})
+            return
         _, weights = read_model(folder)
         load_weights(self.model, weights, folder)
         training = load_training(folder)
+        self._check_fingerprint(training.get("data"))
         try:
-            self.optimizer.load_state_dict(training["optimizer"])
+            restore_optimizer(self.optimizer, training["optimizer"])
             self.monitor.load_state_dict(training["monitor"])
-            self.position = Position(**training["position"])
+            self.position = Position.restored(training["position"], self.config.train.steps)
             sizes = training["log_sizes"]
             if self.trainer.scaler.is_enabled():
                 self.trainer.scaler.load_state_dict(training["scaler"])
             if self.trainer.multipliers is not None:
                 self.trainer.multipliers = GameMultipliers.from_state_dict(training["multipliers"])
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise CheckpointError(
-                f"{folder} holds the training state of another model or version ({error!r}); it was changed by hand"
+                f"{folder} holds the training state of another model or version ({one_line(error)}); it was changed by "
+                "hand"
             ) from error
         self.run.truncate(sizes)
+
+    def _check_fingerprint(self, seen: Any) -> None:
+        """Raise :class:`CheckpointError` unless the data are those of the checkpoint; older ones did not note them."""
+        if not isinstance(seen, Mapping):
+            return
+        for part, now in self._fingerprint.items():
+            before = seen.get(part)
+            if before == now:
+                continue
+            counts = [value.get("images") if isinstance(value, Mapping) else None for value in (before, now)]
+            what = "other names, sizes or labels" if counts[0] == counts[1] else f"{counts[1]} images"
+            raise CheckpointError(
+                f"the {part} part of {self.config.data.name} has {what} now, the run saw {counts[0]} images: restore "
+                "them, or start a new run with --out"
+            )
 
     def batches(self, step: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield this process's micro-batches of a step, of which all together depend on the seed and the step alone."""
@@ -265,7 +277,7 @@ class TrainingRun:
                 save_checkpoint(self.run.best, self.model)
         self.run.write_answers(answers)
         self.run.append("metrics", {"kind": "evaluation", "step": position.step, **asdict(result)})
-        self.reporter.evaluation(position.step, result, best)
+        self.reporter.evaluation(position.step, self.config.data.measured_on, result, best)
 
     def _answers(self, count: int, progress: Callable[[int, int], None] | None = None) -> Answers:
         """Return the answers to the first test images, of which each process asks its share, every image once."""
@@ -292,6 +304,7 @@ class TrainingRun:
             "monitor": self.monitor.state_dict(),
             "position": asdict(self.position),
             "log_sizes": self.run.sizes(),
+            "data": self._fingerprint,
             "scaler": self.trainer.scaler.state_dict(),
         }
         if self.trainer.multipliers is not None:
@@ -303,6 +316,7 @@ class TrainingRun:
         self.run.write_results(
             {
                 "complete": position.step == self.config.train.steps,
+                "measured_on": self.config.data.measured_on,
                 "step": position.step,
                 "best_accuracy": position.best_accuracy if position.best_step else None,
                 "best_step": position.best_step or None,

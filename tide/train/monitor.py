@@ -14,7 +14,8 @@ from tide.config import CoreConfig
 from tide.core.guarantee import certified_rate
 from tide.core.perron import perron_estimate
 from tide.core.wilson_cowan import RecurrentBlocks
-from tide.losses import cross_entropies, dual_loss_diagnostics
+from tide.evaluate.hedging import read_hedging
+from tide.losses import cross_entropies
 from tide.models.thinker import Thinker
 from tide.train.optim import component_parameters, gradient_norm
 from tide.train.step import MicroBatch
@@ -63,9 +64,11 @@ def activity_quantities(dynamics: Dynamics, ratio: Tensor, n_e: int) -> dict[str
 
 @torch.no_grad()
 def answer_quantities(batch: MicroBatch) -> dict[str, float]:
-    """Return the dual-loss diagnostics of one training batch."""
-    dual = dual_loss_diagnostics(cross_entropies(batch.out.logits.detach(), batch.labels), batch.out.certainty.detach())
-    return {name: float(value) for name, value in dual._asdict().items()}
+    """Return how far the ticks hedge on one training batch."""
+    logits, certainty = batch.out.logits.detach(), batch.out.certainty.detach()
+    correct = logits.argmax(1) == batch.labels[:, None]
+    hedging = read_hedging(cross_entropies(logits, batch.labels), certainty, correct)
+    return {name: float(value) for name, value in hedging._asdict().items()}
 
 
 def gradient_quantities(model: Thinker) -> dict[str, float]:
@@ -82,8 +85,8 @@ class StabilityMonitor:
 
     An alarm is raised when σ_max of an off-diagonal block keeps growing above its rolling median, and when a
     population collapses: then it names the population that falls silent. Each is raised when it begins, and again
-    only after it had ended. A model without excitatory and inhibitory populations has gradients and dual-loss
-    diagnostics only, and no alarms.
+    only after it had ended. A model without excitatory and inhibitory populations has gradients and readings of
+    hedging only, and no alarms.
     """
 
     def __init__(self, model: Thinker, iterations: int) -> None:

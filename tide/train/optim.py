@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,13 +28,32 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
 
 
+def restore_optimizer(optimizer: torch.optim.Optimizer, state: Any) -> None:
+    """Load an optimiser's state, whose settings and shapes must be those of ``optimizer``.
+
+    Raises:
+        ValueError: they are not; KeyError or TypeError for what is no state of an optimiser.
+    """
+    fresh = [{k: v for k, v in group.items() if k not in ("params", "lr")} for group in optimizer.param_groups]
+    optimizer.load_state_dict(state)
+    for before, group in zip(fresh, optimizer.param_groups, strict=True):
+        if any(group.get(name) != value for name, value in before.items()):
+            raise ValueError("the optimiser has other settings")
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            for name, value in optimizer.state.get(parameter, {}).items():
+                wanted = () if name == "step" else parameter.shape
+                if not isinstance(value, Tensor) or value.shape != wanted or not value.is_floating_point():
+                    raise ValueError(f"the optimiser's {name} is of another shape or type than its parameter")
+
+
 def gradient_norm(parameters: Sequence[Tensor]) -> Tensor:
     """Return the global norm of the gradients, summed in float64: squares of finite gradients must not overflow."""
     gradients = [p.grad for p in parameters if p.grad is not None]
     if not gradients:
         return torch.zeros(())
     wide = torch.float32 if gradients[0].device.type == "mps" else torch.float64  # which Apple's GPUs lack
-    return torch.stack([torch.linalg.vector_norm(g, dtype=wide).square() for g in gradients]).sum().sqrt()
+    return torch.stack(torch._foreach_norm(gradients, 2, dtype=wide)).square().sum().sqrt()
 
 
 def component_parameters(model: Thinker) -> dict[str, list[Tensor]]:
@@ -41,25 +61,18 @@ def component_parameters(model: Thinker) -> dict[str, list[Tensor]]:
     return {name: [p for p in members if p.requires_grad] for name, members in model.components().items()}
 
 
-def all_finite(parameters: Sequence[Tensor]) -> bool:
-    """Say whether every gradient is finite."""
-    return bool(torch.stack([p.grad.isfinite().all() for p in parameters if p.grad is not None]).all())
+def clip_gradients_(model: Thinker, config: ClipConfig, norm: Tensor) -> None:
+    """Clip by the norm of each component that has a bound, then by the global norm, which is ``norm`` before both."""
+    parameters, components = list(model.parameters()), component_parameters(model)
+    bounded = [name for name in components if getattr(config, name) is not None]
+    for name in bounded:
+        _scale_(components[name], getattr(config, name), gradient_norm(components[name]))
+    if config.total is not None:
+        _scale_(parameters, config.total, gradient_norm(parameters) if bounded else norm)
 
 
-def clip_gradients_(model: Thinker, config: ClipConfig) -> Tensor:
-    """Clip by the norm of each component that has a bound, then by the global norm; return the norm before both."""
-    parameters = list(model.parameters())
-    before = gradient_norm(parameters)
-    for name, members in component_parameters(model).items():
-        _scale_(members, getattr(config, name))
-    _scale_(parameters, config.total)
-    return before
-
-
-def _scale_(parameters: Sequence[Tensor], highest: float | None) -> None:
-    if highest is None:
-        return
-    factor = (highest / (gradient_norm(parameters) + 1e-12)).clamp(max=1.0)
-    for parameter in parameters:
-        if parameter.grad is not None:
-            parameter.grad.mul_(factor.to(parameter.grad))
+def _scale_(parameters: Sequence[Tensor], highest: float, norm: Tensor) -> None:
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    if gradients:
+        factor = (highest / (norm + 1e-12)).clamp(max=1.0)
+        torch._foreach_mul_(gradients, factor.to(gradients[0]))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TextIO
 
 from tide.evaluate.accuracy import Evaluation
 
@@ -42,6 +44,19 @@ def format_seconds(seconds: float) -> str:
     return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"
 
 
+def say(text: str, stream: TextIO) -> None:
+    """Print a line; where its reader went away (a pipe, a terminal, a full disk) be silent from then on.
+
+    A training must not end because nobody reads what it says.
+    """
+    try:
+        print(text, file=stream, flush=True)
+    except OSError:
+        # What is still buffered would fail again when Python ends, and change the exit code.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
 class Reporter(ABC):
     """Shows a run. Use as a context."""
 
@@ -66,13 +81,13 @@ class Reporter(ABC):
     def message(self, text: str, *, alarm: bool = False) -> None:
         """Show a line that stays."""
 
-    def evaluation(self, step: int, result: Evaluation, best: bool) -> None:
-        """Show the result of an evaluation."""
+    def evaluation(self, step: int, measured_on: str, result: Evaluation, best: bool) -> None:
+        """Show the result of an evaluation on the test or the validation images."""
         ratio = f", E-I ratio {result.ei_ratio:.2f}" if result.ei_ratio is not None else ""
         self.message(
-            f"step {step}: test accuracy {100 * result.accuracy:.2f} % at the most certain tick, "
-            f"{100 * result.accuracy_last_tick:.2f} % at the last, certainty {result.certainty:.3f}"
-            f"{ratio}{' (best so far)' if best else ''}"
+            f"step {step}: {measured_on} accuracy {100 * result.accuracy:.2f} % at the most certain tick, "
+            f"{100 * result.accuracy_last_tick:.2f} % at the last, hedging {100 * result.hedging:.2f} points, "
+            f"certainty {result.certainty:.3f}{ratio}{' (best so far)' if best else ''}"
         )
 
 
@@ -99,7 +114,7 @@ class PlainReporter(Reporter):
 
     def message(self, text: str, *, alarm: bool = False) -> None:
         """Print a line."""
-        print(f"{'ALARM: ' if alarm else ''}{text}", file=sys.stderr, flush=True)
+        say(f"{'ALARM: ' if alarm else ''}{text}", sys.stderr)
 
 
 class LiveReporter(Reporter):

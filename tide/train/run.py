@@ -28,10 +28,14 @@ from torch import Tensor
 
 from tide.config import Config
 from tide.config_io import read_yaml, to_yaml
-from tide.errors import CheckpointError
+from tide.errors import CheckpointError, one_line
 from tide.evaluate.answers import Answers
 from tide.models.files import run_checkpoint
 from tide.train.environment import describe_environment
+from tide.train.lock import LOCK
+
+LOGS = ("metrics", "timing")
+NEW_CONFIG = ".config.yaml.new"
 
 
 class RunFolder:
@@ -47,14 +51,15 @@ class RunFolder:
         run = cls(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
-            if any(path.iterdir()):
-                raise CheckpointError(f"{path} is not empty; give another --out, or continue with --resume {path}")
-            (path / "config.yaml").write_text(to_yaml(config), encoding="utf-8")
+            _check_unused(path)
             command = " ".join(["tide", *sys.argv[1:]])
             text = json.dumps({**describe_environment(), "command": command, **environment}, indent=2)
             (path / "environment.json").write_text(text + "\n", encoding="utf-8")
-            for name in ("metrics", "timing"):
+            for name in LOGS:
                 (path / f"{name}.jsonl").touch()
+            # Last and whole: it is what makes the folder a run, which can be resumed.
+            (path / NEW_CONFIG).write_text(to_yaml(config), encoding="utf-8")
+            (path / NEW_CONFIG).rename(path / "config.yaml")
         except OSError as error:
             raise CheckpointError(
                 f"cannot write run folder {path}: {error.strerror}; give a folder that can be written with --out"
@@ -76,11 +81,11 @@ class RunFolder:
     @property
     def environment(self) -> dict[str, Any]:
         """What the run was started with."""
-        try:
-            environment = json.loads((self.path / "environment.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise CheckpointError(f"{self.path / 'environment.json'} cannot be read ({error}); restore it") from error
-        return dict(environment)
+        environment = _read_mapping(self.path / "environment.json")
+        data_dir = environment.get("data_dir")
+        if not isinstance(data_dir, str | None):
+            raise CheckpointError(f"{self.path / 'environment.json'}: data_dir is {data_dir!r}, a folder is wanted")
+        return environment
 
     def checkpoint(self, name: str) -> Path:
         """Return the folder of checkpoint ``"best"`` or ``"last"``."""
@@ -88,7 +93,7 @@ class RunFolder:
 
     def append(self, name: str, line: Mapping[str, Any]) -> None:
         """Append one JSON line to ``metrics`` or ``timing``; numbers that are not finite become null."""
-        text = json.dumps({key: _finite(value) for key, value in line.items()}) + "\n"
+        text = json.dumps(finite(line)) + "\n"
         path = self.path / f"{name}.jsonl"
         try:
             with path.open("a", encoding="utf-8") as file:
@@ -101,10 +106,20 @@ class RunFolder:
 
     def sizes(self) -> dict[str, int]:
         """Return the sizes of both logs in bytes."""
-        return {name: (self.path / f"{name}.jsonl").stat().st_size for name in ("metrics", "timing")}
+        return {name: (self.path / f"{name}.jsonl").stat().st_size for name in LOGS}
 
     def truncate(self, sizes: Mapping[str, int]) -> None:
-        """Cut both logs back to a checkpoint, dropping what a killed run wrote after it."""
+        """Cut both logs back to a checkpoint, dropping what a killed run wrote after it.
+
+        Raises :class:`CheckpointError` unless ``sizes`` gives the size of both logs and of nothing else: it comes from
+        a file, and names no other file to cut.
+        """
+        known = isinstance(sizes, Mapping) and set(sizes) == set(LOGS)
+        if not known or any(type(size) is not int or size < 0 for size in sizes.values()):
+            raise CheckpointError(
+                f"the checkpoint in {self.path} gives sizes of logs as {str(sizes)[:80]!r}, those of "
+                f"{' and '.join(LOGS)} in bytes are wanted: it was changed by hand"
+            )
         for name, size in sizes.items():
             path = self.path / f"{name}.jsonl"
             found = path.stat().st_size if path.is_file() else 0
@@ -126,8 +141,11 @@ class RunFolder:
         path = self.path / f"{name}.jsonl"
         try:
             # What follows the last newline is a line that a kill cut short; resuming drops it.
-            return [dict(json.loads(line)) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
-        except (OSError, ValueError, TypeError) as error:
+            lines = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
+            if not all(isinstance(line, dict) for line in lines):
+                raise ValueError("a line is no mapping")
+            return lines
+        except (OSError, ValueError, RecursionError) as error:
             raise CheckpointError(f"{path} cannot be read ({error}); it is damaged") from error
 
     def write_answers(self, answers: Answers) -> None:
@@ -154,17 +172,13 @@ class RunFolder:
 
     def results(self) -> dict[str, Any]:
         """Return results.json."""
-        path = self.path / "results.json"
-        try:
-            return dict(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
-            raise CheckpointError(f"{path} cannot be read ({error}); it is missing or damaged") from error
+        return _read_mapping(self.path / "results.json")
 
     def write_results(self, results: Mapping[str, Any]) -> None:
         """Write results.json."""
         path = self.path / "results.json"
         try:
-            path.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+            path.write_text(json.dumps(finite(results), indent=2) + "\n", encoding="utf-8")
         except OSError as error:
             raise CheckpointError(f"cannot write {path}: {error.strerror}; make room and resume the run") from error
 
@@ -185,5 +199,29 @@ class SilentRun(RunFolder):
         """Write nothing."""
 
 
-def _finite(value: Any) -> Any:
+def _check_unused(path: Path) -> None:
+    """Raise :class:`CheckpointError` unless a folder is empty, but for what a run that ended as it began left there."""
+    debris = {LOCK, NEW_CONFIG, "environment.json", *(f"{name}.jsonl" for name in LOGS)}
+    if any(entry.name not in debris for entry in path.iterdir()):
+        remedy = f", or continue with --resume {path}" if (path / "config.yaml").is_file() else ""
+        raise CheckpointError(f"{path} is not empty; give another --out{remedy}")
+
+
+def _read_mapping(path: Path) -> dict[str, Any]:
+    """Read a JSON file that holds a mapping."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} cannot be read ({one_line(error)[:120]}); it is missing or damaged") from error
+    if not isinstance(found, dict):
+        raise CheckpointError(f"{path} cannot be read (it holds a {type(found).__name__}, no mapping); it is damaged")
+    return found
+
+
+def finite(value: Any) -> Any:
+    """Return a value for JSON, which has no NaN and no infinity: null is in their place, in nested ones too."""
+    if isinstance(value, Mapping):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -14,17 +14,21 @@ from tide.heads import most_certain
 from tide.losses import LossTerms, clipped_residuals, objective
 from tide.models.thinker import Thinker
 from tide.train.multipliers import GameMultipliers
-from tide.train.optim import all_finite, clip_gradients_
+from tide.train.optim import clip_gradients_, gradient_norm
 from tide.train.schedule import curriculum, learning_rate_factor
 from tide.train.team import ALONE, Team
 from tide.types import ThoughtOutput
 
 
 class MicroBatch(NamedTuple):
-    """One forward and backward pass: detached loss terms, training accuracy (scalar), output, labels (B,)."""
+    """One forward and backward pass: detached loss terms, training accuracy, output, labels (B,).
+
+    ``finite`` says whether all logits are.
+    """
 
     terms: LossTerms
     accuracy: Tensor
+    finite: Tensor
     out: ThoughtOutput
     labels: Tensor
 
@@ -49,8 +53,8 @@ class StepResult:
 class Trainer:
     """The training step of a model with its optimiser.
 
-    A step whose loss or any of whose gradients is not finite is rejected: parameters, optimiser, memory and
-    BatchNorm statistics stay as they were before it.
+    A step with a loss, a logit at any tick or a gradient that is not finite is rejected: parameters, optimiser, memory
+    and BatchNorm statistics stay as they were before it.
     """
 
     def __init__(self, model: Thinker, optimizer: torch.optim.Optimizer, config: Config, team: Team = ALONE) -> None:
@@ -83,31 +87,38 @@ class Trainer:
             micro.append(self._micro_batch(images, labels, kappa))
             statistics.take()
         self.team.sum_([p.grad for p in self.model.parameters() if p.grad is not None])
-        terms, accuracy = self._mean_readings(micro)
+        terms, accuracy, finite = self._mean_readings(micro)
 
         self.scaler.unscale_(self.optimizer)
-        # Gradients and the mean loss are the same everywhere, so all processes decide alike.
-        accepted = bool(terms.total.isfinite()) and all_finite(list(self.model.parameters()))
-        norm = torch.full((), torch.nan)
+        norm = gradient_norm(list(self.model.parameters()))
+        # Gradients and mean readings are the same everywhere, so all processes decide alike; read back once.
+        accepted = bool((finite == 1) & terms.total.isfinite() & norm.isfinite())
         if accepted:
             if kappa > 0:
                 self._move_multipliers(micro)
-            norm = clip_gradients_(self.model, train.clip)
+            clip_gradients_(self.model, train.clip, norm)
             self.optimizer.step()
             self.model.project_()
             dynamics = [m.out.dynamics for m in micro if m.out.dynamics is not None]
             self.model.cell.consolidate_(dynamics, self.team.mean)
             statistics.move_(self.team)
         else:
+            norm = torch.full((), torch.nan)
             statistics.restore_()
         self.scaler.update()
         return StepResult(accepted, terms, accuracy, norm, rate, kappa, micro[-1])
 
-    def _mean_readings(self, micro: Sequence[MicroBatch]) -> tuple[LossTerms, Tensor]:
-        """Return the loss terms and the accuracy, mean over the micro-batches of all processes: one message."""
-        rows = [torch.stack((m.terms.total, *m.terms.terms.values(), m.accuracy.to(m.terms.total))) for m in micro]
-        total, *terms, accuracy = self.team.mean(torch.stack(rows).mean(0)).unbind()
-        return LossTerms(total, dict(zip(micro[0].terms.terms, terms, strict=True))), accuracy
+    def _mean_readings(self, micro: Sequence[MicroBatch]) -> tuple[LossTerms, Tensor, Tensor]:
+        """Return loss terms, accuracy and the share whose logits are finite, of all processes' micro-batches.
+
+        It is one message.
+        """
+        rows = []
+        for m in micro:
+            numbers = (m.terms.total, *m.terms.terms.values(), m.accuracy, m.finite)
+            rows.append(torch.stack([number.to(m.terms.total.dtype) for number in numbers]))
+        total, *terms, accuracy, finite = self.team.mean(torch.stack(rows).mean(0)).unbind()
+        return LossTerms(total, dict(zip(micro[0].terms.terms, terms, strict=True))), accuracy, finite
 
     @torch.no_grad()
     def _move_multipliers(self, micro: Sequence[MicroBatch]) -> None:
@@ -131,7 +142,8 @@ class Trainer:
         answers = most_certain(out.logits.detach(), out.certainty.detach()).argmax(1)
         accuracy = (answers == labels).float().mean()
         detached = LossTerms(terms.total.detach(), {name: term.detach() for name, term in terms.terms.items()})
-        return MicroBatch(detached, accuracy, out, labels)
+        # A tick that the loss does not read sends its NaN into no gradient.
+        return MicroBatch(detached, accuracy, out.logits.detach().isfinite().all(), out, labels)
 
 
 class BatchStatistics:

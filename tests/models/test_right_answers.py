@@ -1,0 +1,115 @@
+"""No answer from damaged weights or pixels, a word where the input is not what the model was made for."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+
+import tide
+from tide.errors import CheckpointError, InputError
+from tide.models import load as load_module
+from tide.models.files import WEIGHTS, load_weights, read_model, write_model
+from tide.train.run import finite
+
+
+def test_weights_that_are_not_finite_are_refused_and_named(tiny_model, tmp_path: Path) -> None:
+    model = tiny_model(torch.float32)
+    state = model.state_dict()
+    state["cell.head.layers.4.bias"][1] = torch.nan
+    write_model(tmp_path, model.config, state)
+    with pytest.raises(CheckpointError, match=r"NaN or infinite numbers \(cell\.head\.layers\.4\.bias\)"):
+        tide.load(tmp_path)
+
+
+def test_weights_outside_their_bounds_are_named_once(tiny_model, tmp_path: Path) -> None:
+    model = tiny_model(torch.float32)
+    with torch.no_grad():
+        model.cell.wilson_cowan.w_ee[0, 0] = -0.5
+        model.cell.lateral.strength.fill_(-1.0)
+    write_model(tmp_path, model.config, model.state_dict())
+    with pytest.warns(UserWarning, match=r"w_ee and 1 more in .* outside its bounds.*project_") as seen:
+        tide.load(tmp_path)
+    assert len(seen) == 1
+    model.project_()
+    write_model(tmp_path, model.config, model.state_dict())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load_weights(model, read_model(tmp_path)[1], tmp_path / WEIGHTS)
+
+
+@pytest.mark.parametrize("halt", [None, 0.9])
+def test_an_answer_that_is_not_finite_is_no_answer(tiny_model, halt) -> None:
+    model = tiny_model(torch.float32)
+    with torch.no_grad():
+        model.cell.head.layers[4].bias[0] = torch.nan
+    with pytest.raises(InputError, match=r"certainty of 2 of 2 answers is not finite"):
+        model.predict(torch.rand(2, 1, 9, 9), halt=halt)
+
+
+def test_pixels_on_the_scale_to_255_get_a_warning_that_names_the_fix(tiny_model) -> None:
+    model, images = tiny_model(torch.float32).eval(), torch.rand(2, 1, 9, 9)
+    with pytest.warns(UserWarning, match=r"pixels go up to 2\d\d.*images / 255"):
+        model(images * 255)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model(images)
+
+
+def test_predict_scales_images_of_another_size_and_says_so(tiny_model) -> None:
+    model = tiny_model(torch.float32).eval()
+    images = torch.rand(2, 1, 18, 27)
+    scaled = torch.nn.functional.interpolate(images, (9, 9), mode="bilinear", antialias=True, align_corners=False)
+    with pytest.warns(UserWarning, match="18x27 pixels, the model was made for 9x9: they are scaled"):
+        found = model.predict(images)
+    assert torch.equal(found.probabilities, model.predict(scaled).probabilities)
+    with pytest.warns(UserWarning, match="on others it errs"):
+        model(images)
+
+
+@pytest.mark.parametrize(
+    ("call", "met"),
+    [
+        (lambda model, x: model(x, record=3), "record is 3"),
+        (lambda model, x: model(x, ticks=1.5), "ticks is 1.5"),
+        (lambda model, x: model(x, ticks=True), "ticks is True"),
+        (lambda model, x: model.predict(x, halt="x"), "halt is 'x'"),
+        (lambda model, x: model.predict(x, halt=True), "halt is True"),
+        (lambda model, x: model.predict([1, 2]), "images are a list"),
+        (lambda model, x: tide.load(5), "path is 5"),
+        (lambda model, x: tide.load(None), "path is None"),
+        (lambda model, x: tide.load("runs", checkpoint="lst"), "checkpoint is 'lst'"),
+    ],
+)
+def test_values_of_another_type_are_refused_in_one_line(tiny_model, call, met) -> None:
+    with pytest.raises(InputError) as caught:
+        call(tiny_model(torch.float32), torch.rand(2, 1, 9, 9))
+    assert met in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_mistyped_path_asks_no_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: list[tuple[str, bool]] = []
+
+    def snapshot(name: str, *, local_files_only: bool) -> str:
+        asked.append((name, local_files_only))
+        raise OSError("not there")
+
+    monkeypatch.setattr(load_module, "snapshot_download", snapshot)
+    with pytest.raises(CheckpointError, match=r"runs/typo does not exist.*hub:runs/typo for a model on the hub"):
+        tide.load("runs/typo")
+    with pytest.raises(CheckpointError, match="the hub does not give owner/name"):
+        tide.load("hub:owner/name")
+    assert asked == [("runs/typo", True), ("owner/name", False)]
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(CheckpointError, match="does not exist"):
+        tide.load("~/nothing")
+
+
+def test_json_has_no_nan() -> None:
+    value = {"a": float("nan"), "b": [1.0, float("inf"), {"c": -float("inf")}], "d": "nan", "e": (2, None)}
+    assert finite(value) == {"a": None, "b": [1.0, None, {"c": None}], "d": "nan", "e": [2, None]}
+    json.dumps(finite(value), allow_nan=False)
