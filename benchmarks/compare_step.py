@@ -67,6 +67,7 @@ def measure(settings: Settings) -> dict[str, object]:
             "seconds_least": min(seconds[name]),
             "seconds_most": max(seconds[name]),
             f"ratio_to_{settings.models[0]}": statistics.median(ratios),
+            "loop": trainer.model.tick_loop().reason,
             "parameters": sum(p.numel() for p in trainer.model.parameters()),
             "operations_per_tick": operations.tick,
             "operations_per_image": operations.image(base.core.ticks),

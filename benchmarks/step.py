@@ -2,6 +2,7 @@
 
 ``python benchmarks/step.py --preset mnist --threads 2 --out FILE.json`` measures :meth:`tide.train.step.Trainer.step`
 (forward, loss, backward, clipping, AdamW, projection) on random images, past the curriculum: every loss term counts.
+The loop over ticks is the eager one: operators are what is timed and counted here.
 
 **Split**: self CPU time under ``torch.profiler``, Python's own time between operators included. Each component's
 functions are wrapped in a named range (from here, not in the library), and a forward event belongs to the innermost
@@ -22,6 +23,7 @@ made beforehand, convolutions still allocate. Step and floor alternate in one ru
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import statistics
 import sys
@@ -52,6 +54,7 @@ from tide.cli.device import DeviceName, pick_device, set_threads
 from tide.config import Config
 from tide.errors import check
 from tide.models.presets import preset
+from tide.native.choice import VARIABLE
 from tide.train.environment import describe_environment
 from tide.train.prepare import resolved
 from tide.train.step import Trainer
@@ -351,6 +354,7 @@ def _table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -
 def main() -> None:
     """Read the command line, measure, write, print."""
     settings = tyro.cli(Settings)
+    os.environ[VARIABLE] = "0"
     try:
         result = measure(settings)
     except ValueError as error:

@@ -15,6 +15,7 @@ ROOMS = [
     "config_yaml",
     "config_io",
     "core",
+    "native",
     "backbones",
     "heads",
     "models",

@@ -68,6 +68,7 @@ def show(config: Config, splits: AnySplits, device: torch.device, *, compile_ste
         float(result.terms.total)  # waits for the device
         seconds.append(time.perf_counter() - began)
     fastest = min(seconds)
+    table.add_row("loop over ticks", model.tick_loop().reason)
     table.add_row("loss after three steps", f"{float(result.terms.total):.4f}")
     table.add_row("first step, later steps", f"{seconds[0]:.3f} s, {fastest:.3f} s")
     table.add_row("peak memory", f"{peak_memory(device):,.0f} MiB")

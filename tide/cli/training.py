@@ -147,6 +147,7 @@ def _fit(
             f"steps {position.step} to {train.steps} of {train.batch * train.accumulation} images; warm-up "
             f"{train.warmup}, curriculum {train.curriculum_start} + {train.curriculum_length} steps"
         )
+        reporter.message(f"loop over ticks: {training.model.tick_loop().reason}")
         covered = coverage(config.core) if isinstance(config.core, CoreConfig) else None
         if covered is not None:
             reporter.message(covered)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,7 +20,10 @@ from tide.models.build import build_backbone, build_cell
 from tide.models.cell import Cell, CellState
 from tide.models.files import load_weights, read_model, write_model
 from tide.models.inputs import check_inputs, fitted
+from tide.models.native_ticks import OBSERVED, is_as_written, run_native
 from tide.models.observers import Collector, Halter, Observer
+from tide.models.tide import TideCell
+from tide.native.choice import Choice, choose
 from tide.types import Prediction, ThoughtOutput
 
 
@@ -98,8 +102,9 @@ class Thinker(
         """Classify ``images``, in eval mode, at the most certain tick.
 
         Images of another size than the model was made for are brought to it, with a warning. With ``halt`` an image
-        stops at its first tick of at least that certainty and costs nothing afterwards. Raises :class:`InputError` as
-        :meth:`forward` does, and where the model's answers are not finite.
+        stops at its first tick of at least that certainty and costs nothing afterwards (up to three more ticks on the
+        native loop, which looks at the certainty every few ticks). Raises :class:`InputError` as :meth:`forward` does,
+        and where the model's answers are not finite.
         """
         prediction = self._predict(fitted(images, self.config), halt, ticks)
         lost = int((~prediction.certainty.isfinite()).sum())
@@ -143,6 +148,7 @@ class Thinker(
         if isinstance(ticks, bool) or not isinstance(ticks, int) or ticks < 1:
             raise InputError(f"ticks is {shown(ticks)}, a whole number of 1 or more is wanted")
         state: CellState | None = self.begin(images)
+        run = self._runner(observer)
         ends = {end for every in (tbptt, recompute) if every for end in range(every, ticks, every)}
         begin = 0
         for end in (*sorted(ends), ticks):
@@ -151,10 +157,10 @@ class Thinker(
                 state = state.detach()
             if recompute and isinstance(observer, Collector) and torch.is_grad_enabled():
                 # Pure: computed again, a stretch collects into a collector of its own that nobody reads.
-                state, seen = checkpoint(self._collected, state, observer, end - begin, use_reentrant=False)
+                state, seen = checkpoint(_collected, run, state, observer, end - begin, use_reentrant=False)
                 observer.extend(seen)
             else:
-                state = self.run_ticks(state, observer, end - begin)
+                state = run(state, observer, end - begin)
             if state is None:
                 return
             begin = end
@@ -165,7 +171,7 @@ class Thinker(
         return self.cell.begin(self._tokens(images))
 
     def run_ticks(self, state: CellState, observer: Observer, ticks: int) -> CellState | None:
-        """The only loop over ticks. The observer sees every tick and returns the state that goes on, None to stop."""
+        """The only eager loop over ticks. The observer sees each and returns the state that goes on, None to stop."""
         step = self.compiled_step or self.cell.step
         for _ in range(ticks):
             state, features = step(state)
@@ -175,9 +181,20 @@ class Thinker(
             state = following
         return state
 
-    def _collected(self, state: CellState, like: Collector, ticks: int) -> tuple[CellState | None, Collector]:
-        collector = like.empty()
-        return self.run_ticks(state, collector, ticks), collector
+    def tick_loop(self, record: Iterable[str] = ()) -> Choice:
+        """Say whether the native or the eager loop over ticks runs when these are recorded, and why."""
+        record = (record,) if isinstance(record, str) else record
+        recorded = any(name in self.cell.observables and name not in OBSERVED for name in record)
+        altered = self.compiled_step is not None or not is_as_written(self.cell, self.mean)
+        return choose(self.config.core, self.mean, recorded=recorded, altered=altered)
+
+    def _runner(self, observer: Observer) -> Callable[[Any, Any, int], CellState | None]:
+        """Return what runs the ticks of one forward pass: :meth:`run_ticks`, or the same as native code."""
+        if isinstance(observer, Collector | Halter):
+            library = self.tick_loop(observer.recorded).library
+            if library is not None and isinstance(self.cell, TideCell):
+                return partial(run_native, library, self.cell)
+        return self.run_ticks
 
     def _tokens(self, images: Tensor) -> Tensor:
         """Normalise and run the backbone, in training with its own precision; tokens come in the model's."""
@@ -238,3 +255,10 @@ class Thinker(
         for name in record:
             if name not in known:
                 raise InputError(f"cannot record {name!r}{did_you_mean(name, known)}")
+
+
+def _collected(
+    run: Callable[[Any, Any, int], CellState | None], state: CellState, like: Collector, ticks: int
+) -> tuple[CellState | None, Collector]:
+    collector = like.empty()
+    return run(state, collector, ticks), collector

@@ -1,0 +1,84 @@
+"""Whether the native loop or the eager one runs, and why: the only place that decides."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
+
+from tide.config import CoreConfig
+from tide.errors import InputError
+from tide.native.arguments import NORMS
+from tide.native.library import Library, load
+
+VARIABLE = "TIDE_NATIVE"
+
+
+class Choice(NamedTuple):
+    """The library to run, None for the eager loop, and a few words that say which of the two and why."""
+
+    library: Library | None
+    reason: str
+
+
+def choose(core: object, like: Tensor, *, recorded: bool = False, altered: bool = False) -> Choice:
+    """Decide for one forward pass of a core's configuration, on the device and in the type of ``like``.
+
+    ``recorded``: the pass records more of a tick than the read-out needs; ``altered``: a tick is not computed as
+    written, or somebody watches its parts. The variable ``TIDE_NATIVE`` switches the native loop off (0) or makes its
+    absence an error (require). The first call compiles. Raises :class:`InputError` for another value of the variable,
+    and where the native loop is required but cannot be for this model on this machine.
+    """
+    wish = os.environ.get(VARIABLE, "")
+    if wish not in ("", "0", "require"):
+        raise InputError(f"{VARIABLE} is {wish!r}, 0 (off), require or nothing (automatic) is wanted")
+    if wish == "0":
+        return _eager(f"{VARIABLE} is 0")
+    if not isinstance(core, CoreConfig):
+        return _eager(f"core {getattr(core, 'kind', core)} has no native loop")
+    missing = unsupported(core, like)
+    if missing is None:
+        if (asked := _beyond(recorded=recorded, altered=altered)) is not None:
+            return _eager(asked)
+        library = load(torch.float32)
+        if isinstance(library, Library):
+            return Choice(library, "native")
+        missing = str(library)
+    if wish == "require":
+        raise InputError(f"{VARIABLE} is require, but {missing}: unset it for the eager loop over ticks")
+    return _eager(missing)
+
+
+def unsupported(core: CoreConfig, like: Tensor) -> str | None:
+    """Return what of a model the native loop does not cover, None if it covers all of it."""
+    if like.device.type != "cpu":
+        return f"the native loop is for CPUs, not for device {like.device.type}"
+    if like.dtype != torch.float32:
+        return f"the native loop is for float32, not for {str(like.dtype).removeprefix('torch.')}"
+    if core.activation != "relu":
+        return f"the native loop has no core.activation {core.activation}"
+    if core.norm not in NORMS:
+        return f"the native loop has no core.norm {core.norm}"
+    return None
+
+
+def _beyond(*, recorded: bool, altered: bool) -> str | None:
+    """Return what this pass asks for that only the eager loop does."""
+    if recorded:
+        return "ticks are recorded"
+    if altered:
+        return "ticks were compiled or changed, or are watched"
+    transformed = torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
+    if transformed or torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
+        return "operations are compiled, traced or transformed"
+    if torch.is_autocast_enabled("cpu") or is_in_torch_dispatch_mode():
+        return "operations are cast or watched"
+    return None
+
+
+def _eager(reason: str) -> Choice:
+    return Choice(None, f"eager: {reason}")
