@@ -65,8 +65,8 @@ class CostCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Notes every kernel that runs inside the context, and the bytes of all tensors made there that are alive.
 
     Views and unwritten memory cost nothing. ``outside``: tensors made before, which views and writes do not make anew.
-    ``peak``: the most bytes alive at once. Meant for fake tensors: what asks for a value (is it finite?) is answered
-    yes.
+    ``peak``: the most bytes alive at once. Meant for fake tensors: what asks for a value (is it finite? which rows does
+    a gradient reach?) is answered yes, every one.
     """
 
     def __init__(self, outside: Iterable[Tensor] = ()) -> None:
@@ -81,6 +81,8 @@ class CostCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Run an operation and count it."""
         if func is torch.ops.aten._local_scalar_dense.default:
             return True
+        if func is torch.ops.aten.nonzero.default:
+            return args[0].new_empty((args[0].numel(), args[0].dim()), dtype=torch.long)
         out = func(*args, **(kwargs or {}))
         if func.namespace == "prim":  # questions about tensors, like their device
             return out
