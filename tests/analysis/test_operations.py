@@ -71,8 +71,8 @@ def test_tide_s_switches_leave_out_what_they_turn_off(tiny_config):
 
 
 def test_the_backbone_is_counted_once_with_its_convolutions(tiny_config):
-    # 8 pixels; 4 channels, branches of 3, pooled to 4 x 4 after the stem; tokens on 8 x 8.
-    stem = convolution(1, 4, 3, 8) + convolution(4, 4, 3, 8)
+    # 9 pixels; 4 channels, branches of 3, pooled to 4 x 4 after the stem; tokens on 8 x 8.
+    stem = convolution(1, 4, 3, 9) + convolution(4, 4, 3, 9)
     surrounds = (5, 7, 9, 11)  # the centers are part of the same kernels
     branches = sum(convolution(4, 3, k, 4) for k in surrounds) + 4 * convolution(3, 4, 3, 4)
     aggregation = convolution(16, 8, 3, 8) + convolution(8, 8, 3, 8)

@@ -55,7 +55,7 @@ def test_all_corruptions_of_a_few_images(
         assert (tmp_path / name).stat().st_size > 10_000
     cells = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.safetensors")}
     (tmp_path / "robustness.json").unlink()
-    monkeypatch.setattr(robustness_figures, "figures_of", failing)
+    monkeypatch.setattr(robustness_figures, "draw_differences", failing)
     with pytest.raises(RuntimeError, match="no picture"):
         main(["robustness", *runs, *options, "--baseline", runs[1]])
     assert {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.safetensors")} == cells

@@ -108,7 +108,7 @@ def test_runs_that_exist_are_compared_by_kind(folder: Path, tmp_path: Path) -> N
 
 def test_an_interrupted_comparison_continues(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text((folder / "tiny.yaml").read_text(encoding="utf-8"), encoding="utf-8")
-    arguments = command(tmp_path, steps=200, models=("lstm",))
+    arguments = command(tmp_path, steps=100, models=("lstm",))
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     process = subprocess.Popen([sys.executable, "-m", "tide", *arguments], env=environment, stderr=subprocess.PIPE)
     timing = tmp_path / "study" / "lstm-1" / "timing.jsonl"
@@ -120,7 +120,7 @@ def test_an_interrupted_comparison_continues(folder: Path, tmp_path: Path) -> No
     assert process.returncode == 130
     assert b"continue with the same tide compare command" in error
     results = read(tmp_path / "study" / "lstm-1" / "results.json")
-    assert 0 < results["step"] < 200
+    assert 0 < results["step"] < 100
     assert not results["complete"]
     assert main(arguments) == 0
     assert read(tmp_path / "study" / "lstm-1" / "results.json")["complete"]

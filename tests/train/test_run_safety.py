@@ -139,9 +139,7 @@ def test_a_run_has_one_writer_and_says_who(whole: Path, tmp_path: Path) -> None:
     said = json.loads((run / LOCK).read_text())
     assert said["process"] == first.pid
     third = start("--resume", str(run))  # takes over what the killed one left
-    deadline = time.monotonic() + 60
-    while json.loads((run / LOCK).read_text() or "{}").get("process") == first.pid and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_for_step(run, len((run / "timing.jsonl").read_text().splitlines()) + 3)
     third.send_signal(signal.SIGTERM)
     _, errors = third.communicate(timeout=60)
     assert f"taking over {run} from process {first.pid}" in errors
