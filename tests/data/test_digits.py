@@ -1,10 +1,14 @@
 """The digits of scikit-learn and their fixed split."""
 
 import hashlib
+from pathlib import Path
 
+import numpy as np
+import pytest
 import torch
 
-from tide.data import load
+from tide.data import digits, load
+from tide.errors import DataError
 
 MD5 = "72927c3b20c1c396212c8d46da975dc2"
 
@@ -26,3 +30,17 @@ def test_the_split_is_the_same_every_time():
     assert torch.equal(splits.test.images, again.test.images)
     parts = (splits.train.images, splits.train.labels, splits.test.images, splits.test.labels)
     assert hashlib.md5(b"".join(part.numpy().tobytes() for part in parts)).hexdigest() == MD5
+
+
+def test_the_file_holds_what_the_library_reads(monkeypatch):
+    from_file = digits._read()
+    monkeypatch.setattr(digits, "Path", lambda origin: Path("/nowhere"))
+    from_library = digits._read()
+    for ours, theirs in zip(from_file, from_library, strict=True):
+        assert np.array_equal(ours, theirs)
+
+
+def test_without_the_library_the_remedy_is_told(monkeypatch):
+    monkeypatch.setattr(digits, "find_spec", lambda name: None)
+    with pytest.raises(DataError, match="pip install scikit-learn"):
+        load("digits")
