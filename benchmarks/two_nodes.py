@@ -167,11 +167,11 @@ def measure(folder: Path) -> dict[str, Any]:
     ip("-n", NODES[0], "link", "set", "cable", "down")
     stated = TIMEOUT.total_seconds()
     seconds = seconds_to_the_end(folder, stated + 60)
-    # torchrun itself waits five minutes more for the other host; the training has ended and said why.
-    for process in running:
-        process.terminate()
-    ended(running, 120)
     said = errors(folder)
+    # torchrun itself waits minutes more for the other host; the training has ended and said why.
+    for process in running:
+        process.kill()
+        process.wait(timeout=20)
     assert all(len(lines) == 1 for lines in said), said
 
     ip("-n", NODES[0], "link", "set", "cable", "up")
