@@ -8,22 +8,31 @@ namespace {
 // Six rows of twelve accumulators fill the sixteen vector registers of AVX2 with two columns and one weight.
 constexpr int64_t TILE = 6;
 
+// Terms that are added up before their sum joins the others: one long sum in single precision would lose a digit.
+constexpr int64_t BLOCK = 64;
+
 template <int ROWS>
 inline void tile(int64_t inner, const real* weights, int64_t stride, const real* columns, real* out) {
-  Half sums[ROWS][2] = {};
-  for (int64_t k = 0; k < inner; ++k) {
-    const Half low = *reinterpret_cast<const Half*>(columns + k * LANES);
-    const Half high = *reinterpret_cast<const Half*>(columns + k * LANES + LANES / 2);
+  Half totals[ROWS][2] = {};
+  for (int64_t begin = 0; begin < inner; begin += BLOCK) {
+    const int64_t end = std::min(begin + BLOCK, inner);
+    Half sums[ROWS][2] = {};
+    for (int64_t k = begin; k < end; ++k) {
+      const Half low = *reinterpret_cast<const Half*>(columns + k * LANES);
+      const Half high = *reinterpret_cast<const Half*>(columns + k * LANES + LANES / 2);
 #pragma GCC unroll 8
-    for (int r = 0; r < ROWS; ++r) {
-      const real w = weights[r * stride + k];
-      sums[r][0] += w * low;
-      sums[r][1] += w * high;
+      for (int r = 0; r < ROWS; ++r) {
+        const real w = weights[r * stride + k];
+        sums[r][0] += w * low;
+        sums[r][1] += w * high;
+      }
     }
+    for (int r = 0; r < ROWS; ++r)
+      for (int half = 0; half < 2; ++half) totals[r][half] += sums[r][half];
   }
   for (int r = 0; r < ROWS; ++r) {
-    *reinterpret_cast<Half*>(out + r * LANES) = sums[r][0];
-    *reinterpret_cast<Half*>(out + r * LANES + LANES / 2) = sums[r][1];
+    *reinterpret_cast<Half*>(out + r * LANES) = totals[r][0];
+    *reinterpret_cast<Half*>(out + r * LANES + LANES / 2) = totals[r][1];
   }
 }
 
