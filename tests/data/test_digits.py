@@ -34,13 +34,13 @@ def test_the_split_is_the_same_every_time():
 
 def test_the_file_holds_what_the_library_reads(monkeypatch):
     from_file = digits._read()
-    monkeypatch.setattr(digits, "Path", lambda origin: Path("/nowhere"))
+    monkeypatch.setattr(digits, "scikit_learn", lambda: Path("/nowhere"))
     from_library = digits._read()
     for ours, theirs in zip(from_file, from_library, strict=True):
         assert np.array_equal(ours, theirs)
 
 
 def test_without_the_library_the_remedy_is_told(monkeypatch):
-    monkeypatch.setattr(digits, "find_spec", lambda name: None)
+    monkeypatch.setattr(digits, "scikit_learn", lambda: None)
     with pytest.raises(DataError, match="pip install scikit-learn"):
         load("digits")

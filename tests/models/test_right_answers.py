@@ -6,6 +6,7 @@ import json
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -89,6 +90,12 @@ def test_values_of_another_type_are_refused_in_one_line(tiny_model, call, met) -
         call(tiny_model(torch.float32), torch.rand(2, 1, 9, 9))
     assert met in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_numbers_of_numpy_are_numbers(tiny_model) -> None:
+    model, images = tiny_model(torch.float32).eval(), torch.rand(2, 1, 9, 9)
+    assert model(images, ticks=np.int64(3)).logits.shape[2] == 3
+    assert model.predict(images, halt=np.float32(0.5), ticks=np.int32(2)).ticks.max() <= 2
 
 
 def test_a_mistyped_path_asks_no_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from tide.data.batches import derive_seed
+from tide.data.places import scikit_learn
 from tide.data.sets import ImageSet, Splits
 from tide.errors import DataError
 
@@ -55,10 +54,10 @@ def _read() -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
 
     From the file that scikit-learn installs: to import the library takes over a second, to read the file a hundredth.
     """
-    found = find_spec("sklearn")
-    if found is None or found.origin is None:
+    package = scikit_learn()
+    if package is None:
         raise DataError("digits: no scikit-learn met, it brings the data: run `pip install scikit-learn`")
-    file = Path(found.origin).parent / "datasets" / "data" / "digits.csv.gz"
+    file = package / "datasets" / "data" / "digits.csv.gz"
     if not file.is_file():  # another version may keep it elsewhere
         from sklearn.datasets import load_digits as read_digits
 

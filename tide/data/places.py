@@ -33,6 +33,12 @@ def default_directory() -> Path:
     return (Path(cache) if cache else Path.home() / ".cache") / "tide"
 
 
+def scikit_learn() -> Path | None:
+    """Return the folder of the package that brings ``digits`` along, without importing it; None without it."""
+    package = importlib.util.find_spec("sklearn")
+    return Path(package.origin).parent if package and package.origin else None
+
+
 def locate(data_set: DataSet, directory: Path) -> Path | None:
     """Return the first folder that has every file of ``data_set``, without checking what is in the files.
 
@@ -40,8 +46,7 @@ def locate(data_set: DataSet, directory: Path) -> Path | None:
     other libraries put the set, and ``directory`` itself. ``digits`` lies in the package of scikit-learn.
     """
     if data_set.format == "sklearn":
-        package = importlib.util.find_spec("sklearn")
-        return Path(package.origin).parent if package and package.origin else None
+        return scikit_learn()
     for place in (data_set.name, f"{data_set.name}/raw", *data_set.folders):
         if present_files(data_set, directory / place):
             return directory / place

@@ -45,7 +45,7 @@ def check_inputs(images: Tensor, config: ModelConfig) -> None:
     # has no values.
     if torch.compiler.is_compiling() or images.is_meta:
         return
-    low, high = (float(value) for value in images.detach().aminmax())
+    low, high = torch.stack(images.detach().aminmax()).tolist()  # one read-back
     if not (math.isfinite(low) and math.isfinite(high)):
         raise InputError("images hold NaN or infinite pixels, finite ones are wanted: clean the data")
     if isinstance(config.backbone, FeatureMapConfig):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Self
 
@@ -116,7 +117,7 @@ class Thinker(
         return prediction
 
     def _predict(self, images: Tensor, halt: float | None, ticks: int | None) -> Prediction:
-        if halt is not None and (isinstance(halt, bool | str) or not isinstance(halt, float | int) or not halt > 0):
+        if halt is not None and (isinstance(halt, bool) or not isinstance(halt, Real) or not halt > 0):
             raise InputError(
                 f"halt is {shown(halt)}, a certainty above 0 is wanted: 0.9 is usual, above 1 nothing stops"
             )
@@ -145,7 +146,7 @@ class Thinker(
     ) -> None:
         """Let the observer see every tick, in stretches between which the gradient is cut or activations dropped."""
         ticks = self.config.core.ticks if ticks is None else ticks
-        if isinstance(ticks, bool) or not isinstance(ticks, int) or ticks < 1:
+        if isinstance(ticks, bool) or not isinstance(ticks, Integral) or ticks < 1:
             raise InputError(f"ticks is {shown(ticks)}, a whole number of 1 or more is wanted")
         state: CellState | None = self.begin(images)
         run = self._runner(observer)

@@ -27,18 +27,20 @@ from tide.train.multipliers import GameMultipliers
 from tide.train.optim import make_optimizer, restore_optimizer
 from tide.train.position import Position
 from tide.train.report import Reading, Reporter
-from tide.train.run import RunFolder
+from tide.train.run import LOGS, RunFolder
 from tide.train.schedule import idle_terms
 from tide.train.signals import StopRequest
 from tide.train.step import StepResult, Trainer
 from tide.train.team import ALONE, Team
 
+Fingerprint = dict[str, dict[str, int]]
+"""Of each part of the data, the number of its images and their checksum."""
 
-def _check_same_data(splits: AnySplits, team: Team) -> None:
+
+def _check_same_data(fingerprint: Fingerprint, team: Team) -> None:
     """Raise :class:`DataError` unless all processes hold the same images."""
-    found = [part.checksum() for part in (splits.train, splits.test)]
-    for rank, other in enumerate(team.gather(found)):
-        if other != found:
+    for rank, other in enumerate(team.gather(fingerprint)):
+        if other != fingerprint:
             raise DataError(
                 f"process {rank} reads other data than process {team.rank}, the same is wanted: give all machines the "
                 "same --data-dir contents"
@@ -73,9 +75,9 @@ class TrainingRun:
         """
         self.config, self.run, self.reporter, self.team = config, run, reporter, team
         self._mine = team.share(config.train.accumulation, "train.accumulation")
-        _check_same_data(splits, team)
         parts = {"training": splits.train, config.data.measured_on: splits.test}
         self._fingerprint = {name: {"images": len(part), "checksum": part.checksum()} for name, part in parts.items()}
+        _check_same_data(self._fingerprint, team)
         self.device = device or torch.device("cpu")
         self.test, self.workers = splits.test, workers
         self.feed: Feed = (
@@ -102,7 +104,7 @@ class TrainingRun:
         """
         folder = existing(self.run.last)
         if folder is None:
-            self.run.truncate({"metrics": 0, "timing": 0})
+            self.run.truncate(dict.fromkeys(LOGS, 0))
             return
         _, weights = read_model(folder)
         load_weights(self.model, weights, folder)

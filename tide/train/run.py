@@ -28,7 +28,7 @@ from torch import Tensor
 
 from tide.config import Config
 from tide.config_io import read_yaml, to_yaml
-from tide.errors import CheckpointError, one_line
+from tide.errors import CheckpointError, one_line, shown
 from tide.evaluate.answers import Answers
 from tide.models.files import run_checkpoint
 from tide.train.environment import describe_environment
@@ -117,7 +117,7 @@ class RunFolder:
         known = isinstance(sizes, Mapping) and set(sizes) == set(LOGS)
         if not known or any(type(size) is not int or size < 0 for size in sizes.values()):
             raise CheckpointError(
-                f"the checkpoint in {self.path} gives sizes of logs as {str(sizes)[:80]!r}, those of "
+                f"the checkpoint in {self.path} gives sizes of logs as {shown(sizes)}, those of "
                 f"{' and '.join(LOGS)} in bytes are wanted: it was changed by hand"
             )
         for name, size in sizes.items():
