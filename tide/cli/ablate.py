@@ -10,7 +10,7 @@ from typing import Annotated
 import tyro
 
 from tide.cli.parse import parse
-from tide.cli.study_arguments import StudyArguments
+from tide.cli.study_arguments import StudyArguments, check_steps
 from tide.errors import InputError
 
 
@@ -56,8 +56,7 @@ def run(arguments: Sequence[str]) -> int:
     from tide.studies.trials import check_seeds
 
     check_seeds(given.spread_seeds)
-    if given.steps < 1:
-        raise InputError(f"--steps is {given.steps}, 1 or more are wanted")
+    check_steps(given.steps)
     if given.rounds < 0:
         raise InputError(f"--rounds is {given.rounds}, 0 (no time factors) or more are wanted")
     names = tuple(STUDIES) if given.studies == ("all",) else given.studies

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from tide.cli.parse import parse
-from tide.cli.study_arguments import StudyArguments
+from tide.cli.study_arguments import StudyArguments, check_steps
 from tide.errors import InputError
 
 if TYPE_CHECKING:
@@ -53,8 +53,7 @@ def run(arguments: Sequence[str]) -> int:
     if given.task is None:
         raise InputError("no task given; name one (tide compare mnist), or finished runs with --runs")
 
-    if given.steps is not None and given.steps < 1:
-        raise InputError(f"--steps is {given.steps}, 1 or more are wanted")
+    check_steps(given.steps)
     base = task_config(given.task, changes_of(given))
     trials = comparison_trials(base, given.models, given.seeds, given.steps or base.train.steps)
     out = given.out or Path("runs") / f"compare-{given.task}"

@@ -10,13 +10,13 @@ from typing import Annotated, Literal
 
 import tyro
 
-from tide.cli.device import DeviceName
 from tide.cli.parse import parse
+from tide.cli.study_arguments import RunnerArguments, check_steps
 from tide.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
-class StudyOptions:
+class PaperTableArguments(RunnerArguments):
     """Options of a study."""
 
     name: Annotated[Literal["paper-table"], tyro.conf.Positional]
@@ -29,26 +29,17 @@ class StudyOptions:
     """Report what is there without training."""
     steps: int | None = None
     """Optimiser steps of each run in place of the paper's."""
-    out: Path | None = None
-    """Folder of the study: its runs, JSON, Markdown and pictures (default: runs/<study>)."""
-    data_dir: Path | None = None
-    """Folder of the data sets (default: $TIDE_DATA, else a cache folder of the user's)."""
-    jobs: int | None = None
-    """Runs side by side (default: one per core on the CPU, else one)."""
-    device: DeviceName = "auto"
-    """Device to train on."""
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command."""
     given = parse(
-        StudyOptions,
+        PaperTableArguments,
         arguments,
         prog="tide study",
         description="Start, continue and report a long study; stop it whenever you like.",
     )
-    if given.steps is not None and given.steps < 1:
-        raise InputError(f"--steps is {given.steps}, 1 or more are wanted")
+    check_steps(given.steps)
     from tide.cli.studying import finish, make_runner, save_study, told
     from tide.plots.paper_table import draw_paper_table
     from tide.plots.training import draw_training

@@ -6,10 +6,10 @@ import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from tide.cli.device import DeviceName, pick_device
-from tide.cli.study_arguments import StudyArguments
+from tide.cli.device import pick_device
+from tide.cli.study_arguments import RunnerArguments, StudyArguments
 from tide.config_io import read_settings
 from tide.errors import InputError
 from tide.studies.facts import RunFacts
@@ -43,26 +43,7 @@ def _with(settings: Any, path: Sequence[str], value: Any) -> Any:
     return {**settings, path[0]: _with(settings.get(path[0], {}), path[1:], value)}
 
 
-class RunnerOptions(Protocol):
-    """The options that say where and how the runs of a study are made."""
-
-    @property
-    def device(self) -> DeviceName:
-        """Device to train on."""
-        ...
-
-    @property
-    def jobs(self) -> int | None:
-        """Runs side by side."""
-        ...
-
-    @property
-    def data_dir(self) -> Path | None:
-        """Folder of the data sets."""
-        ...
-
-
-def make_runner(out: Path, given: RunnerOptions) -> TrialRunner:
+def make_runner(out: Path, given: RunnerArguments) -> TrialRunner:
     """Return a runner: on the CPU a run per core with one thread each, on an accelerator one run."""
     on_cpu = pick_device(given.device).type == "cpu"
     cores = available_cores()
