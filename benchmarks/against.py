@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
+from reporting import save
 
 from tide.train.environment import describe_environment
 
@@ -115,10 +116,8 @@ def main() -> None:
     commit = subprocess.run(
         ["git", "-C", str(settings.other), "rev-parse", "HEAD"], capture_output=True, text=True, check=True
     )
-    if settings.out is not None:
-        told = {"task": settings.task, "rounds": settings.rounds, "other": commit.stdout.strip(), "rows": rows}
-        text = json.dumps({**told, "environment": describe_environment()}, indent=2)
-        settings.out.write_text(text + "\n", encoding="utf-8")
+    told = {"task": settings.task, "rounds": settings.rounds, "other": commit.stdout.strip(), "rows": rows}
+    save("against", {**told, "environment": describe_environment()}, settings.out)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 import tyro
+from reporting import save
 
 from tide.analysis.operations import count_operations
 from tide.cli.device import DeviceName, pick_device, set_threads
@@ -89,10 +90,8 @@ def main() -> None:
     """Measure, print, write."""
     settings = tyro.cli(Settings, description=__doc__)
     result = measure(settings)
-    text = json.dumps(result, indent=2)
-    print(text)
-    if settings.out is not None:
-        settings.out.write_text(text + "\n", encoding="utf-8")
+    print(json.dumps(result, indent=2))
+    save("compare_step", result, settings.out)
 
 
 if __name__ == "__main__":

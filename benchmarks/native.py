@@ -29,6 +29,7 @@ from typing import Any
 
 import torch
 import tyro
+from reporting import save
 from torch import Tensor
 
 from tide.cli.device import set_threads
@@ -193,11 +194,9 @@ def main() -> None:
     """Measure, print, write."""
     settings = tyro.cli(Settings, description=__doc__)
     result = measure(settings)
-    text = json.dumps(result, indent=2)
-    print(text)
+    print(json.dumps(result, indent=2))
     print(FAIRNESS, file=sys.stderr)
-    if settings.out is not None:
-        settings.out.write_text(text + "\n", encoding="utf-8")
+    save("native", result, settings.out)
 
 
 if __name__ == "__main__":

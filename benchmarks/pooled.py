@@ -6,7 +6,6 @@ the same procedure on the same batches: what a core has to be better than. Measu
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -15,7 +14,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 
 import torch
 import tyro
-from reporting import end
+from reporting import end, save
 from torch import Tensor, nn
 
 from tide.cli.device import set_threads
@@ -123,8 +122,8 @@ def main() -> None:
         end("pooled", error)
     told = {name: value for name, value in vars(settings).items() if name not in ("out", "data_dir")}
     settings.out.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({**told, "runs": runs, "environment": describe_environment()}, indent=2)
-    settings.out.with_suffix(".json").write_text(text + "\n", encoding="utf-8")
+    result = {**told, "runs": runs, "environment": describe_environment()}
+    save("pooled", result, settings.out.with_suffix(".json"))
     for run in runs:
         print(f"seed {run['seed']}: {100 * run['accuracy']:.2f} % of {run['images']} held-out images")
 

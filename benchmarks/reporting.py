@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -36,6 +37,16 @@ def end(script: str, error: InputError) -> NoReturn:
     """End the script as ``tide`` ends on bad input: one line, exit code 2."""
     print(f"{script}: error: {error}", file=sys.stderr)
     sys.exit(2)
+
+
+def save(script: str, result: Mapping[str, Any], out: Path | None) -> None:
+    """Write a result as JSON to the file that ``--out`` names, if any; end with one line where that fails."""
+    if out is None:
+        return
+    try:
+        out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        end(script, InputError(f"cannot write {out}: {error.strerror}; give another --out"))
 
 
 def publish(

@@ -23,6 +23,7 @@ from typing import Any
 
 import torch
 import tyro
+from reporting import save
 from safetensors.torch import load_file
 
 from tide.train.environment import describe_environment
@@ -205,8 +206,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, two_hosts():
         result = measure(Path(name))
     print(json.dumps(result, indent=2))
-    if settings.out is not None:
-        settings.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    save("two_nodes", result, settings.out)
 
 
 if __name__ == "__main__":
