@@ -37,10 +37,10 @@ def gelu(x: Vector) -> Vector:
     return np.array([0.5 * v * (1.0 + math.erf(v / math.sqrt(2.0))) for v in x])
 
 
-def layer_norm(x: Vector, gain: Vector, bias: Vector) -> Vector:
+def layer_norm(x: Vector, gain: Vector, bias: Vector, epsilon: float = 1e-5) -> Vector:
     mean = sum(x) / len(x)
     variance = sum((v - mean) ** 2 for v in x) / len(x)
-    return np.array([g * (v - mean) / math.sqrt(variance + 1e-5) + b for v, g, b in zip(x, gain, bias, strict=True)])
+    return np.array([g * (v - mean) / math.sqrt(variance + epsilon) + b for v, g, b in zip(x, gain, bias, strict=True)])
 
 
 def mlp(x: Vector, p: Parameters, name: str) -> Vector:
@@ -182,13 +182,13 @@ def synchronisation(rates: Sequence[Vector], left: int, right: int, decay: float
     return products / math.sqrt(sum(math.exp(-decay * (last - t)) for t in range(len(rates))))
 
 
-def latent(synchrony: Vector, sizes: Sequence[int], p: Parameters) -> Vector:
+def latent(synchrony: Vector, sizes: Sequence[int], p: Parameters, epsilon: float = 1e-5) -> Vector:
     streams, start = [], 0
     for k, size in enumerate(sizes):
         part = synchrony[start : start + size]
         streams.append(linear(part, p[f"streams.{k}.weight"], p[f"streams.{k}.bias"]))
         start += size
-    return layer_norm(np.concatenate(streams), p["norm.weight"], p["norm.bias"])
+    return layer_norm(np.concatenate(streams), p["norm.weight"], p["norm.bias"], epsilon)
 
 
 # §2.8
@@ -229,9 +229,9 @@ def memory_run(
 # §2.9
 
 
-def head(latent_state: Vector, memory: Vector, p: Parameters) -> Vector:
+def head(latent_state: Vector, memory: Vector, p: Parameters, epsilon: float = 1e-5) -> Vector:
     hidden = glu(linear(np.concatenate((latent_state, memory)), p["layers.1.weight"], p["layers.1.bias"]))
-    hidden = layer_norm(hidden, p["layers.3.weight"], p["layers.3.bias"])
+    hidden = layer_norm(hidden, p["layers.3.weight"], p["layers.3.bias"], epsilon)
     return linear(hidden, p["layers.4.weight"], p["layers.4.bias"])
 
 

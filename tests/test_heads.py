@@ -12,14 +12,15 @@ from tests import slow
 from tide.heads import OutputHead, certainty, most_certain
 
 
-def test_head_equals_the_slow_form(tiny_model):
-    head = tiny_model().cell.head
+@pytest.mark.parametrize("epsilon", [1e-5, 1.0])
+def test_head_equals_the_slow_form(tiny_model, epsilon):
+    head = tiny_model(head={"norm_epsilon": epsilon}).cell.head
     generator = torch.Generator().manual_seed(0)
     latent, memory = (torch.randn(2, 3, width, generator=generator, dtype=torch.float64) for width in (12, 5))
     found = head(torch.cat((latent, memory), -1)).detach().numpy()
     p = {name: value.numpy() for name, value in head.state_dict().items()}
     for b, t in np.ndindex(2, 3):
-        expected = slow.head(latent[b, t].numpy(), memory[b, t].numpy(), p)
+        expected = slow.head(latent[b, t].numpy(), memory[b, t].numpy(), p, epsilon)
         np.testing.assert_allclose(found[b, :, t], expected, rtol=1e-11, atol=1e-13)
 
 

@@ -28,9 +28,7 @@ def cross_entropies(logits: Tensor, targets: Tensor) -> Tensor:
     return F.cross_entropy(logits, targets[:, None].expand(-1, logits.shape[2]), reduction="none")
 
 
-def task_loss(
-    logits: Tensor, certainty: Tensor, targets: Tensor, every_tick: float = 0.0, late: bool = False
-) -> Tensor:
+def task_loss(logits: Tensor, certainty: Tensor, targets: Tensor, every_tick: float = 0.0) -> Tensor:
     """Mean over samples of (1 − w) · :func:`dual_losses` + w · mean of CE over all ticks, w = ``every_tick``.
 
     w = 0 is the paper's objective and the reference CTM's: ticks that are neither the best nor the most certain cost
@@ -38,9 +36,6 @@ def task_loss(
     """
     losses = cross_entropies(logits, targets)
     two_point = dual_losses(losses, certainty).mean()
-    if late:
-        weights = torch.arange(1.0, losses.shape[1] + 1, device=losses.device)
-        losses = losses * (weights / weights.mean())
     return two_point if every_tick == 0 else (1 - every_tick) * two_point + every_tick * losses.mean()
 
 
@@ -129,7 +124,7 @@ def objective(
     and inhibitory populations (CTM, LSTM) has the task term alone. A term whose factor is
     zero is reported but takes no part: zero times an overflow would be NaN.
     """
-    terms = {"task": task_loss(out.logits, out.certainty, targets, config.every_tick, config.late_ticks)}
+    terms = {"task": task_loss(out.logits, out.certainty, targets, config.every_tick)}
     if out.dynamics is not None and out.ei_ratio is not None and blocks is not None:
         terms |= _dynamics_terms(out.dynamics, out.ei_ratio, blocks, config, penalty)
     factors = {

@@ -46,14 +46,33 @@ def test_recurrence_equals_the_defining_sum(tiny_config, seed, ticks, dtype):
         assert state.normalizer[k].item() == pytest.approx(count, rel=tolerance)
 
 
-def test_latent_state_equals_the_slow_form(tiny_model):
-    module = tiny_model().cell.synchronisation
+@pytest.mark.parametrize("epsilon", [1e-5, 1.0])
+def test_latent_state_equals_the_slow_form(tiny_model, epsilon):
+    module = tiny_model(synchrony={"norm_epsilon": epsilon}).cell.synchronisation
     rates = torch.rand(4, 3, 20, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     synchrony, latent = module.read(run(module, rates))
     p = {name: value.numpy() for name, value in module.state_dict().items()}
     for b in range(3):
-        expected = slow.latent(synchrony[b].detach().numpy(), SIZES, p)
+        expected = slow.latent(synchrony[b].detach().numpy(), SIZES, p, epsilon)
         np.testing.assert_allclose(latent[b].detach().numpy(), expected, rtol=1e-11, atol=1e-12)
+
+
+def test_decays_start_log_uniform_over_time_scales_and_leave_the_pairs_as_they_are(tiny_config):
+    pairs = {"pairs_ee": 3000, "pairs_ei": 500, "pairs_ii": 100}
+    spread, none = (
+        Synchronisation(tiny_config(neurons=200, synchrony={**pairs, "time_scales": scales}).core, seed=5)
+        for scales in ([2.0, 32.0], None)
+    )
+    assert torch.equal(spread.pairs(), none.pairs())
+    assert (none.decay == 0).all()
+    # δ = exp(-u), u uniform between ln 2 and ln 32: a fifth of the pairs in each fifth of that.
+    place = (-spread.decay.detach().double().log() - math.log(2)) / math.log(16)
+    assert place.min() >= 0
+    assert place.max() <= 1
+    shares = torch.histc(place, 5, 0, 1) / len(place)
+    assert (shares - 0.2).abs().max() < 4 * math.sqrt(0.2 * 0.8 / len(place))
+    again = Synchronisation(tiny_config(neurons=200, synchrony={**pairs, "time_scales": [2.0, 32.0]}).core, seed=5)
+    assert torch.equal(again.decay, spread.decay)
 
 
 def test_clamp_bounds_the_accumulators_at_every_tick_not_the_count(tiny_model):

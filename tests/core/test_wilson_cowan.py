@@ -172,6 +172,17 @@ def test_initial_weights_fill_the_stated_intervals(tiny_config):
     assert 0.75 < module.start.max() <= 0.8
 
 
+def test_start_rates_fill_the_interval_of_their_population(tiny_config):
+    torch.manual_seed(0)
+    core = tiny_config(neurons=1000, start_rates=[0.1, 0.4]).core
+    start = WilsonCowan(core).start
+    for part, highest in ((start[: core.n_e], 0.1), (start[core.n_e :], 0.4)):
+        assert 0 <= part.min() < 0.05 * highest
+        assert 0.95 * highest < part.max() <= highest
+    torch.manual_seed(0)
+    torch.testing.assert_close(WilsonCowan(tiny_config(neurons=1000).core).start[: core.n_e], 8 * start[: core.n_e])
+
+
 @pytest.mark.parametrize("norm", ["rms", "rms_cap", "rms_shared", "none"])
 def test_gradcheck(tiny_model, norm):
     module = populations(tiny_model, activation="softplus", norm=norm)

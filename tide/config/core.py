@@ -84,8 +84,6 @@ class SynchronyConfig:
     """Bound on the magnitude of the accumulators (ImageNet: 100); none by default."""
     norm_epsilon: float = 1e-5
     """Added to the variance in the LayerNorm of the latent state: a large one lets its magnitude through."""
-    zero_bias: bool = False
-    """Whether the streams' biases start at zero."""
     time_scales: tuple[float, float] | None = None
     """Shortest and longest time scale 1/δ in ticks over which the decays start, log-uniform; none: all at δ = 0."""
 
@@ -122,8 +120,6 @@ class MemoryConfig:
     """Step η from velocity to memory."""
     buffer_rate: float = 0.01
     """How far the persistent buffers move towards the batch's final state per accepted optimiser step."""
-    normalize: bool = False
-    """Whether the head reads the memory through a LayerNorm."""
 
     def __post_init__(self) -> None:
         positive("core.memory", width=self.width)

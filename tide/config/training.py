@@ -26,8 +26,6 @@ class LossConfig:
     """Share of the mean over all ticks in the objective `anytime`."""
     ei_weight: float = 0.1
     """Weight of the E-I balance."""
-    late_ticks: bool = False
-    """Whether the mean over all ticks weights tick t in proportion to t."""
     game_weight: float = 0.01
     """Weight of the game loss."""
     game: GameLoss = "mean_field"

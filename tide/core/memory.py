@@ -52,7 +52,6 @@ class SurpriseMemory(nn.Module):
         self.project = _mlp(latent, config.width, config.width)
         self.reconstruct = _mlp(config.width, config.width, latent)
         self.sharpness = nn.Parameter(torch.zeros(()))
-        self.norm = nn.LayerNorm(config.width) if config.normalize else nn.Identity()
 
     def begin(self, batch: int) -> MemoryState:
         """Every sample starts from the persistent buffers."""
@@ -101,7 +100,7 @@ class SurpriseMemory(nn.Module):
         gate = self.gate(ratio)
         after = self._advance(before, projected, gate * torch.sigmoid(surprise))
         # The latent is detached here: the reconstruction term trains R_m and must not pull the latent state.
-        return MemoryRead(self.norm(after.memory), surprise, gate, (rebuilt - latent.detach()).square().mean(-1))
+        return MemoryRead(after.memory, surprise, gate, (rebuilt - latent.detach()).square().mean(-1))
 
     def forward(self, latent: Tensor, ratio: Tensor, start: MemoryState) -> tuple[MemoryRead, MemoryState]:
         """Both passes: the reads of all ticks and the state after the last."""

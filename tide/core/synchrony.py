@@ -106,10 +106,6 @@ class Synchronisation(PairSynchrony):
         width = 3 * sizes.width // len(self.sizes)
         self.streams = nn.ModuleList(nn.Linear(size, width) for size in self.sizes)
         self.norm = nn.LayerNorm(3 * sizes.width, eps=sizes.norm_epsilon)
-        if sizes.zero_bias:
-            for name, parameter in self.streams.named_parameters():
-                if name.endswith("bias"):
-                    nn.init.zeros_(parameter)
         if sizes.time_scales is not None:
             shortest, longest = (math.log(scale) for scale in sizes.time_scales)
             scales = torch.rand(pairs.shape[1], generator=generator) * (longest - shortest) + shortest
