@@ -12,6 +12,7 @@ ROOMS = [
     "errors",
     "types",
     "config",
+    "json_io",
     "config_yaml",
     "config_io",
     "core",

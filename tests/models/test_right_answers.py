@@ -12,9 +12,9 @@ import torch
 
 import tide
 from tide.errors import CheckpointError, InputError
+from tide.json_io import finite
 from tide.models import load as load_module
 from tide.models.files import WEIGHTS, load_weights, read_model, write_model
-from tide.train.run import finite
 
 
 def test_weights_that_are_not_finite_are_refused_and_named(tiny_model, tmp_path: Path) -> None:
@@ -114,6 +114,16 @@ def test_a_mistyped_path_asks_no_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(CheckpointError, match="does not exist"):
         tide.load("~/nothing")
+
+
+@pytest.mark.parametrize("content", ["[1]", "3", "{", "[" * 100_000])
+def test_a_configuration_that_is_no_mapping_is_named_in_one_line(tiny_model, tmp_path: Path, content: str) -> None:
+    model = tiny_model(torch.float32)
+    write_model(tmp_path, model.config, model.state_dict())
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(CheckpointError, match=r"config\.json is not a configuration of this library") as caught:
+        tide.load(tmp_path)
+    assert "\n" not in str(caught.value)
 
 
 def test_json_has_no_nan() -> None:

@@ -66,7 +66,7 @@ def run(arguments: Sequence[str]) -> int:
 
     from tide.cli.models import load_with_data
     from tide.evaluate.accuracy import evaluate
-    from tide.train.run import finite
+    from tide.json_io import finite
 
     device = pick_device(given.device)
     model, data = load_with_data(given.run, given.checkpoint, given.data, given.data_dir)

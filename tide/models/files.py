@@ -15,6 +15,7 @@ from tide.config import ModelConfig
 from tide.config_io import from_dict, to_dict
 from tide.core.constraints import violations
 from tide.errors import CheckpointError, ConfigError, one_line
+from tide.json_io import read_mapping
 
 FORMAT = 1
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
@@ -51,9 +52,9 @@ def read_config(path: Path) -> ModelConfig:
     if not path.is_file():
         raise CheckpointError(f"{path} does not exist; give a folder that save_pretrained or `tide train` wrote")
     try:
-        mapping = json.loads(path.read_text(encoding="utf-8"))
+        mapping = read_mapping(path)
         version = mapping.pop("format")
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+    except (OSError, ValueError, KeyError) as error:
         raise CheckpointError(f"{path} is not a configuration of this library ({error!r}); it is damaged") from error
     if version != FORMAT:
         raise CheckpointError(

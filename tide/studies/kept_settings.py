@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tide.errors import CheckpointError
+from tide.json_io import read_mapping
 from tide.studies.shifts import GENERATED
 
 SETTINGS, WEIGHTS, DATA = "settings.json", "weights", "data"
@@ -51,11 +52,11 @@ def _read(file: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
     try:
-        kept = json.loads(file.read_text(encoding="utf-8"))
+        kept = read_mapping(file)
         if not isinstance(kept.get(WEIGHTS), dict):
             raise ValueError(f"no {WEIGHTS}")
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError) as error:
         raise CheckpointError(
             f"{file} is damaged ({error}): give another --out, or remove the folder to measure again"
         ) from error
-    return dict(kept)
+    return kept

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from tide.errors import CheckpointError, TrainingError
+from tide.json_io import read_mapping
 from tide.studies.ablation import Variant
 from tide.train.environment import describe_environment
 from tide.train.timing import alternate, step_on_random_images
@@ -64,6 +65,6 @@ def step_time_factors(
 
 def _read(file: Path) -> float:
     try:
-        return float(json.loads(file.read_text(encoding="utf-8"))["factor"])
+        return float(read_mapping(file)["factor"])
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{file} is damaged ({error}); remove it and it is measured again") from error

@@ -15,7 +15,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import sys
 from collections.abc import Mapping
@@ -30,6 +29,7 @@ from tide.config import Config
 from tide.config_io import read_yaml, to_yaml
 from tide.errors import CheckpointError, one_line, shown
 from tide.evaluate.answers import Answers
+from tide.json_io import finite, read_mapping
 from tide.models.files import run_checkpoint
 from tide.train.environment import describe_environment
 from tide.train.lock import LOCK
@@ -81,7 +81,7 @@ class RunFolder:
     @property
     def environment(self) -> dict[str, Any]:
         """What the run was started with."""
-        environment = _read_mapping(self.path / "environment.json")
+        environment = _read(self.path / "environment.json")
         data_dir = environment.get("data_dir")
         if not isinstance(data_dir, str | None):
             raise CheckpointError(f"{self.path / 'environment.json'}: data_dir is {data_dir!r}, a folder is wanted")
@@ -172,7 +172,7 @@ class RunFolder:
 
     def results(self) -> dict[str, Any]:
         """Return results.json."""
-        return _read_mapping(self.path / "results.json")
+        return _read(self.path / "results.json")
 
     def write_results(self, results: Mapping[str, Any]) -> None:
         """Write results.json."""
@@ -207,21 +207,8 @@ def _check_unused(path: Path) -> None:
         raise CheckpointError(f"{path} is not empty; give another --out{remedy}")
 
 
-def _read_mapping(path: Path) -> dict[str, Any]:
-    """Read a JSON file that holds a mapping."""
+def _read(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        return read_mapping(path)
+    except (OSError, ValueError) as error:
         raise CheckpointError(f"{path} cannot be read ({one_line(error)[:120]}); it is missing or damaged") from error
-    if not isinstance(found, dict):
-        raise CheckpointError(f"{path} cannot be read (it holds a {type(found).__name__}, no mapping); it is damaged")
-    return found
-
-
-def finite(value: Any) -> Any:
-    """Return a value for JSON, which has no NaN and no infinity: null is in their place, in nested ones too."""
-    if isinstance(value, Mapping):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
