@@ -59,6 +59,8 @@ def read(path: Path, settings: Settings) -> dict[str, Any]:
         for ticks in (None, *settings.longer)
     }
     return {
+        "data": config.data.name,
+        "steps": config.train.steps,
         "seed": config.seed,
         "ticks": config.core.ticks,
         "thoughts": thoughts,
@@ -137,6 +139,8 @@ def _cell(values: Sequence[float], digits: int) -> str:
 def draw(result: dict[str, Any]) -> Figure:
     """Draw accuracy and cross-entropy over ticks, where the answers lie, and the gap over the training."""
     figure = Figure(figsize=(12, 7.5), layout="constrained")
+    first = next(iter(result["runs"].values()))
+    figure.suptitle(f"{first['data']}, {first['steps']:,} steps; {result['images']:,} {result['split']} images")
     (accuracy, loss), (answers, gap) = figure.subplots(2, 2)
     for number, (name, runs) in enumerate(groups(result).items()):
         for first, run in enumerate(runs):
@@ -168,6 +172,9 @@ def report(settings: Settings) -> dict[str, Any]:
     """Return what all runs answer; raises :class:`InputError` for two of one name."""
     check_names(settings.runs)
     runs = {path.name: read(path, settings) for path in settings.runs}
+    kinds = {(run["data"], run["steps"]) for run in runs.values()}
+    if len(kinds) > 1:
+        raise InputError(f"runs on {sorted(kinds)} met, the same data and number of steps are wanted: report each")
     return {
         "split": settings.split,
         "images": trained(next(iter(runs.values())))["images"],
