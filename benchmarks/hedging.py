@@ -7,6 +7,7 @@ Writes NAME.json, NAME.md and NAME.png.
 
 from __future__ import annotations
 
+import math
 import re
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -90,7 +91,7 @@ COLUMNS: Sequence[tuple[str, Callable[[dict[str, Any]], float], int]] = (
     ("most certain tick, %", lambda e: 100 * e["accuracy"], 2),
     ("last tick, %", lambda e: 100 * e["accuracy_last_tick"], 2),
     ("best fixed tick, %", lambda e: 100 * max(e["accuracy_per_tick"]), 2),
-    (f"worst from tick {EARLY} on, %", lambda e: 100 * min(e["accuracy_per_tick"][EARLY - 1 :]), 2),
+    (f"worst from tick {EARLY} on, %", lambda e: 100 * min(e["accuracy_per_tick"][EARLY - 1 :], default=math.nan), 2),
     ("first tick, %", lambda e: 100 * e["accuracy_per_tick"][0], 2),
     ("oracle, %", lambda e: 100 * e["oracle_accuracy"], 2),
     ("cross-entropy, most certain", lambda e: e["loss_most_certain"], 3),

@@ -64,6 +64,19 @@ def test_the_report_of_drift_takes_best_less_last_and_thinks_on(study, monkeypat
     assert result["runs"]["held"]["settings"]["core"]["guarantee"] == "contraction"
 
 
+def test_the_report_of_hedging_asks_the_last_checkpoint_and_thinks_on(study, monkeypatch, tmp_path):
+    options = [str(study / "plain"), str(study / "held"), "--split", "test", "--longer", "6"]
+    result, text = report("hedging", monkeypatch, tmp_path / "hedging", *options)
+    for name, run in result["runs"].items():
+        last = RunFolder.open(study / name).metrics("evaluation")[-1]
+        trained, longer = (run["thoughts"][ticks] for ticks in (str(TINY["core"]["ticks"]), "6"))
+        for key in ("accuracy", "oracle_accuracy", "hedging", "accuracy_per_tick", "answering_ticks"):
+            assert trained[key] == pytest.approx(last[key])
+        assert len(longer["accuracy_per_tick"]) == 6
+        assert f"| {name} | {100 * last['accuracy']:.2f} | {100 * last['accuracy_last_tick']:.2f} |" in text
+        assert f"| {100 * longer['accuracy']:.2f} / {100 * longer['accuracy_last_tick']:.2f} |" in text
+
+
 def test_curves_are_the_lines_of_the_log(study, monkeypatch, tmp_path, capsys):
     options = [str(study / "plain"), "--keys", "ei_ratio", "total", "--target", "4"]
     result, _ = report("curves", monkeypatch, tmp_path / "curves", *options)
@@ -80,6 +93,7 @@ def test_curves_are_the_lines_of_the_log(study, monkeypatch, tmp_path, capsys):
         ("curves", ["plain", "plain"], "runs plain, plain met, one or more of different names wanted"),
         ("drift", ["plain", "--ticks", "3"], "ticks is 3, more than the"),
         ("guarantee", ["plain"], "no runs in"),
+        ("hedging", ["plain"], "was trained without held-out images"),
     ],
 )
 def test_bad_input_is_one_line(study, script, options, said, monkeypatch, tmp_path, capsys):
