@@ -115,7 +115,7 @@ def test_every_process_must_get_the_same_share() -> None:
 def test_processes_with_other_data_are_refused(tiny: Config, digits: Splits) -> None:
     class Other(Team):
         def gather(self, value: Any) -> list[Any]:
-            return [value, [*value[:-1], value[-1] + 1]]
+            return [value, {**value, "test": {**value["test"], "checksum": value["test"]["checksum"] + 1}}]
 
     with pytest.raises(DataError, match="process 1 reads other data than process 0, the same is wanted"):
         TrainingRun(tiny, digits, SilentRun(Path("nowhere")), SilentReporter(1), team=Other())
