@@ -241,14 +241,15 @@ def anytime(base: Config) -> Config:
     """Return an experiment with the objective that asks every tick for an answer.
 
     TIDE's latent state and head then keep their magnitude, and its start rates are small: an early tick cannot be as
-    certain as a late one.
+    certain as a late one. Its synchronisation starts with decays over 1 to 25 ticks in place of none at all, so the
+    latent state does not grow with every tick and an answer outlasts the ticks trained with.
     """
     loss, core = replace(base.loss, objective="anytime"), base.core
     if isinstance(core, CoreConfig):
         core = replace(
             core,
             start_rates=(0.08, 0.32),
-            synchrony=replace(core.synchrony, norm_epsilon=1.0),
+            synchrony=replace(core.synchrony, norm_epsilon=1.0, time_scales=(1.0, 25.0)),
             head=replace(core.head, norm_epsilon=1.0),
         )
     return replace(base, core=core, loss=loss)
