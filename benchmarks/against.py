@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import tyro
 from reporting import save
 
-from tide.train.environment import describe_environment
+from tide.runs.environment import describe_environment
 
 STEPPER = """
 import sys, time, torch

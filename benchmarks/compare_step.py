@@ -20,12 +20,11 @@ import tyro
 from reporting import save
 
 from tide.analysis.operations import count_operations
-from tide.cli.device import DeviceName, pick_device, set_threads
-from tide.cli.study_arguments import StudyArguments
-from tide.cli.studying import changes_of
+from tide.device import DeviceName, pick_device, set_threads
 from tide.models.presets import MODELS
+from tide.runs.environment import describe_environment
 from tide.studies.comparison import task_config
-from tide.train.environment import describe_environment
+from tide.studies.trials import shared_changes
 from tide.train.prepare import resolved
 from tide.train.timing import alternate, step_on_random_images
 
@@ -53,7 +52,7 @@ def measure(settings: Settings) -> dict[str, object]:
     device = pick_device(settings.device)
     base = task_config(
         settings.task,
-        changes_of(StudyArguments(ticks=settings.ticks, memory_length=settings.memory_length, batch=settings.batch)),
+        shared_changes({}, ticks=settings.ticks, memory_length=settings.memory_length, batch=settings.batch),
     )
     made = {name: step_on_random_images(resolved(MODELS[name](base)), device) for name in settings.models}
     times = alternate([step for _, step in made.values()], settings.rounds, device, warmup=3)

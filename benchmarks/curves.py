@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from reporting import check_names, origin, publish
 
 from tide.errors import InputError
-from tide.studies.facts import RunFacts
-from tide.train.run import RunFolder
+from tide.runs.facts import RunFacts
+from tide.runs.folder import RunFolder
 
 
 @dataclass(frozen=True, kw_only=True)

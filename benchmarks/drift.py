@@ -16,12 +16,12 @@ import tyro
 from matplotlib.figure import Figure
 from reporting import check_names, origin, publish
 
-from tide.cli.models import load_with_data
 from tide.config_io import to_dict
 from tide.errors import InputError
 from tide.evaluate.answers import collect_answers
-from tide.studies.facts import RunFacts
-from tide.train.run import RunFolder
+from tide.runs import reopen
+from tide.runs.facts import RunFacts
+from tide.runs.folder import RunFolder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ def describe(path: Path, settings: Settings) -> dict[str, Any]:
         raise InputError(f"{path} has no probes; train with --train.probe-every 50")
     if settings.ticks <= facts.config.core.ticks:
         raise InputError(f"ticks is {settings.ticks}, more than the {facts.config.core.ticks} of {path} are wanted")
-    model, data = load_with_data(path, "last", directory=settings.data_dir)
+    model, data = reopen(path, checkpoint="last", data_dir=settings.data_dir)
     asked = data.test.select(slice(settings.images))
     answers = collect_answers(model, asked, batch=settings.batch, ticks=settings.ticks)
     trained, right = facts.config.core.ticks, answers.correct

@@ -22,13 +22,13 @@ from torch import Tensor
 
 from tide.analysis.parts import Meeting, meeting
 from tide.analysis.trajectory import follow, tide_cell
-from tide.cli.models import load_with_data
 from tide.config import CoreConfig
 from tide.data import to_float
 from tide.errors import InputError
 from tide.models.thinker import Thinker
-from tide.studies.facts import RunFacts, mean_and_std
-from tide.train.run import RunFolder
+from tide.runs import reopen
+from tide.runs.facts import RunFacts, mean_and_std
+from tide.runs.folder import RunFolder
 
 PARTS = ("core_alone", "whole_loop")
 LABELS = {
@@ -56,7 +56,7 @@ class Settings:
 def describe(run: RunFacts, settings: Settings) -> dict[str, Any]:
     """Return the numbers of one run."""
     core = run.config.core
-    model, data = load_with_data(run.path, "last", directory=settings.data_dir)
+    model, data = reopen(run.path, checkpoint="last", data_dir=settings.data_dir)
     model = model.double().eval()
     images = to_float(data.test.select(slice(settings.images)).images).double()
     met, alone = meetings(model, images), meetings(without_feedback(model), images)

@@ -19,12 +19,12 @@ import tyro
 from matplotlib.figure import Figure
 from reporting import check_names, origin, publish
 
-from tide.cli.training import read_data
+from tide.data import read_splits
 from tide.errors import InputError
 from tide.evaluate.accuracy import evaluate
 from tide.models.load import load
-from tide.studies.facts import RunFacts
-from tide.train.run import RunFolder
+from tide.runs.facts import RunFacts
+from tide.runs.folder import RunFolder
 
 EARLY = 4  # from this tick on an answer at any time is wanted
 
@@ -53,7 +53,7 @@ def read(path: Path, settings: Settings) -> dict[str, Any]:
     if settings.split == "validation" and not config.data.validation:
         raise InputError(f"{path} was trained without held-out images, --data.validation is wanted: use --split test")
     held = config.data.validation if settings.split == "validation" else 0.0
-    images = read_data(replace(config, data=replace(config.data, validation=held)), settings.data_dir).test
+    images = read_splits(replace(config, data=replace(config.data, validation=held)), settings.data_dir).test
     model = load(path, checkpoint="last")
     thoughts = {
         str(ticks or config.core.ticks): asdict(evaluate(model, images, ticks=ticks))
@@ -189,7 +189,7 @@ def main() -> None:
     """Run the command."""
     settings = tyro.cli(Settings, description=__doc__)
     if settings.threads is not None:
-        from tide.cli.device import set_threads
+        from tide.device import set_threads
 
         set_threads(settings.threads)
     publish("hedging", settings.out, lambda: report(settings), markdown, draw)

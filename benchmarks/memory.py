@@ -22,10 +22,10 @@ from typing import Any
 import torch
 import tyro
 
-from tide.cli.dry_run import peak_memory
+from tide.device import peak_memory
 from tide.models.presets import preset
 from tide.models.thinker import Thinker
-from tide.train.environment import describe_environment
+from tide.runs.environment import describe_environment
 from tide.train.optim import make_optimizer
 from tide.train.prepare import resolved
 from tide.train.step import Trainer

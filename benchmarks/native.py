@@ -32,13 +32,13 @@ import tyro
 from reporting import save
 from torch import Tensor
 
-from tide.cli.device import set_threads
 from tide.config import Config
+from tide.device import set_threads
 from tide.losses import objective
 from tide.models.presets import preset
 from tide.models.thinker import Thinker
 from tide.native.choice import VARIABLE
-from tide.train.environment import describe_environment
+from tide.runs.environment import describe_environment
 from tide.train.prepare import resolved
 from tide.train.timing import alternate, step_on_random_images
 

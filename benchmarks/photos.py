@@ -22,9 +22,9 @@ import torch
 from PIL import Image
 
 from tide.data import PhotoSet, PhotoStream, batch_indices, derive_seed, open_photos
-from tide.data.row_groups import RowGroups
-from tide.data.scan import scan_classes
-from tide.train.run import describe_environment
+from tide.data.hub.parquet import RowGroups
+from tide.data.photos.folders import scan_classes
+from tide.runs.folder import describe_environment
 
 WIDTH, HEIGHT, QUALITY = 500, 375, 90
 ORDERS = ("training", "test", "streamed")

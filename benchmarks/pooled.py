@@ -17,15 +17,14 @@ import tyro
 from reporting import end, save
 from torch import Tensor, nn
 
-from tide.cli.device import set_threads
-from tide.cli.training import read_data
-from tide.data import derive_seed, to_float
+from tide.data import derive_seed, read_splits, to_float
+from tide.device import set_threads
 from tide.errors import InputError
 from tide.evaluate.accuracy import evaluate
 from tide.models.cell import Cell, Readout
 from tide.models.presets import preset
 from tide.models.thinker import Thinker
-from tide.train.environment import describe_environment
+from tide.runs.environment import describe_environment
 from tide.train.feed import DROPOUT_STREAM, MemoryFeed
 from tide.train.optim import make_optimizer
 from tide.train.prepare import fit_to_data, resolved
@@ -91,7 +90,7 @@ def train(settings: Settings, seed: int) -> dict[str, Any]:
     train = {"steps": settings.steps, "batch": settings.batch}
     config = preset(f"lstm.{settings.task}", seed=seed, core={"ticks": 1}, train=train)
     config = resolved(replace(config, data=replace(config.data, validation=settings.validation)))
-    splits = read_data(config, settings.data_dir)
+    splits = read_splits(config, settings.data_dir)
     config = fit_to_data(config, splits)
     model = Thinker(config.model)
     with torch.random.fork_rng(devices=[]):

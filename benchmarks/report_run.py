@@ -14,12 +14,12 @@ from pathlib import Path
 
 import torch
 
-from tide.cli.models import load_with_data
 from tide.config_io import to_dict
 from tide.evaluate.accuracy import Evaluation, evaluate
 from tide.models.thinker import Thinker
 from tide.plots.training import draw_training
-from tide.train.run import RunFolder
+from tide.runs import reopen
+from tide.runs.folder import RunFolder
 
 MEMORY_QUANTITIES = (
     "surprise",
@@ -45,7 +45,7 @@ def report(run: Path, data_dir: Path | None) -> dict[str, object]:
     config, environment = folder.config, folder.environment
     results = folder.results()
     monitor, evaluations = folder.metrics("monitor"), folder.metrics("evaluation")
-    model, data = load_with_data(run, "last", directory=data_dir)
+    model, data = reopen(run, checkpoint="last", data_dir=data_dir)
     whole = evaluate(model, data.test)
     without: Evaluation = evaluate(zero_memory_readout(model), data.test)
     return {

@@ -11,10 +11,10 @@ from typing import Any, NoReturn
 
 from matplotlib.figure import Figure
 
-from tide.cli.studying import save_study, without_places
 from tide.errors import InputError
-from tide.train.environment import describe_environment
-from tide.train.run import RunFolder
+from tide.runs.environment import describe_environment
+from tide.runs.folder import RunFolder
+from tide.studies.publish import save_study, without_places
 
 
 def check_names(runs: Sequence[Path]) -> None:

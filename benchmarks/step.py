@@ -50,12 +50,12 @@ from torch.utils.flop_counter import flop_registry
 import tide.models.thinker
 import tide.models.tide
 import tide.train.step
-from tide.cli.device import DeviceName, pick_device, set_threads
 from tide.config import Config
+from tide.device import DeviceName, pick_device, set_threads
 from tide.errors import check
 from tide.models.presets import preset
 from tide.native.choice import VARIABLE
-from tide.train.environment import describe_environment
+from tide.runs.environment import describe_environment
 from tide.train.prepare import resolved
 from tide.train.step import Trainer
 from tide.train.timing import alternate, step_on_random_images

@@ -10,7 +10,7 @@ import yaml
 from tests.scripts import load_benchmark
 from tests.train.conftest import TINY
 from tide.cli.main import main
-from tide.train.run import RunFolder
+from tide.runs.folder import RunFolder
 
 GUARANTEED = ["--core.norm", "rms_cap", "--core.guarantee", "contraction", "--core.neuron-models.no-feedback"]
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tide.config import LossConfig
-from tide.core.wilson_cowan import RecurrentBlocks
+from tide.core.blocks import RecurrentBlocks
 from tide.evaluate.hedging import read_hedging
 from tide.heads import certainty
 from tide.losses import (

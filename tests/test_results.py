@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from tide.data import load
+from tide.runs.folder import RunFolder
 from tide.studies.comparison import comparison_trials, task_config
 from tide.train.loop import TrainingRun
 from tide.train.prepare import fit_to_data
 from tide.train.report import SilentReporter
-from tide.train.run import RunFolder
 
 COMMITTED = Path(__file__).parents[1] / "results" / "compare-digits" / "comparison.json"
 TOLERANCE = 0.03  # another processor rounds otherwise, and over a hundred steps that grows

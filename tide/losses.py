@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tide.config import LossConfig
+from tide.core.blocks import RecurrentBlocks
 from tide.core.perron import perron_estimate
-from tide.core.wilson_cowan import RecurrentBlocks
 from tide.types import Dynamics, GamePenalty, ThoughtOutput
 
 

@@ -12,7 +12,7 @@ from tide.analysis.energies import energies
 from tide.analysis.game import game_report, own_energy_change
 from tide.analysis.parts import correction_gains, lateral_bound, meeting
 from tide.analysis.trajectory import follow
-from tide.core.wilson_cowan import RecurrentBlocks
+from tide.core.blocks import RecurrentBlocks
 from tide.errors import InputError
 
 

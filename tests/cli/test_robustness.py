@@ -15,9 +15,9 @@ import tide
 from tests.train.conftest import TINY
 from tide.cli import robustness_figures
 from tide.cli.main import main
-from tide.cli.models import SplitSource
 from tide.config_io import flatten
 from tide.data import load
+from tide.runs.reopen import SplitSource
 
 Capture = pytest.CaptureFixture[str]
 

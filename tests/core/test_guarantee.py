@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tide.config import CoreConfig, LateralConfig, SynchronyConfig
+from tide.core.blocks import RecurrentBlocks
 from tide.core.guarantee import (
     LDS_MARGIN,
     MARGIN,
@@ -20,7 +21,7 @@ from tide.core.guarantee import (
     small_gain_matrix,
     small_gain_rate,
 )
-from tide.core.wilson_cowan import RecurrentBlocks, WilsonCowan
+from tide.core.wilson_cowan import WilsonCowan
 from tide.errors import ConfigError
 
 PAIRS = SynchronyConfig(pairs_ee=3, pairs_ei=3, pairs_ii=1)

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tide.data.places import locate
-from tide.data.registry import DATA_SETS, DataFile, Download
+from tide.data.named.places import locate
+from tide.data.named.registry import DATA_SETS, DataFile, Download
 from tide.errors import DataError
 
 Refuses = Callable[..., AbstractContextManager[None]]
@@ -162,7 +162,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
             """Keep the output of the tests clean."""
 
     monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.setattr("tide.data.download.PAUSE", 0.01)
+    monkeypatch.setattr("tide.data.named.download.PAUSE", 0.01)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
         thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()

@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 
-from tide.data.cifar import read_batch, read_classes
+from tide.data.named.cifar import read_batch, read_classes
 
 DATA = np.arange(2 * 3072, dtype=np.uint16).astype(np.uint8).reshape(2, 3072)
 

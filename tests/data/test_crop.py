@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tide.data.crop import centre_crop, random_crop
+from tide.data.photos.crop import centre_crop, random_crop
 
 SIDES = st.integers(1, 600)
 DRAWS = st.floats(0, 1, exclude_max=True)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from tide.data import digits, load
+from tide.data import load
+from tide.data.named import digits
 from tide.errors import DataError
 
 MD5 = "72927c3b20c1c396212c8d46da975dc2"

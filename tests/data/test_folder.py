@@ -71,7 +71,7 @@ def test_a_bar_is_shown_to_people_when_there_is_much_to_do(photos, monkeypatch):
     monkeypatch.setattr(sys, "stderr", Terminal())
     load(f"folder:{photos}", size=4, channels=1)
     assert sys.stderr.getvalue() == ""
-    monkeypatch.setattr("tide.data.folder._BAR_FROM", 3)
+    monkeypatch.setattr("tide.data.photos.in_memory._BAR_FROM", 3)
     load(f"folder:{photos}", size=4, channels=1)
     assert "decoding train" in sys.stderr.getvalue()
     assert "decoding val" not in sys.stderr.getvalue()

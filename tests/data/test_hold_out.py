@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tide.data import ImageSet, PhotoSet, PhotoSplits, Splits, hold_out
+from tide.data import ImageSet, PhotoSet, Splits, hold_out
 from tide.data.hold_out import held_out_positions
 from tide.errors import DataError
 
@@ -65,7 +65,7 @@ def test_photos_are_held_out_without_being_decoded() -> None:
             raise AssertionError("decoded")
 
     photos = PhotoSet(Unopened(), torch.arange(12) % 3, tuple("abc"), 8, 1)
-    found = hold_out(PhotoSplits("photos", photos, photos), 0.25, 5)
+    found = hold_out(Splits("photos", photos, photos), 0.25, 5)
     names = [[part.source.name(k) for k in range(len(part))] for part in (found.train, found.test)]
     assert sorted(names[0] + names[1]) == sorted(f"photo {k}" for k in range(12))
     assert len(found.test) == 3

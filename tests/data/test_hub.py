@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from tests.parquet import NAMES, encoded, write
-from tide.data import batch_indices, open_photos
-from tide.data.hub_files import files_of_part, is_repository, parquet_files
+from tide.data import Decoding, batch_indices, open_photos
+from tide.data.hub.files import files_of_part, is_repository, parquet_files
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def test_reads_both_parts_like_files(folder):
     (batch,) = splits.test.batches(5)
     assert batch.images[:, 0, 0, 0].tolist() == [70, 80]
     requests = [(batch_indices(7, 5, step, 3), step) for step in range(3)]
-    alone, helped = (list(splits.train.crops(requests, workers=workers)) for workers in (0, 2))
+    alone, helped = (list(splits.train.decoded_with(Decoding(workers=workers)).crops(requests)) for workers in (0, 2))
     for (index, _), left, right in zip(requests, alone, helped, strict=True):
         assert torch.equal(left.images, right.images)
         assert left.images.shape == (5, 1, 4, 4)
@@ -52,7 +52,7 @@ def test_unreadable_rows_are_named(datasets, folder):
     write(datasets, folder / "data" / "validation-00000-of-00001.parquet", [0, 0, 0], image=image)
     photos = open_photos(f"hub:{folder}", size=4, channels=1).test
     lines: list[str] = []
-    (batch,) = photos.batches(5, on_unreadable=lines.append)
+    (batch,) = photos.decoded_with(Decoding(on_unreadable=lines.append)).batches(5)
     assert batch.positions.tolist() == [2]
     assert lines[0].startswith(f"{folder}, validation, row 0: unreadable photo met (")
     assert lines[1].startswith(f"{folder}, validation, row 1: no photo met")

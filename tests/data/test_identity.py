@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tide.data import load_test_photos
-from tide.data.identity import check_same_photos, checksum_of_files, checksum_of_photos
+from tide.data.shifted.identity import check_same_photos, checksum_of_files, checksum_of_photos
 
 SHIFTS = ("fog/1", "fog/5", "snow/1")
 PHOTOS = ("ant/1.png", "ant/2.png", "bee/1.png")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from tide.data.idx import read_idx
+from tide.data.named.idx import read_idx
 
 
 @pytest.mark.parametrize("shape", [(5,), (3, 28, 28)])

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from tide.data import load, load_test_photos, open_photos
-from tide.data.annotations import read_annotations
+from tide.data.photos.folders import read_annotations
 
 MODEL = ("ant", "bee", "cat", "dog")
 

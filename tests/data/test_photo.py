@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 from tide.data import decode
-from tide.data.crop import centre_crop
-from tide.data.photo import decode_part
+from tide.data.photos.crop import centre_crop
+from tide.data.photos.decode import decode_part
 from tide.errors import DataError
 
 
@@ -156,7 +156,7 @@ def test_draft_decoding_of_a_part_stays_close_and_is_used(monkeypatch):
     ramp = np.linspace(0, 255, 512).astype(np.uint8)[None].repeat(512, 0)
     loaded = []
     monkeypatch.setattr(
-        "tide.data.photo._flatten", lambda image, mode: loaded.append(image.size) or image.convert(mode)
+        "tide.data.photos.decode._flatten", lambda image, mode: loaded.append(image.size) or image.convert(mode)
     )
     for box, size in (((0, 0, 512, 512), (64, 64)), ((128, 0, 256, 128), (128, 128)), ((0, 0, 40, 40), (512, 512))):
         pixels = decode_part(saved(Image.fromarray(ramp), "JPEG", quality=95), 16, 1, lambda *_, box=box: box)[0]
@@ -194,7 +194,7 @@ def test_whatever_a_damaged_photo_raises_is_one_line(error, monkeypatch, refuses
     def fails(image: Image.Image, mode: str) -> None:
         raise error("two\nlines")
 
-    monkeypatch.setattr("tide.data.photo._flatten", fails)
+    monkeypatch.setattr("tide.data.photos.decode._flatten", fails)
     for read in (decode, partial(decode_part, choose=lambda width, height: (0, 0, 1, 1))):
         with refuses("photo: unreadable photo met (two lines)"):
             read(saved(colours("L", 0)), 8, 3)

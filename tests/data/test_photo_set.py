@@ -16,10 +16,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from tide.data import PhotoBatch, PhotoFiles, PhotoSet, PhotoSplits, batch_indices, derive_seed, open_photos
-from tide.data.crop import centre_crop, random_crop
-from tide.data.decoding import Crops
-from tide.data.photo import decode_part
+from tide.data import Batch, Decoding, PhotoFiles, PhotoSet, Splits, batch_indices, derive_seed, open_photos
+from tide.data.photos.crop import centre_crop, random_crop
+from tide.data.photos.decode import decode_part
+from tide.data.photos.jobs import Crops
 
 NAMES = ("cat", "dog", "eel")
 
@@ -56,7 +56,7 @@ def damage(photos: PhotoSet, *positions: int) -> None:
         path.write_bytes((b"", path.read_bytes()[: path.stat().st_size // 2], b"no photo")[position % 3])
 
 
-def same(left: list[PhotoBatch], right: list[PhotoBatch]) -> bool:
+def same(left: list[Batch], right: list[Batch]) -> bool:
     return len(left) == len(right) and all(
         torch.equal(a, b) for pair in zip(left, right, strict=True) for a, b in zip(*pair, strict=True)
     )
@@ -96,9 +96,9 @@ def test_refuses_what_is_no_set_of_photos(folder, photos, refuses):
         PhotoSet(photos.source, photos.labels, NAMES[:2], 8, 3)
     other = PhotoSet(photos.source, photos.labels, NAMES, 8, 3)
     with refuses("tests: test images of shape (3, 8, 8)", "(3, 16, 16)"):
-        PhotoSplits("tests", photos, other)
+        Splits("tests", photos, other)
     with refuses("tests: test class 1 'elk'"):
-        PhotoSplits("tests", photos, PhotoSet(photos.source, photos.labels, ("cat", "elk", "eel"), 16, 3))
+        Splits("tests", photos, PhotoSet(photos.source, photos.labels, ("cat", "elk", "eel"), 16, 3))
     (folder / "val" / "elk").mkdir()
     (folder / "val" / "elk" / "1.png").write_bytes(b"")
     with refuses("class 'elk' met in val but not in train"):
@@ -138,10 +138,10 @@ def test_training_order_crops_each_slot_by_its_seed_and_number(photos):
 def test_any_number_of_workers_and_any_start_give_the_same(workers, photos):
     damage(photos, 2, 9)
     state = torch.get_rng_state()
-    assert same(list(photos.batches(4, workers=workers)), list(photos.batches(4)))
+    assert same(list(photos.decoded_with(Decoding(workers=workers)).batches(4)), list(photos.batches(4)))
     wanted = list(photos.crops(requests(12)))
-    assert same(list(photos.crops(requests(12), workers=workers)), wanted)
-    assert same(list(photos.crops(requests(12, first=2), workers=workers)), wanted[2:])
+    assert same(list(photos.decoded_with(Decoding(workers=workers)).crops(requests(12))), wanted)
+    assert same(list(photos.decoded_with(Decoding(workers=workers)).crops(requests(12, first=2))), wanted[2:])
     assert torch.equal(torch.get_rng_state(), state)  # dropout does not depend on how photos are loaded
 
 
@@ -153,7 +153,7 @@ def test_requests_may_be_endless_and_are_taken_only_so_far_ahead(photos):
             taken.append(len(taken))
             yield torch.tensor([0]), 1
 
-    stream = photos.crops(endless(), workers=1)
+    stream = photos.decoded_with(Decoding(workers=1)).crops(endless())
     for _ in range(3):
         next(stream)
     assert 3 <= len(taken) <= 6
@@ -171,7 +171,7 @@ def test_unreadable_photos_are_left_out_of_tests_and_reported_once(photos, refus
     damage(photos, 0, 4, 5, 11)
     lines: list[str] = []
     for workers in (0, 2):
-        batches = list(photos.batches(2, workers=workers, limit=4, on_unreadable=lines.append))
+        batches = list(photos.decoded_with(Decoding(workers=workers, limit=4, on_unreadable=lines.append)).batches(2))
         assert [len(batch.images) for batch in batches] == [1, 2, 2, 2, 1]  # positions 4 and 5 were a batch
         assert torch.cat([batch.positions for batch in batches]).tolist() == [1, 2, 3, 6, 7, 8, 9, 10]
         assert torch.cat([batch.labels for batch in batches]).tolist() == [0, 0, 0, 1, 1, 2, 2, 2]
@@ -188,7 +188,7 @@ def test_unreadable_photos_are_replaced_by_the_next_in_training(photos):
     lines: list[str] = []
     for workers in (0, 1):
         index = torch.tensor([11, 0, 4, 10])  # after 10 and 11 comes 0, which is unreadable as well, and then 1
-        (batch,) = photos.crops([(index, 3)], workers=workers, on_unreadable=lines.append)
+        (batch,) = photos.decoded_with(Decoding(workers=workers, on_unreadable=lines.append)).crops([(index, 3)])
         assert batch.positions.tolist() == [1, 1, 6, 1]
         assert batch.labels.tolist() == [0, 0, 1, 0]
         assert torch.equal(batch.images[[0, 2]], whole.images[[0, 2]])  # slots crop alike, whatever was tried before
@@ -201,12 +201,12 @@ def test_too_many_unreadable_photos_end_the_stream(workers: int, photos: PhotoSe
     damage(photos, 1, 4, 7)
     first, last = photos.source.name(1), photos.source.name(7)
     with refuses("3 unreadable photos", "at most 2", f"the first is {first}, the last {last}"):
-        list(photos.batches(3, workers=workers, limit=2))
+        list(photos.decoded_with(Decoding(workers=workers, limit=2)).batches(3))
     with refuses("3 unreadable photos", "at most 2"):  # known ones count, too
-        list(photos.crops([(torch.tensor([1]), 0)], workers=workers, limit=2))
+        list(photos.decoded_with(Decoding(workers=workers, limit=2)).crops([(torch.tensor([1]), 0)]))
     photos.unreadable.clear()
     with refuses("1 unreadable photos", "at most 0", f"the first is {first}, the last {first}"):
-        list(photos.batches(3, workers=workers, limit=0))
+        list(photos.decoded_with(Decoding(workers=workers, limit=0)).batches(3))
 
 
 def test_a_set_without_readable_photos_is_refused(photos, refuses):
@@ -216,22 +216,22 @@ def test_a_set_without_readable_photos_is_refused(photos, refuses):
     with refuses("12 unreadable photos and no other"):
         next(photos.crops(requests(12)))
     with refuses("12 unreadable photos", "at most 3"):
-        next(photos.crops(requests(12), limit=3))
+        next(photos.decoded_with(Decoding(limit=3)).crops(requests(12)))
 
 
 def test_refuses_wrong_arguments(photos, refuses):
     with refuses("batch 0"):
         photos.batches(0)
     with refuses("workers -1"):
-        photos.batches(1, workers=-1)
+        photos.decoded_with(Decoding(workers=-1)).batches(1)
     with refuses("limit -1"):
-        photos.crops([], limit=-1)
+        photos.decoded_with(Decoding(limit=-1)).crops([])
     with refuses("position 12", "0..11"):
         photos.batches(1, positions=torch.tensor([3, 12]))
     with refuses("positions of float32 and shape (1,)"):
         photos.batches(1, positions=torch.ones(1))
     for workers in (0, 1):
-        stream = photos.crops([(torch.tensor([3]), 1), (torch.tensor([-1]), 1)], workers=workers)
+        stream = photos.decoded_with(Decoding(workers=workers)).crops([(torch.tensor([3]), 1), (torch.tensor([-1]), 1)])
         assert next(stream).positions.tolist() == [3]
         with refuses("position -1"):
             next(stream)

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from tests.parquet import NAMES, encoded, write
-from tide.data import PhotoStream, derive_seed, open_photos
-from tide.data.row_groups import RowGroups
+from tide.data import Decoding, PhotoStream, derive_seed, open_photos
+from tide.data.hub.parquet import RowGroups
 
 LEVELS = list(range(0, 250, 6))  # 42 photos in two files, in groups of 5 and of 1
 
@@ -74,7 +74,7 @@ def test_a_stream_knows_its_photos(stream: PhotoStream, folder: Path) -> None:
 def test_crops_are_those_of_the_whole_table(stream: PhotoStream, folder: Path, workers: int) -> None:
     whole = open_photos(f"hub:{folder}", size=4, channels=1).train
     asked = [*requests(stream, (0, 1), 9), (torch.tensor([3, 3, 40]), 8)]
-    streamed, taken = stream.crops(asked, workers=workers, ahead=3), whole.crops(asked)
+    streamed, taken = stream.decoded_with(Decoding(workers=workers)).crops(asked, ahead=3), whole.crops(asked)
     for left, right in zip(streamed, taken, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(left, right, strict=True))
 
@@ -147,7 +147,8 @@ def test_an_unreadable_photo_is_replaced_by_the_next_of_its_request(datasets: An
     files[1].unlink()
     stream = open_photos(f"hub:{folder}", size=4, channels=1, buffer=8).train
     lines: list[str] = []
-    batch, again = stream.crops([(torch.tensor([3, 0, 1]), 0), (torch.tensor([2, 1]), 0)], on_unreadable=lines.append)
+    telling = stream.decoded_with(Decoding(on_unreadable=lines.append))
+    batch, again = telling.crops([(torch.tensor([3, 0, 1]), 0), (torch.tensor([2, 1]), 0)])
     assert (batch.positions.tolist(), batch.images[:, 0, 0, 0].tolist()) == ([3, 3, 3], [6, 6, 6])
     assert (batch.labels.tolist(), again.positions.tolist()) == ([0, 0, 0], [2, 2])
     assert [line.split(" met")[0] for line in lines] == [
@@ -174,7 +175,7 @@ def test_what_cannot_be_streamed_is_one_line(datasets: Any, folder: Path, refuse
     with refuses("2 unreadable photos in a row met", "row 0"):
         list(stream.crops([(torch.tensor([0, 1]), 0)]))
     with refuses("2 unreadable photos met, at most 0 wanted"):
-        list(stream.crops([(torch.tensor([0, 2]), 0)], limit=0))
+        list(stream.decoded_with(Decoding(limit=0)).crops([(torch.tensor([0, 2]), 0)]))
     whole = files[1].read_bytes()
     files[1].write_bytes(whole[:300] + bytes(300) + whole[600:])  # its footer is whole
     with refuses(f"{folder}, train: unreadable Parquet file {files[1]} met"):
@@ -186,9 +187,11 @@ def test_what_cannot_be_streamed_is_one_line(datasets: Any, folder: Path, refuse
 
 def test_arguments_out_of_range_are_one_line(stream: PhotoStream, refuses: Any) -> None:
     one = [(torch.tensor([0]), 0)]
-    for name, options in (("workers", {"workers": -1}), ("limit", {"limit": -1}), ("ahead", {"ahead": 0})):
-        with refuses(f"{name} {options[name]} met, at least"):
-            stream.crops(one, **options)
+    for name in ("workers", "limit"):
+        with refuses(f"{name} -1 met, at least"):
+            Decoding(**{name: -1})
+    with refuses("ahead 0 met, at least"):
+        stream.crops(one, ahead=0)
     with refuses("position 42 met, 0..41 wanted for 42 photos"):
         list(stream.crops([(torch.tensor([0, 42]), 0)]))
     with refuses("buffer 0 met"):

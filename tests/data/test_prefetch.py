@@ -17,7 +17,7 @@ import torch
 from torch.utils.data import Dataset
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
-from tide.data.prefetch import prefetch
+from tide.data.photos.workers import prefetch
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no signals to kill with")
 
@@ -107,7 +107,7 @@ def test_no_memory_is_one_line(workers, refuses):
 @pytest.mark.parametrize(("how", "kind"), [("fail", ArithmeticError), ("break", RuntimeError)])
 @pytest.mark.parametrize("workers", [0, 1])
 def test_mistakes_are_not_hidden(how, kind, workers, monkeypatch):
-    monkeypatch.setattr("tide.data.prefetch._DEATH_SHOWS", 0.1)
+    monkeypatch.setattr("tide.data.photos.workers._DEATH_SHOWS", 0.1)
     with pytest.raises(kind, match="a mistake"):
         list(prefetch(Doing(), iter([how]), workers))
 

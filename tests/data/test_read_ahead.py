@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tide.data.read_ahead import read_ahead
+from tide.data.hub.read_ahead import read_ahead
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +66,7 @@ def test_an_error_comes_after_the_items_before_it(error):
 
 
 def test_closing_does_not_wait_for_ever(monkeypatch):
-    monkeypatch.setattr("tide.data.read_ahead._LEAVES_WITHIN", 0.2)
+    monkeypatch.setattr("tide.data.hub.read_ahead._LEAVES_WITHIN", 0.2)
     release = threading.Event()
 
     def stuck() -> Iterator[int]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tide.data.shifted_arrays import cifar_c_names, mnist_c_names, read_cifar_c, read_mnist_c
+from tide.data.shifted.arrays import cifar_c_names, mnist_c_names, read_cifar_c, read_mnist_c
 
 NAMES = tuple("abcdefghij")
 COUNT = 4

@@ -8,8 +8,8 @@ import pytest
 
 from tide.cli.main import main
 from tide.errors import ConfigError
+from tide.runs.folder import RunFolder
 from tide.studies.paper_table import ROWS, first_reaching, markdown, rows_named, table
-from tide.train.run import RunFolder
 
 STEPS = 3000
 

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from tests import slow
 from tide.corruptions.augmentations import AUGMENTATIONS, perturb
-from tide.data import ImageSet, in_order, to_float
+from tide.data import Decoding, ImageSet, to_float
 from tide.heads import certainty
 from tide.studies.published import from_folder
 from tide.studies.robustness import CLEAN, Asked, CellAnswers, ask
@@ -72,7 +72,7 @@ def test_an_augmented_photo_is_the_same_in_any_batch_order_and_process(folder: P
     order = torch.tensor([4, 0, 6, 1])
     assert torch.equal(suite.images(Shift(name, None), order).select(slice(None)).images, whole[order])
     for workers in (0, 2 * (name == "rotation")):
-        batches = list(in_order(photos, 3, workers=workers))
+        batches = list(photos.decoded_with(Decoding(workers=workers)).batches(3))
         assert torch.equal(torch.cat([batch.images for batch in batches]), whole)
 
 

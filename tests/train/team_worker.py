@@ -19,11 +19,11 @@ from tide.core.constraints import project_
 from tide.data import load
 from tide.models.presets import preset
 from tide.models.thinker import Thinker
+from tide.runs.folder import SilentRun
 from tide.train.loop import TrainingRun
 from tide.train.optim import make_optimizer
 from tide.train.prepare import fit_to_data, resolved
 from tide.train.report import SilentReporter
-from tide.train.run import SilentRun
 from tide.train.step import Trainer
 from tide.train.team import Team
 

@@ -18,11 +18,11 @@ from tide.errors import CheckpointError
 from tide.evaluate.answers import Answers
 from tide.models.load import load
 from tide.models.presets import preset
+from tide.runs.folder import RunFolder
 from tide.train.feed import DATA_STREAM
 from tide.train.loop import TrainingRun
 from tide.train.prepare import fit_to_data, resolved
 from tide.train.report import PlainReporter, Reading
-from tide.train.run import RunFolder
 
 KINDS = ("tide", "ctm", "lstm")
 CORES: dict[str, dict[str, Any]] = {

@@ -13,9 +13,9 @@ from safetensors.torch import load_file
 from tests.train.test_step import assert_same, batch, everything, make
 from tide.config import Config, MixedPrecision
 from tide.data import Splits
+from tide.runs.folder import RunFolder
 from tide.train.loop import TrainingRun
 from tide.train.report import Reading, SilentReporter
-from tide.train.run import RunFolder
 from tide.train.step import Trainer
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tide.config import Config
-from tide.core.wilson_cowan import RecurrentBlocks
+from tide.core.blocks import RecurrentBlocks
 from tide.data import Splits, to_float
 from tide.models.thinker import Thinker
 from tide.train.monitor import StabilityMonitor, collapse_alarms, spectral_quantities

@@ -19,15 +19,15 @@ from tests.train.conftest import TINY
 from tests.train.test_step import assert_same
 from tide.cli.main import main
 from tide.config import Config, DataConfig
-from tide.data import PhotoSplits, derive_seed, open_photos
-from tide.data.row_groups import RowGroups
+from tide.data import Splits, derive_seed, open_photos
+from tide.data.hub.parquet import RowGroups
 from tide.errors import ConfigError, DataError
 from tide.models.presets import preset
+from tide.runs.folder import RunFolder
 from tide.train.feed import DATA_STREAM, PhotoFeed, crop_seed
 from tide.train.loop import TrainingRun
 from tide.train.prepare import fit_to_data, resolved, with_data
 from tide.train.report import Reading, SilentReporter
-from tide.train.run import RunFolder
 
 STEPS = 6
 
@@ -67,7 +67,7 @@ def settings(folder: Path, **data: Any) -> Config:
     return resolved(preset("digits", input={"channels": 3, "mean": [0.5] * 3, "std": [0.2] * 3}, **sections))
 
 
-def photos_of(config: Config) -> PhotoSplits:
+def photos_of(config: Config) -> Splits:
     shape = {"size": config.input.size, "channels": config.input.channels}
     return open_photos(config.data.name, **shape, buffer=config.data.shuffle_buffer)
 
@@ -119,7 +119,7 @@ def test_a_run_does_not_depend_on_its_workers_and_resumes_exactly(photos: Config
 def test_the_feed_gives_the_crops_of_its_requests_in_any_order(photos: Config) -> None:
     config = photos
     train, cpu = photos_of(config).train, torch.device("cpu")
-    feed = PhotoFeed(train, config, cpu, (1,), workers=0, on_unreadable=pytest.fail)
+    feed = PhotoFeed(train, config, cpu, (1,))
     for step in (0, 1, 4, 2, 2):  # straight on, ahead, back, the same again
         images, labels = feed.take(step, 1)
         request = feed.order(step, 1), crop_seed(config, step, 1)
@@ -137,7 +137,7 @@ def test_a_stream_goes_on_without_reading_what_came_before(
     monkeypatch.setattr(RowGroups, "read", lambda self, group: reads.append(group) or read(self, group))
     taken = []
     for first in (0, 3):
-        feed = PhotoFeed(train, config, torch.device("cpu"), (0,), workers=0, on_unreadable=pytest.fail)
+        feed = PhotoFeed(train, config, torch.device("cpu"), (0,))
         taken.append([feed.take(step, 0) for step in range(first, 4)])
         feed.close()
         reads.append(-1)
@@ -153,7 +153,7 @@ def test_a_stream_goes_on_without_reading_what_came_before(
 def test_processes_that_share_the_micro_batches_take_what_one_takes(photos: Config) -> None:
     train, shown = photos_of(photos).train, {}
     for mine in ((0, 1), (0,), (1,)):
-        feed = PhotoFeed(train, photos, torch.device("cpu"), mine, workers=0, on_unreadable=pytest.fail)
+        feed = PhotoFeed(train, photos, torch.device("cpu"), mine)
         shown[mine] = [feed.take(step, micro) for step in range(STEPS) for micro in mine]
         feed.close()
     alone = [shown[mine][step] for step in range(STEPS) for mine in ((0,), (1,))]

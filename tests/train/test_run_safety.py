@@ -19,9 +19,9 @@ import torch
 from tests.train.conftest import TINY
 from tests.train.test_runs import assert_same_run, options, resume, start, wait_for_step, whole
 from tide.errors import CheckpointError
+from tide.runs.folder import RunFolder
+from tide.runs.lock import LOCK, only_writer
 from tide.studies.runner import TrialRunner
-from tide.train.lock import LOCK, only_writer
-from tide.train.run import RunFolder
 
 Copy = Callable[[Path, Path], Path]
 Capture = pytest.CaptureFixture[str]
@@ -148,7 +148,7 @@ def test_a_run_has_one_writer_and_says_who(whole: Path, tmp_path: Path) -> None:
 
 def test_a_lock_is_waited_for_and_freed(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from tide.train.lock import only_writer\n"
+        "import sys, time; from pathlib import Path; from tide.runs.lock import only_writer\n"
         "with only_writer(Path(sys.argv[1]), print): print('held', flush=True); time.sleep(1.5)"
     )
     holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)

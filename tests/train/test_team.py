@@ -23,9 +23,9 @@ from tide.cli.main import main
 from tide.config import Config
 from tide.data import Splits
 from tide.errors import ConfigError, DataError
+from tide.runs.folder import SilentRun
 from tide.train.loop import TrainingRun
 from tide.train.report import SilentReporter
-from tide.train.run import SilentRun
 from tide.train.team import ALONE, Team
 
 ROOT = Path(__file__).parents[2]

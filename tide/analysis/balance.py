@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tide.core.wilson_cowan import RecurrentBlocks
+from tide.core.blocks import RecurrentBlocks
 
 
 def balance_index(rates: Tensor, blocks: RecurrentBlocks) -> Tensor:

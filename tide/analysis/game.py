@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tide.analysis.energies import energies, nash_residual
 from tide.config import Activation
-from tide.core.wilson_cowan import RecurrentBlocks
+from tide.core.blocks import RecurrentBlocks
 
 
 @dataclass(frozen=True)

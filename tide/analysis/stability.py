@@ -25,8 +25,9 @@ from tide.analysis.matrices import spectral_radius
 from tide.analysis.parts import correction_gains, lateral_bound, meeting
 from tide.analysis.trajectory import Trajectory, follow, tide_cell
 from tide.config import CoreConfig
+from tide.core.blocks import RecurrentBlocks
 from tide.core.perron import perron_estimate
-from tide.core.wilson_cowan import RecurrentBlocks, per_neuron
+from tide.core.wilson_cowan import per_neuron
 from tide.models.thinker import Thinker
 
 SPECTRA = 4  # ticks at which spectra are taken

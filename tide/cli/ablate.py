@@ -48,10 +48,11 @@ def run(arguments: Sequence[str]) -> int:
         return 0
     from rich.console import Console
 
-    from tide.cli.device import pick_device, set_threads
-    from tide.cli.studying import changes_of, finish, make_runner, read_facts, save_study, told
+    from tide.cli.studying import changes_of, finish, make_runner, read_facts
+    from tide.device import pick_device, set_threads
     from tide.plots.ablation import draw_ablation
     from tide.studies.ablation_report import ablation_result, markdown
+    from tide.studies.publish import save_study, told
     from tide.studies.step_times import step_time_factors
     from tide.studies.trials import check_seeds
 

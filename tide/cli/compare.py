@@ -14,7 +14,7 @@ from tide.cli.study_arguments import StudyArguments, check_steps
 from tide.errors import InputError
 
 if TYPE_CHECKING:
-    from tide.studies.facts import RunFacts
+    from tide.runs.facts import RunFacts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +44,9 @@ def run(arguments: Sequence[str]) -> int:
         prog="tide compare",
         description="Train several models on one task under equal conditions, and put them side by side.",
     )
-    from tide.cli.studying import changes_of, finish, make_runner, read_facts, told
+    from tide.cli.studying import changes_of, finish, make_runner, read_facts
     from tide.studies.comparison import comparison_trials, task_config
+    from tide.studies.publish import told
 
     command = told("compare", arguments)
     if given.runs:
@@ -66,7 +67,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _compare_runs(given: CompareArguments, command: str) -> int:
     """Compare runs that exist."""
-    from tide.studies.facts import RunFacts
+    from tide.runs.facts import RunFacts
 
     if given.task is not None:
         raise InputError(f"both a task ({given.task}) and --runs are given; leave one out")
@@ -86,10 +87,10 @@ def _by_model(facts: Iterable[RunFacts]) -> dict[str, list[RunFacts]]:
 
 
 def _report(runs: dict[str, list[RunFacts]], out: Path, given: CompareArguments, command: str) -> None:
-    from tide.cli.studying import save_study
     from tide.plots.comparison import draw_comparison
     from tide.studies.comparison import REACH
     from tide.studies.comparison_report import compare, markdown
+    from tide.studies.publish import save_study
 
     name = next(iter(runs.values()))[0].config.data.name
     result = compare(runs, [percent / 100 for percent in given.reach] or REACH.get(name, ()))
@@ -108,13 +109,13 @@ def _attention(runs: dict[str, list[RunFacts]], data_dir: Path | None, count: in
     """Let the first run of every model look at the same test images, the first of different classes."""
     import torch
 
-    from tide.cli.models import load_with_data
     from tide.data import to_float
     from tide.heads import most_certain
     from tide.plots.attention import attention_maps
     from tide.plots.comparison import Gaze, draw_attention
+    from tide.runs import reopen
 
-    loaded = {model: load_with_data(group[0].path, "last", directory=data_dir) for model, group in runs.items()}
+    loaded = {model: reopen(group[0].path, checkpoint="last", data_dir=data_dir) for model, group in runs.items()}
     _, (_, test) = next(iter(loaded.values()))
     present = torch.unique(test.labels)[:count]  # a class may have no test image
     chosen = [int((test.labels == label).nonzero()[0]) for label in present]

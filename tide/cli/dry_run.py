@@ -2,35 +2,20 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 import time
-from pathlib import Path
 
 import torch
 
 from tide.config import Config
-from tide.data import AnySplits, to_float
+from tide.data import Splits, to_float
+from tide.device import peak_memory
 from tide.models.thinker import Thinker
 from tide.train.optim import make_optimizer
 from tide.train.report import format_seconds
 from tide.train.step import Trainer
 
 
-def peak_memory(device: torch.device) -> float:
-    """Return the most memory used so far in MiB: of the device, or on the CPU of this process."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    if (status := Path("/proc/self/status")).is_file():
-        # Not ru_maxrss: a new process takes that over from the one that started it.
-        lines = dict(line.split(":", 1) for line in status.read_text(encoding="utf-8").splitlines() if ":" in line)
-        if "VmHWM" in lines:
-            return int(lines["VmHWM"].split()[0]) / 2**10
-    # Linux reports KiB, macOS bytes.
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
-
-
-def show(config: Config, splits: AnySplits, device: torch.device, *, compile_step: bool) -> None:
+def show(config: Config, splits: Splits, device: torch.device, *, compile_step: bool) -> None:
     """Build the model, run a few steps, print what was seen."""
     from rich.console import Console
     from rich.table import Table

@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 
 import tyro
 
-from tide.cli.device import DeviceName, pick_device, pick_workers, set_threads
 from tide.cli.parse import parse
+from tide.device import DeviceName, pick_device, pick_workers, set_threads
 from tide.errors import InputError
 
 
@@ -64,15 +64,16 @@ def run(arguments: Sequence[str]) -> int:
 
     from rich.console import Console
 
-    from tide.cli.models import load_with_data
+    from tide.data import Decoding
     from tide.evaluate.accuracy import evaluate
     from tide.json_io import finite
+    from tide.runs import reopen
 
     device = pick_device(given.device)
-    model, data = load_with_data(given.run, given.checkpoint, given.data, given.data_dir)
+    model, data = reopen(given.run, checkpoint=given.checkpoint, data=given.data, data_dir=given.data_dir)
     if given.halt_sweep:
         from tide.cli.halting import run as sweep
-        from tide.cli.studying import told
+        from tide.studies.publish import told
 
         return sweep(
             model.to(device),
@@ -85,14 +86,15 @@ def run(arguments: Sequence[str]) -> int:
             command=told("eval", arguments),
         )
     console = Console(stderr=True)
+    decoding = Decoding(
+        workers=pick_workers(given.workers), on_unreadable=lambda what: console.print(f"left out: {what}")
+    )
     with console.status("evaluating") as status:
         result = evaluate(
             model.to(device),
-            data.test,
+            data.test.decoded_with(decoding),
             batch=given.batch,
             ticks=given.ticks,
-            workers=pick_workers(given.workers),
-            on_unreadable=lambda what: console.print(f"left out: {what}"),
             progress=lambda done, total: status.update(f"evaluating: {done} of {total} images"),
         )
     print(f"{data.name}, {result.images} test images, {given.run}")

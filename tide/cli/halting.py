@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from tide.cli.models import TestData
 from tide.errors import InputError
 from tide.evaluate.halting import HaltingSweep, LongerThought, sweep_thresholds, think_longer
 from tide.models.thinker import Thinker
 from tide.plots.halting import draw_halting, stopping_shares
-from tide.train.environment import describe_environment
+from tide.runs.environment import describe_environment
+from tide.runs.reopen import TestData
 
 
 def run(

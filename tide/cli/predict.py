@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 
 import tyro
 
-from tide.cli.device import DeviceName, pick_device, set_threads
 from tide.cli.parse import parse
+from tide.device import DeviceName, pick_device, set_threads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,9 +37,9 @@ def run(arguments: Sequence[str]) -> int:
         PredictArguments, arguments, prog="tide predict", description="Classify images: label, certainty, ticks used."
     )
     set_threads(given.threads)
-    from tide.cli.models import read_photo
     from tide.errors import InputError
     from tide.models.load import load
+    from tide.runs.reopen import read_photo
 
     if not given.images:
         raise InputError("no image given; name one or more PNG or JPEG files after the run")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from tide.cli.device import DeviceName, pick_device, pick_workers, set_threads
 from tide.cli.parse import parse
+from tide.device import DeviceName, pick_device, pick_workers, set_threads
 from tide.errors import InputError
 
 if TYPE_CHECKING:
@@ -79,12 +79,13 @@ def run(arguments: Sequence[str]) -> int:
     from tide.cli.progress import Pieces
     from tide.cli.robustness_figures import figures_of
     from tide.cli.robustness_inputs import open_models, open_suite
-    from tide.cli.studying import save_study, told
+    from tide.data import Decoding
     from tide.plots.corruptions import draw_corruptions
+    from tide.runs.environment import describe_environment
+    from tide.studies.publish import save_study, told
     from tide.studies.robustness import ask
     from tide.studies.robustness_report import markdown, robustness
     from tide.studies.shifted_jacobian import has_jacobian, jacobian_markdown, radii_under_shift
-    from tide.train.environment import describe_environment
 
     inputs = open_models(given.runs, given.checkpoint, given.data, given.data_dir, pick_device(given.device))
     models, seeds = inputs.models, inputs.seeds
@@ -105,8 +106,9 @@ def run(arguments: Sequence[str]) -> int:
             out,
             settings,
             batch=given.batch,
-            workers=pick_workers(given.workers),
-            on_unreadable=lambda what: console.print(f"left out: {what}"),
+            decoding=Decoding(
+                workers=pick_workers(given.workers), on_unreadable=lambda what: console.print(f"left out: {what}")
+            ),
             progress=progress,
         )
         result = robustness(answers, suite, baseline)

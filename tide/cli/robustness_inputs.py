@@ -8,17 +8,17 @@ from typing import NamedTuple
 
 import torch
 
-from tide.cli.models import SplitSource, load_with_source
 from tide.config import ModelConfig
-from tide.data import LabelledImages, default_directory
-from tide.data.places import SHIFTED, locate_shifted
+from tide.data import LabelledSet, default_directory
+from tide.data.named.places import SHIFTED, locate_shifted
 from tide.errors import InputError, did_you_mean
 from tide.models.files import run_checkpoint
+from tide.runs.folder import RunFolder
+from tide.runs.reopen import SplitSource, open_with_source
 from tide.studies.published import from_folder
 from tide.studies.robustness import Asked
 from tide.studies.seed_groups import Seeds, seeds_of
 from tide.studies.shifts import GENERATED, Suite, generated
-from tide.train.run import RunFolder
 
 
 class Kind(NamedTuple):
@@ -49,7 +49,7 @@ class Inputs(NamedTuple):
     source: SplitSource
     path: Path
 
-    def test_images(self) -> LabelledImages:
+    def test_images(self) -> LabelledSet:
         """Read the test images that belong to the models."""
         return self.source.read(self.path).test
 
@@ -66,7 +66,7 @@ def open_models(
     configs: dict[str, ModelConfig] = {}
     first: tuple[Path, Kind, SplitSource] | None = None
     for path in paths:
-        model, source = load_with_source(path, checkpoint, data, directory)
+        model, source = open_with_source(path, checkpoint, data, directory)
         is_run = (path / "config.yaml").is_file()
         if not path.is_dir():
             raise InputError(f"{path} is a model of the hub, a folder is wanted: save it with save_pretrained")
@@ -111,7 +111,7 @@ def open_suite(inputs: Inputs, suite: str, images: int, seed: int) -> Suite:
     if suite == GENERATED:
         return generated(inputs.test_images().select(slice(images)), seed)
 
-    def clean() -> LabelledImages:
+    def clean() -> LabelledSet:
         found = inputs.test_images()
         if found.classes != kind.classes:
             raise InputError(

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from tide.cli.device import DeviceName, pick_device, set_threads
 from tide.cli.parse import parse
+from tide.device import DeviceName, pick_device, set_threads
 from tide.errors import InputError
 
 if TYPE_CHECKING:
@@ -68,15 +68,15 @@ def _thought(given: ShowArguments, chosen: str) -> tuple[Figure, str]:
     """Think about a photo, or about a test image given by its number."""
     import torch
 
-    from tide.cli.models import load_with_data, read_photo
     from tide.data import to_float
     from tide.models.load import load
     from tide.plots.thought import Thought, draw_thought, record
+    from tide.runs.reopen import read_photo, reopen
 
     device, truth = pick_device(given.device), None
     if chosen.isdigit() and not Path(chosen).exists():
         number = int(chosen)
-        model, data = load_with_data(given.run, given.checkpoint, directory=given.data_dir)
+        model, data = reopen(given.run, checkpoint=given.checkpoint, data_dir=given.data_dir)
         if number >= len(data.test):
             raise InputError(f"test image {number} does not exist, 0 to {len(data.test) - 1} do; give one of them")
         image = to_float(data.test.select(slice(number, number + 1)).images)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from tide.cli.device import set_threads
 from tide.cli.parse import parse
+from tide.device import set_threads
 from tide.errors import InputError
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def run(arguments: Sequence[str]) -> int:
     out = given.out or given.run / "stability"
     if given.verify:
         return _verify(given, out)
-    from tide.cli.studying import told
+    from tide.studies.publish import told
 
     return _analyse(given, out, told("stability", arguments))
 
@@ -63,15 +63,15 @@ def _analyse(given: StabilityArguments, out: Path, command: str) -> int:
 
     from tide.analysis.stability import analyse
     from tide.analysis.stability_report import markdown
-    from tide.cli.models import load_with_data
-    from tide.cli.studying import save_study
     from tide.data import to_float
     from tide.plots.stability import draw_stability
-    from tide.train.environment import describe_environment
-    from tide.train.run import RunFolder
+    from tide.runs import reopen
+    from tide.runs.environment import describe_environment
+    from tide.runs.folder import RunFolder
+    from tide.studies.publish import save_study
 
     folder = RunFolder.open(given.run)
-    model, data = load_with_data(given.run, given.checkpoint, directory=given.data_dir)
+    model, data = reopen(given.run, checkpoint=given.checkpoint, data_dir=given.data_dir)
     images = to_float(data.test.select(slice(given.images)).images)
     with Console(stderr=True).status("analysing") as status:
         result, certificate = analyse(model, images, progress=lambda what: status.update(f"analysing: {what}"))

@@ -40,10 +40,11 @@ def run(arguments: Sequence[str]) -> int:
         description="Start, continue and report a long study; stop it whenever you like.",
     )
     check_steps(given.steps)
-    from tide.cli.studying import finish, make_runner, save_study, told
+    from tide.cli.studying import finish, make_runner
     from tide.plots.paper_table import draw_paper_table
     from tide.plots.training import draw_training
     from tide.studies.paper_table import markdown, rows_named, table
+    from tide.studies.publish import save_study, told
     from tide.studies.runner import last_timing
 
     rows = rows_named(given.rows)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from tide.cli.device import DeviceName
+from tide.device import DeviceName
 from tide.errors import InputError
 
 

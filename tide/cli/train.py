@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tide.cli.device import set_threads
 from tide.cli.parse import parse
 from tide.cli.train_arguments import TrainArguments
 from tide.config import Config
 from tide.config_io import from_dict, read_yaml, to_yaml
+from tide.device import set_threads
 from tide.errors import ConfigError, did_you_mean
 from tide.models.presets import MODELS, PRESETS, TASKS, preset
 
@@ -52,7 +52,7 @@ def _base(arguments: Sequence[str]) -> tuple[str | None, Config, list[str]]:
     if name is not None:
         base = preset(name)
     elif resumed is not None:
-        from tide.train.run import RunFolder
+        from tide.runs.folder import RunFolder
 
         base = RunFolder.open(Path(resumed)).config
     else:

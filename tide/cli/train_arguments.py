@@ -8,9 +8,9 @@ from typing import Annotated
 
 import tyro
 
-from tide.cli.device import DeviceName
 from tide.config import Config
 from tide.config_io import from_dict
+from tide.device import DeviceName
 
 
 @dataclass(frozen=True, kw_only=True)

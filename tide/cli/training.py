@@ -12,18 +12,18 @@ from pathlib import Path
 
 import torch
 
-from tide.cli.device import pick_device, pick_workers
 from tide.cli.train_arguments import TrainArguments
 from tide.config import Config, CoreConfig
 from tide.config_io import differences
 from tide.core.guarantee import coverage
-from tide.data import AnySplits, hold_out, load, open_photos
+from tide.data import Splits, read_splits
+from tide.device import pick_device, pick_workers
 from tide.errors import CheckpointError, InputError
-from tide.train.lock import only_writer
+from tide.runs.folder import RunFolder, SilentRun
+from tide.runs.lock import only_writer
 from tide.train.loop import TrainingRun
 from tide.train.prepare import fit_to_data, resolved
 from tide.train.report import SilentReporter, format_seconds, make_reporter, say
-from tide.train.run import RunFolder, SilentRun
 from tide.train.signals import patience
 from tide.train.team import Team
 
@@ -33,26 +33,12 @@ def settings(given: TrainArguments) -> Config:
     return resolved(given.shortened())
 
 
-def read_data(config: Config, directory: Path | None) -> AnySplits:
-    """Read the data set that the settings name, or find its photos where they are streamed.
-
-    With ``data.validation`` what is held out of the training images stands in the place of the test images.
-    """
-    data, shape = config.data, {"size": config.input.size, "channels": config.input.channels}
-    splits: AnySplits
-    if data.photos == "streamed":
-        splits = open_photos(data.name, **shape, buffer=data.shuffle_buffer)
-    else:
-        splits = load(data.name, directory, **shape)
-    return hold_out(splits, data.validation, config.seed)
-
-
 def start(given: TrainArguments, name: str) -> int:
     """Start a new run."""
     team = Team.from_environment()
     device, workers = pick_device(given.device, team.local_rank), pick_workers(given.workers)
     config = settings(given)
-    splits = read_data(config, given.data_dir)
+    splits = read_splits(config, given.data_dir)
     config = fit_to_data(config, splits)
     team.share(config.train.accumulation, "train.accumulation")
     data_dir = str(given.data_dir.resolve()) if given.data_dir is not None else None
@@ -81,7 +67,7 @@ def resume(given: TrainArguments) -> int:
     stored, environment = run.config, run.environment
     directory = given.data_dir or (Path(environment["data_dir"]) if environment.get("data_dir") else None)
     config = settings(given)
-    splits = read_data(config, directory)
+    splits = read_splits(config, directory)
     config = fit_to_data(config, splits)
     if given.data is not None and stored.data.name.startswith(("folder:", "hub:")):
         # Photos that were moved: whether they are the same, their fingerprint in the checkpoint says.
@@ -118,7 +104,7 @@ def _free_folder(name: str) -> Path:
 
 def _fit(
     config: Config,
-    splits: AnySplits,
+    splits: Splits,
     run: RunFolder,
     device: torch.device,
     team: Team,
@@ -184,7 +170,7 @@ def dry_run(given: TrainArguments) -> int:
     from tide.cli.dry_run import show
 
     config = settings(given)
-    splits = read_data(config, given.data_dir)
+    splits = read_splits(config, given.data_dir)
     config = fit_to_data(config, splits)
     show(config, splits, pick_device(given.device), compile_step=given.compile)
     return 0

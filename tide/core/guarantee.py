@@ -15,15 +15,11 @@ satisfies its condition is left as it is, bit for bit.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
 from tide.config import CoreConfig
-
-if TYPE_CHECKING:
-    from tide.core.wilson_cowan import RecurrentBlocks
+from tide.core.blocks import RecurrentBlocks
 
 MARGIN = 0.05  # κ = 1 − MARGIN
 LDS_MARGIN = 0.1  # β = 1 − LDS_MARGIN · min(α); with no weights at all the norm is 1 − min(α)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tide.config import Activation, CoreConfig, RateNorm, RatioNormalization
+from tide.core.blocks import RecurrentBlocks
 from tide.core.constraints import NON_NEGATIVE, Bounded
 from tide.core.guarantee import project_contraction_, project_lds_
 
@@ -68,19 +69,6 @@ class DynamicsWeights(NamedTuple):
     bias: Tensor
     gain: Tensor
     alpha: Tensor
-
-
-class RecurrentBlocks(NamedTuple):
-    """The four non-negative matrices W_EE, W_EI, W_IE, W_II; first letter = target population."""
-
-    ee: Tensor
-    ei: Tensor
-    ie: Tensor
-    ii: Tensor
-
-    def effective(self) -> Tensor:
-        """Return the signed W_eff = [[W_EE, −W_EI], [W_IE, −W_II]] (D, D); row = target neuron, column = source."""
-        return torch.cat((torch.cat((self.ee, -self.ei), 1), torch.cat((self.ie, -self.ii), 1)), 0)
 
 
 class WilsonCowanStep(NamedTuple):

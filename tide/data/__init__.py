@@ -1,34 +1,32 @@
 """Image data: named sets and photos, read, checked, downloaded, decoded, augmented and put into training order."""
 
 from tide.data.augment import augment, to_float
-from tide.data.batches import batch_indices, derive_seed
-from tide.data.fetch import fetch, status
 from tide.data.hold_out import hold_out
-from tide.data.in_order import AnySplits, LabelledImages, in_order
-from tide.data.layouts import load_test_photos
-from tide.data.load import hub_place, load, open_photos, open_test_photos
-from tide.data.photo import decode
-from tide.data.photo_set import PhotoSet, PhotoSplits
-from tide.data.photo_stream import PhotoStream
-from tide.data.places import default_directory
-from tide.data.registry import names
-from tide.data.sets import ImageSet, Splits, statistics
-from tide.data.source import PhotoFiles, PhotoSource
-from tide.data.stream import PhotoBatch
-from tide.data.stream_order import StreamOrder
+from tide.data.hub.photo_stream import PhotoStream
+from tide.data.load import hub_place, load, open_photos, open_test_photos, read_splits
+from tide.data.named.fetch import fetch, status
+from tide.data.named.places import default_directory
+from tide.data.named.registry import names
+from tide.data.orders import StreamOrder, batch_indices, derive_seed
+from tide.data.photos.decode import decode
+from tide.data.photos.photo_set import PhotoSet
+from tide.data.photos.reading import Decoding
+from tide.data.photos.sources import PhotoFiles, PhotoSource
+from tide.data.sets import Batch, ImageSet, LabelledSet, Splits, TrainingSet, statistics
+from tide.data.shifted.layouts import load_test_photos
 
 __all__ = [
-    "AnySplits",
+    "Batch",
+    "Decoding",
     "ImageSet",
-    "LabelledImages",
-    "PhotoBatch",
+    "LabelledSet",
     "PhotoFiles",
     "PhotoSet",
     "PhotoSource",
-    "PhotoSplits",
     "PhotoStream",
     "Splits",
     "StreamOrder",
+    "TrainingSet",
     "augment",
     "batch_indices",
     "decode",
@@ -37,12 +35,12 @@ __all__ = [
     "fetch",
     "hold_out",
     "hub_place",
-    "in_order",
     "load",
     "load_test_photos",
     "names",
     "open_photos",
     "open_test_photos",
+    "read_splits",
     "statistics",
     "status",
     "to_float",

@@ -7,16 +7,15 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from tide.data.batches import derive_seed
-from tide.data.in_order import AnySplits
-from tide.data.photo_stream import PhotoStream
-from tide.data.sets import Splits
+from tide.data.orders import derive_seed
+from tide.data.photos.photo_set import PhotoSet
+from tide.data.sets import ImageSet, Splits
 from tide.errors import DataError
 
 HOLD_OUT_STREAM = 3  # of the one seed: the training's own streams are 0 to 2
 
 
-def hold_out(splits: AnySplits, validation: float, seed: int) -> AnySplits:
+def hold_out(splits: Splits, validation: float, seed: int) -> Splits:
     """Return the data set with a held-out part of its training images in the place of the test images.
 
     Args:
@@ -29,14 +28,12 @@ def hold_out(splits: AnySplits, validation: float, seed: int) -> AnySplits:
     """
     if validation == 0:
         return splits
-    if isinstance(splits.train, PhotoStream):
+    if not isinstance(splits.train, ImageSet | PhotoSet):
         raise DataError(
             f"data.validation is {validation:g} for photos that are read from their files while the run trains, 0 is "
             "wanted: bring them here first with --data.shuffle-buffer 0"
         )
     kept, held = held_out_positions(splits.train.labels, len(splits.train.classes), validation, seed)
-    if isinstance(splits, Splits):
-        return replace(splits, train=splits.train.select(kept), test=splits.train.select(held))
     return replace(splits, train=splits.train.part(kept), test=splits.train.part(held))
 
 

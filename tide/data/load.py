@@ -7,18 +7,20 @@ from pathlib import Path
 
 import torch
 
-from tide.data.checksum import verify
-from tide.data.cifar import read_batch, read_classes
-from tide.data.digits import load_digits
-from tide.data.folder import load_folder
-from tide.data.hub import open_hub, open_hub_test
-from tide.data.hub_files import is_repository
-from tide.data.idx import read_idx
-from tide.data.photo_set import PhotoSet, PhotoSplits
-from tide.data.places import default_directory, locate, present_files
-from tide.data.registry import DataSet, find
-from tide.data.scan import check_same_classes, scan_part
-from tide.data.sets import ImageSet, Splits
+from tide.config import Config
+from tide.data.hold_out import hold_out
+from tide.data.hub.files import is_repository
+from tide.data.hub.open import open_hub, open_hub_test
+from tide.data.named.checksum import verify
+from tide.data.named.cifar import read_batch, read_classes
+from tide.data.named.digits import load_digits
+from tide.data.named.idx import read_idx
+from tide.data.named.places import default_directory, locate, present_files
+from tide.data.named.registry import DataSet, find
+from tide.data.photos.folders import check_same_classes, scan_part
+from tide.data.photos.in_memory import load_folder
+from tide.data.photos.photo_set import PhotoSet
+from tide.data.sets import ImageSet, LabelledSet, Splits
 from tide.errors import DataError
 
 _FOLDER, _HUB = "folder:", "hub:"
@@ -59,7 +61,21 @@ def load(
     return _load_idx(data_set, files) if data_set.format == "idx" else _load_cifar(data_set, files)
 
 
-def open_photos(name: str, *, size: int | None = None, channels: int | None = None, buffer: int = 0) -> PhotoSplits:
+def read_splits(config: Config, directory: Path | None = None) -> Splits:
+    """Read the data set that an experiment names, or find its photos where they are streamed.
+
+    With ``data.validation`` what is held out of the training images stands in the place of the test images.
+    ``directory`` holds the named sets. Raises :class:`DataError` as :func:`load` and :func:`open_photos` do.
+    """
+    data, shape = config.data, {"size": config.input.size, "channels": config.input.channels}
+    if data.photos == "streamed":
+        splits = open_photos(data.name, **shape, buffer=data.shuffle_buffer)
+    else:
+        splits = load(data.name, directory, **shape)
+    return hold_out(splits, data.validation, config.seed)
+
+
+def open_photos(name: str, *, size: int | None = None, channels: int | None = None, buffer: int = 0) -> Splits:
     """Find the photos of a data set and leave them where they are, to be decoded when they are used.
 
     Args:
@@ -86,10 +102,10 @@ def open_photos(name: str, *, size: int | None = None, channels: int | None = No
     parts = {part: scan_part(directory, part) for part in ("train", "val")}
     check_same_classes(directory, *parts.values())
     train, test = (PhotoSet.of_files(files, tuple(files), size, channels) for files in parts.values())
-    return PhotoSplits(f"{_FOLDER}{directory}", train, test)
+    return Splits(f"{_FOLDER}{directory}", train, test)
 
 
-def open_test_photos(name: str, *, size: int | None = None, channels: int | None = None) -> PhotoSet:
+def open_test_photos(name: str, *, size: int | None = None, channels: int | None = None) -> LabelledSet:
     """Find the test photos of a data set as :func:`open_photos` does, without bringing its training photos here."""
     if name.startswith(_HUB):
         return open_hub_test(hub_place(name), size, channels)

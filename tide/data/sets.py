@@ -1,14 +1,77 @@
-"""Labelled images in memory, their checks and their per-channel statistics."""
+"""What a data set offers, labelled images in memory, their checks and their per-channel statistics."""
 
 from __future__ import annotations
 
 import zlib
+from collections.abc import Generator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
 import torch
 from torch import Tensor
 
 from tide.errors import DataError
+
+if TYPE_CHECKING:
+    from tide.data.photos.reading import Decoding
+
+
+class Batch(NamedTuple):
+    """Images (B, C, H, W) as uint8, their labels (B,) and their positions in the set (B,), both int64."""
+
+    images: Tensor
+    labels: Tensor
+    positions: Tensor
+
+
+class TrainingSet(Protocol):
+    """Labelled images to learn from, in memory or not: the feeds of :mod:`tide.train.feed` take them in order."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The name of each class."""
+        ...
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image."""
+        ...
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        ...
+
+    def select(self, index: slice | Tensor) -> ImageSet:
+        """Return the images of a slice, or at positions (n,), in that order, in memory."""
+        ...
+
+    def checksum(self) -> int:
+        """Return a number that two sets of the same images, in the same order, share."""
+        ...
+
+    def decoded_with(self, decoding: Decoding) -> Self:
+        """Return the same images; photos that are not in memory are decoded in this way."""
+        ...
+
+
+class LabelledSet(TrainingSet, Protocol):
+    """Labelled images to measure on, in memory or not."""
+
+    @property
+    def labels(self) -> Tensor:
+        """Class number of each image, int64, shape (N,)."""
+        ...
+
+    def batches(self, batch: int, *, positions: Tensor | None = None) -> Generator[Batch, None, None]:
+        """Yield the images in batches of ``batch``; all in order, or those at ``positions`` (n,) in theirs.
+
+        Unreadable photos are left out. Closing the generator, or letting go of it, ends what decodes.
+        """
+        ...
+
+    def part(self, positions: Tensor) -> Self:
+        """Return the set of the images at ``positions`` (n,), in that order."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +103,22 @@ class ImageSet:
         """Return the images of a slice, or of positions (n,), in that order."""
         return ImageSet(self.images[index], self.labels[index], self.classes)
 
+    def part(self, positions: Tensor) -> ImageSet:
+        """See :class:`LabelledSet`."""
+        return self.select(positions)
+
+    def batches(self, batch: int, *, positions: Tensor | None = None) -> Generator[Batch, None, None]:
+        """See :class:`LabelledSet`."""
+        chosen = torch.arange(len(self)) if positions is None else positions
+        for start in range(0, len(chosen), batch):
+            index = chosen[start : start + batch]
+            some = self.select(index.to(self.images.device))
+            yield Batch(some.images, some.labels, index)
+
+    def decoded_with(self, decoding: Decoding) -> ImageSet:
+        """Return the set as it is: its images are decoded."""
+        return self
+
     @property
     def shape(self) -> tuple[int, int, int]:
         """Channels, height and width of an image."""
@@ -58,7 +137,7 @@ class Splits:
 
     Attributes:
         name: what the set is called in logs and reports.
-        train: the images to learn from.
+        train: the images to learn from; a stream of photos where they are not at hand.
         test: the images to measure on.
 
     Raises:
@@ -66,8 +145,8 @@ class Splits:
     """
 
     name: str
-    train: ImageSet
-    test: ImageSet
+    train: TrainingSet
+    test: LabelledSet
 
     def __post_init__(self) -> None:
         check_same_shape(self.name, self.train.shape, self.test.shape)

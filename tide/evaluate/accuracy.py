@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tide.data import LabelledImages
+from tide.data import LabelledSet
 from tide.evaluate.answers import Answers, collect_answers
 from tide.evaluate.calibration import expected_calibration_error
 from tide.evaluate.hedging import answering_ticks, read_hedging
@@ -44,20 +44,14 @@ class Evaluation:
 
 def evaluate(
     model: Thinker,
-    split: LabelledImages,
+    split: LabelledSet,
     *,
     batch: int = 500,
     ticks: int | None = None,
-    workers: int = 0,
-    on_unreadable: Callable[[str], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Evaluate ``model`` in eval mode on every image of ``split``; arguments as :func:`collect_answers`."""
-    return summarize(
-        collect_answers(
-            model, split, batch=batch, ticks=ticks, workers=workers, on_unreadable=on_unreadable, progress=progress
-        )
-    )
+    return summarize(collect_answers(model, split, batch=batch, ticks=ticks, progress=progress))
 
 
 def summarize(answers: Answers) -> Evaluation:

@@ -10,8 +10,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from tide.data import LabelledImages, in_order, to_float
-from tide.data.stream import LIMIT
+from tide.data import LabelledSet, to_float
 from tide.losses import cross_entropies
 from tide.models.thinker import Thinker
 from tide.types import ThoughtOutput
@@ -94,29 +93,25 @@ def evaluating(model: Thinker) -> Iterator[None]:
 
 def collect_answers(
     model: Thinker,
-    split: LabelledImages,
+    split: LabelledSet,
     *,
     batch: int = 500,
     ticks: int | None = None,
     positions: Tensor | None = None,
     classes: Tensor | None = None,
-    workers: int = 0,
-    limit: int = LIMIT,
-    on_unreadable: Callable[[str], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Answers:
     """Ask ``model`` in eval mode about every image of ``split``, once; only unreadable photos are left out.
 
     ``positions`` (n,) names the images to ask about, ascending, where it is not all of them. ``classes`` (k,) names the
-    classes, ascending, among which the restricted answers are sought, where they are wanted. ``workers``, ``limit`` and
-    ``on_unreadable`` are for photos, see :func:`tide.data.in_order`. ``progress`` is called with (images done, images
-    in all) after each batch.
+    classes, ascending, among which the restricted answers are sought, where they are wanted. ``progress`` is called
+    with (images done, images in all) after each batch.
     """
     device = model.mean.device
     asked = len(split) if positions is None else len(positions)
     parts: list[Answers] = []
     done = 0
-    stream = in_order(split, batch, positions=positions, workers=workers, limit=limit, on_unreadable=on_unreadable)
+    stream = split.batches(batch, positions=positions)
     with evaluating(model), closing(stream):
         for images, labels, places in stream:
             out = model(to_float(images.to(device)), ticks=ticks)

@@ -10,11 +10,12 @@ from torch import Tensor
 
 from tide.config import CoreConfig
 from tide.core.attention import CrossAttention
+from tide.core.blocks import RecurrentBlocks
 from tide.core.lateral import LateralInhibition, LateralWeights
 from tide.core.memory import MemoryState, SurpriseMemory
 from tide.core.neuron_models import NeuronModels, NeuronModelWeights, push
 from tide.core.synchrony import Synchronisation, SynchronyState
-from tide.core.wilson_cowan import DynamicsWeights, RecurrentBlocks, WilsonCowan, ei_ratio
+from tide.core.wilson_cowan import DynamicsWeights, WilsonCowan, ei_ratio
 from tide.heads import OutputHead
 from tide.models.cell import Cell, Readout
 from tide.types import Dynamics, Recall

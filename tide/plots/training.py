@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tide.config import CoreConfig
-from tide.train.run import RunFolder
+from tide.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

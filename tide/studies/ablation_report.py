@@ -6,8 +6,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tide.runs.facts import RunFacts
 from tide.studies.ablation import BASELINE, STUDIES, Variant
-from tide.studies.facts import RunFacts
 
 DRIFT = 0.02  # how far the last accuracy may lie under the best
 COLLAPSE = 0.5  # how far the E-I ratio may lie off its target, as a share of it

@@ -10,7 +10,7 @@ from typing import Any
 
 from tide.errors import InputError
 from tide.evaluate.agreement import agreement, cohens_kappa, joint_outcomes
-from tide.studies.facts import RunFacts, mean_and_std
+from tide.runs.facts import RunFacts, mean_and_std
 
 Runs = Mapping[str, Sequence[RunFacts]]
 """The runs of each model by its name."""

@@ -12,17 +12,16 @@ from torch import Tensor
 
 from tide.corruptions import CORRUPTIONS, EXTRA
 from tide.corruptions.augmentations import AUGMENTATIONS, perturb
-from tide.data import LabelledImages, load_test_photos
-from tide.data.annotations import ANNOTATIONS
-from tide.data.decoding import whole_square
-from tide.data.identity import check_same_photos, checksum_of_files, checksum_of_photos
-from tide.data.layouts import corruptions_in, severities_in
-from tide.data.scan import folders_in
-from tide.data.shifted_arrays import CLEAN, SEVERITIES, cifar_c_names, mnist_c_names, read_cifar_c, read_mnist_c
+from tide.data import LabelledSet, load_test_photos
+from tide.data.photos.folders import ANNOTATIONS, folders_in
+from tide.data.photos.jobs import whole_square
+from tide.data.shifted.arrays import CLEAN, SEVERITIES, cifar_c_names, mnist_c_names, read_cifar_c, read_mnist_c
+from tide.data.shifted.identity import check_same_photos, checksum_of_files, checksum_of_photos
+from tide.data.shifted.layouts import corruptions_in, severities_in
 from tide.errors import DataError
 from tide.studies.shifts import Shift, Suite
 
-Clean = Callable[[], LabelledImages]
+Clean = Callable[[], LabelledSet]
 """Reads the model's own test images; called only for a suite of shifted versions of these."""
 
 
@@ -92,13 +91,13 @@ def _corrupted(
     """Return ImageNet-C or Tiny-ImageNet-C (arXiv:1903.12261), of all of the model's classes or a part of them."""
     shifts = tuple(Shift(name, level) for name in names for level in severities_in(directory / name))
 
-    def corrupted(shift: Shift) -> LabelledImages:
+    def corrupted(shift: Shift) -> LabelledSet:
         return load_test_photos(directory, classes, size, channels, corruption=shift.name, severity=shift.severity)
 
     found, checksum = check_same_photos(directory, {s.label: directory / s.name / str(s.severity) for s in shifts})
     part = _part((number for number, label in enumerate(classes) if label in found), classes)
     # What is lost under a shift is told from clean images of the same classes: others may be easier or harder.
-    photos: LabelledImages | None = clean()
+    photos: LabelledSet | None = clean()
     positions = torch.isin(photos.labels.cpu(), part).nonzero().flatten() if photos and part is not None else None
     if positions is not None and len(positions) == 0:
         photos = positions = None
@@ -158,6 +157,6 @@ def _renditions(directory: Path, classes: Sequence[str], size: int, channels: in
     )
 
 
-def _picked(read: Callable[[Shift], LabelledImages]) -> Callable[[Shift, Tensor | None], LabelledImages]:
+def _picked(read: Callable[[Shift], LabelledSet]) -> Callable[[Shift, Tensor | None], LabelledSet]:
     """Return a reader of whole shifts as one of parts, too."""
     return lambda shift, positions: read(shift) if positions is None else read(shift).select(positions)

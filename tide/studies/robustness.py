@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from tide.data import LabelledImages
+from tide.data import Decoding, LabelledSet
 from tide.errors import CheckpointError
 from tide.evaluate.answers import Answers, collect_answers
 from tide.models.thinker import Thinker
@@ -118,8 +118,7 @@ def ask(
     settings: Mapping[str, object],
     *,
     batch: int = 500,
-    workers: int = 0,
-    on_unreadable: Callable[[str], None] | None = None,
+    decoding: Decoding | None = None,
     progress: Progress = lambda what, done, total: None,
 ) -> dict[str, dict[Shift, CellAnswers]]:
     """Ask every model about every shift of a suite, and about the clean images; return the answers by model and shift.
@@ -137,7 +136,7 @@ def ask(
     answers: dict[str, dict[Shift, CellAnswers]] = {asked.name: {} for asked in models}
     done, total = 0, len(shifts) * len(models)
     for shift in shifts:
-        images: LabelledImages | None = None
+        images: LabelledSet | None = None
         for asked in models:
             file = out / "cells" / asked.name / f"{shift.label}.safetensors"
             cell = CellAnswers.read(file) if file.is_file() else None
@@ -148,12 +147,10 @@ def ask(
                 assert images is not None
                 found = collect_answers(
                     asked.model,
-                    images,
+                    images.decoded_with(decoding or Decoding()),
                     batch=batch,
                     positions=suite.clean_positions if shift == CLEAN else None,
                     classes=suite.classes,
-                    workers=workers,
-                    on_unreadable=on_unreadable,
                 )
                 cell = CellAnswers.of(found)
                 cell.write(file)

@@ -17,8 +17,8 @@ from pathlib import Path
 
 from tide.config_io import to_yaml
 from tide.errors import InputError
+from tide.runs.lock import only_writer
 from tide.studies.trials import State, Trial
-from tide.train.lock import only_writer
 from tide.train.report import format_seconds
 from tide.train.signals import PARENT, StopRequest
 
@@ -162,8 +162,3 @@ def last_timing(folder: Path) -> tuple[int, float]:
 
 def _lines(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8", errors="replace").splitlines()
-
-
-def available_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

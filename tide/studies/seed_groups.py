@@ -12,7 +12,7 @@ from typing import Any
 
 from tide.config import Config, ModelConfig, TrainConfig
 from tide.evaluate.intervals import Interval, t_interval, welch_interval
-from tide.studies.facts import mean_and_std
+from tide.runs.facts import mean_and_std
 from tide.studies.robustness import CLEAN
 from tide.studies.robustness_report import Answers, in_points, paired_difference, shifts_of
 from tide.studies.shifts import Suite

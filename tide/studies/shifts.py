@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tide.corruptions import CORRUPTIONS, EXTRA, SEVERITIES, corrupt
-from tide.data import ImageSet, LabelledImages
+from tide.data import ImageSet, LabelledSet
 
 COLOURED = "saturate"  # acts on colours alone
 GENERATED = "corruptions"  # the suite made from the test images
@@ -40,9 +40,9 @@ class Suite:
     """
 
     name: str
-    clean: LabelledImages | None
+    clean: LabelledSet | None
     shifts: tuple[Shift, ...]
-    images: Callable[[Shift, Tensor | None], LabelledImages]
+    images: Callable[[Shift, Tensor | None], LabelledSet]
     groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
     classes: Tensor | None = None
     same_images: bool = True

@@ -14,8 +14,8 @@ import torch
 
 from tide.errors import CheckpointError, TrainingError
 from tide.json_io import read_mapping
+from tide.runs.environment import describe_environment
 from tide.studies.ablation import Variant
-from tide.train.environment import describe_environment
 from tide.train.timing import alternate, step_on_random_images
 
 FILE = "step_time.json"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
 from tide.config import Config
 from tide.config_io import differences
 from tide.errors import CheckpointError, InputError
-from tide.train.run import RunFolder
+from tide.runs.folder import RunFolder
 
 
 class State(Enum):
@@ -62,3 +64,28 @@ def check_seeds(seeds: tuple[int, ...]) -> None:
         raise InputError(
             f"seed {repeated[0]} is given {seeds.count(repeated[0])} times, once is wanted: a repeated run"
         )
+
+
+def shared_changes(
+    changes: Mapping[str, Any], *, ticks: int | None = None, memory_length: int | None = None, batch: int | None = None
+) -> dict[str, Any]:
+    """Return changes of TIDE's settings with those on top that are given; a baseline takes over what it shares."""
+    values: dict[tuple[str, ...], int | None] = {
+        ("core", "ticks"): ticks,
+        ("core", "neuron_models", "memory_length"): memory_length,
+        ("train", "batch"): batch,
+    }
+    result = dict(changes)
+    for path, value in values.items():
+        if value is not None:
+            result = _with(result, path, value)
+    return result
+
+
+def _with(settings: Any, path: Sequence[str], value: Any) -> Any:
+    """Return nested ``settings`` with one value set; what is no mapping stays, to be refused where it is read."""
+    if not path:
+        return value
+    if not isinstance(settings, Mapping):
+        return settings
+    return {**settings, path[0]: _with(settings.get(path[0], {}), path[1:], value)}

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from tide.config import Config
-from tide.data import ImageSet, PhotoBatch, PhotoSet, PhotoStream, augment, batch_indices, derive_seed
+from tide.data import Batch, ImageSet, PhotoSet, PhotoStream, TrainingSet, augment, batch_indices, derive_seed
+from tide.errors import DataError
 
 DATA_STREAM, AUGMENT_STREAM, DROPOUT_STREAM = range(3)  # independent random streams derived from the one seed
 
@@ -76,20 +77,16 @@ class PhotoFeed:
         config: Config,
         device: torch.device,
         mine: Sequence[int],
-        *,
-        workers: int,
-        on_unreadable: Callable[[str], None],
     ) -> None:
         """``mine`` are the micro-batches of each step that this process takes, ascending."""
         self.config, self.device, self.mine = config, device, mine
         self._count, self._lanes = len(train), None
-        self._crops: Callable[..., Generator[PhotoBatch, None, None]] = train.crops
+        self._crops: Callable[..., Generator[Batch, None, None]] = train.crops
         if isinstance(train, PhotoStream):
             self._lanes = train.order(config.train.accumulation, derive_seed(config.seed, DATA_STREAM))
             ahead = math.ceil(train.buffer * len(mine) / config.train.batch)
             self._crops = partial(train.crops, ahead=ahead)
-        self._workers, self._on_unreadable = workers, on_unreadable
-        self._stream: Generator[PhotoBatch, None, None] | None = None
+        self._stream: Generator[Batch, None, None] | None = None
         self._next: tuple[int, int] | None = None
 
     def order(self, step: int, micro: int) -> Tensor:
@@ -103,13 +100,7 @@ class PhotoFeed:
         """See :class:`Feed`. Micro-batches that are taken in another order than that of training begin a new stream."""
         if self._stream is None or self._next != (step, micro):
             self.close()
-            self._stream = self._crops(
-                self._requests(step, micro),
-                flip=self.config.data.flip,
-                workers=self._workers,
-                limit=self.config.data.unreadable_limit,
-                on_unreadable=self._on_unreadable,
-            )
+            self._stream = self._crops(self._requests(step, micro), flip=self.config.data.flip)
         batch = next(self._stream)
         place = self.mine.index(micro) + 1
         self._next = (step, self.mine[place]) if place < len(self.mine) else (step + 1, self.mine[0])
@@ -126,3 +117,12 @@ class PhotoFeed:
         if self._stream is not None:
             self._stream.close()
         self._stream = None
+
+
+def make_feed(train: TrainingSet, config: Config, device: torch.device, mine: Sequence[int]) -> Feed:
+    """Return the feed for a training set; ``mine`` are the micro-batches of each step that this process takes."""
+    if isinstance(train, ImageSet):
+        return MemoryFeed(train, config, device)
+    if isinstance(train, PhotoSet | PhotoStream):
+        return PhotoFeed(train, config, device, mine)
+    raise DataError(f"training images are a {type(train).__name__}, an ImageSet, PhotoSet or PhotoStream is wanted")

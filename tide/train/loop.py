@@ -14,20 +14,20 @@ import torch
 from torch import Tensor
 
 from tide.config import Config
-from tide.data import AnySplits, ImageSet, derive_seed, to_float
+from tide.data import Decoding, Splits, derive_seed, to_float
 from tide.errors import CheckpointError, DataError, TrainingError, one_line
 from tide.evaluate.accuracy import summarize
 from tide.evaluate.answers import Answers, collect_answers
 from tide.models.files import existing, load_weights, read_model
 from tide.models.thinker import Thinker
+from tide.runs.folder import LOGS, RunFolder
 from tide.train.checkpoint import load_training, save_checkpoint
-from tide.train.feed import DROPOUT_STREAM, Feed, MemoryFeed, PhotoFeed
+from tide.train.feed import DROPOUT_STREAM, Feed, make_feed
 from tide.train.monitor import StabilityMonitor
 from tide.train.multipliers import GameMultipliers
 from tide.train.optim import make_optimizer, restore_optimizer
 from tide.train.position import Position
 from tide.train.report import Reading, Reporter
-from tide.train.run import LOGS, RunFolder
 from tide.train.schedule import idle_terms
 from tide.train.signals import StopRequest
 from tide.train.step import StepResult, Trainer
@@ -57,7 +57,7 @@ class TrainingRun:
     def __init__(
         self,
         config: Config,
-        splits: AnySplits,
+        splits: Splits,
         run: RunFolder,
         reporter: Reporter,
         *,
@@ -79,14 +79,9 @@ class TrainingRun:
         self._fingerprint = {name: {"images": len(part), "checksum": part.checksum()} for name, part in parts.items()}
         _check_same_data(self._fingerprint, team)
         self.device = device or torch.device("cpu")
-        self.test, self.workers = splits.test, workers
-        self.feed: Feed = (
-            MemoryFeed(splits.train, config, self.device)
-            if isinstance(splits.train, ImageSet)
-            else PhotoFeed(
-                splits.train, config, self.device, self._mine, workers=workers, on_unreadable=self._unreadable
-            )
-        )
+        decoding = Decoding(workers=workers, limit=config.data.unreadable_limit, on_unreadable=self._unreadable)
+        train, self.test = splits.train.decoded_with(decoding), splits.test.decoded_with(decoding)
+        self.feed: Feed = make_feed(train, config, self.device, self._mine)
         self.model = Thinker(config.model).to(self.device)
         self.optimizer = make_optimizer(self.model, config.train)
         self.trainer = Trainer(self.model, self.optimizer, config, team)
@@ -288,9 +283,6 @@ class TrainingRun:
             self.test,
             batch=self.config.train.eval_batch,
             positions=torch.arange(self.team.rank, min(count, len(self.test)), self.team.world),
-            workers=self.workers,
-            limit=self.config.data.unreadable_limit,
-            on_unreadable=self._unreadable,
             progress=progress,
         )
         return answers if self.team.world == 1 else Answers.merge(self.team.gather(answers))

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from tide.config import CoreConfig
+from tide.core.blocks import RecurrentBlocks
 from tide.core.guarantee import certified_rate
 from tide.core.perron import perron_estimate
-from tide.core.wilson_cowan import RecurrentBlocks
 from tide.evaluate.hedging import read_hedging
 from tide.losses import cross_entropies
 from tide.models.thinker import Thinker

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tide.config import Config
-from tide.data import AnySplits, ImageSet, PhotoStream, hub_place, statistics
+from tide.data import ImageSet, PhotoStream, Splits, hub_place, statistics
 from tide.errors import ConfigError
 from tide.models.presets import INPUTS
 from tide.train.schedule import resolve
@@ -29,7 +29,7 @@ def with_data(config: Config, name: str) -> Config:
     return replace(config, data=data, input=INPUTS.get(name, config.input))
 
 
-def fit_to_data(config: Config, splits: AnySplits) -> Config:
+def fit_to_data(config: Config, splits: Splits) -> Config:
     """Return ``config`` with class names (and for photos, their number, and pixel statistics in memory) of its data.
 
     Streamed photos keep the pixel statistics of the settings. A data set of the hub is named with its commit, so that

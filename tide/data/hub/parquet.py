@@ -10,7 +10,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from tide.data.encoded import EncodedPhoto
+from tide.data.photos.sources import EncodedPhoto
 from tide.errors import DataError, one_line
 
 _FOOTERS_AT_ONCE = 16

@@ -8,12 +8,13 @@ from typing import IO, Any
 
 import torch
 
-from tide.data.encoded import open_encoded
-from tide.data.hub_files import files_of_part, parquet_files
-from tide.data.photo import check_format
-from tide.data.photo_set import PhotoSet, PhotoSplits
-from tide.data.photo_stream import PhotoStream
-from tide.data.row_groups import RowGroups
+from tide.data.hub.files import files_of_part, parquet_files
+from tide.data.hub.parquet import RowGroups
+from tide.data.hub.photo_stream import PhotoStream
+from tide.data.photos.decode import check_format
+from tide.data.photos.photo_set import PhotoSet
+from tide.data.photos.sources import open_encoded
+from tide.data.sets import Splits
 from tide.errors import DataError, one_line
 
 _COLUMNS = {"image": "Image", "label": "ClassLabel"}
@@ -58,10 +59,10 @@ class HubPhotos:
         return open_encoded(photo, self.name(index))
 
 
-def open_hub(place: str, size: int | None, channels: int | None, buffer: int = 0) -> PhotoSplits:
+def open_hub(place: str, size: int | None, channels: int | None, buffer: int = 0) -> Splits:
     """Open the photos in the Parquet files of a data set.
 
-    Its parts are told apart as :func:`tide.data.hub_files.files_of_part` describes; tests take ``validation``, or
+    Its parts are told apart as :func:`tide.data.hub.files.files_of_part` describes; tests take ``validation``, or
     ``test`` where that is missing. The files have a column ``image`` and a column ``label`` that knows the names of its
     classes. The library ``datasets`` copies them into its cache once, downloading those on the hub, since rows in any
     order cannot be read from Parquet itself. With a ``buffer`` the training photos are neither copied nor downloaded.
@@ -82,7 +83,7 @@ def open_hub(place: str, size: int | None, channels: int | None, buffer: int = 0
     size, channels = check_format(size, channels)
     place, files = parquet_files(place)
     train = _stream(place, files, size, channels, buffer) if buffer else _table(place, files, "train", size, channels)
-    return PhotoSplits(f"hub:{place}", train, _table(place, files, "test", size, channels))
+    return Splits(f"hub:{place}", train, _table(place, files, "test", size, channels))
 
 
 def open_hub_test(place: str, size: int | None, channels: int | None) -> PhotoSet:

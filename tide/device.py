@@ -1,8 +1,11 @@
-"""Which device and how many threads a command uses."""
+"""Which device, how many cores and threads there are to use, and how much memory was used."""
 
 from __future__ import annotations
 
 import os
+import resource
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from tide.errors import InputError
@@ -30,8 +33,6 @@ def pick_workers(workers: int | None) -> int:
 
     Processes of one run on one machine share its cores.
     """
-    from tide.studies.runner import available_cores
-
     if workers is None:
         mine = available_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
         return min(8, max(0, mine - 1))
@@ -48,3 +49,23 @@ def set_threads(threads: int | None) -> None:
         if threads < 1:
             raise InputError(f"--threads is {threads}, 1 or more are wanted")
         torch.set_num_threads(threads)
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def peak_memory(device: torch.device) -> float:
+    """Return the most memory used so far in MiB: of the device, or on the CPU of this process."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    if (status := Path("/proc/self/status")).is_file():
+        # Not ru_maxrss: a new process takes that over from the one that started it.
+        lines = dict(line.split(":", 1) for line in status.read_text(encoding="utf-8").splitlines() if ":" in line)
+        if "VmHWM" in lines:
+            return int(lines["VmHWM"].split()[0]) / 2**10
+    # Linux reports KiB, macOS bytes.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)

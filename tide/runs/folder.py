@@ -31,8 +31,8 @@ from tide.errors import CheckpointError, one_line, shown
 from tide.evaluate.answers import Answers
 from tide.json_io import finite, read_mapping
 from tide.models.files import run_checkpoint
-from tide.train.environment import describe_environment
-from tide.train.lock import LOCK
+from tide.runs.environment import describe_environment
+from tide.runs.lock import LOCK
 
 LOGS = ("metrics", "timing")
 NEW_CONFIG = ".config.yaml.new"

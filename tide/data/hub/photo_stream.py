@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from tide.data.arguments import check_at_least
-from tide.data.decoding import EncodedCrops
-from tide.data.encoded import EncodedPhoto, EncodedPhotos
-from tide.data.photo import check_format
-from tide.data.photo_set import PhotoSet
-from tide.data.photos import Photos
-from tide.data.prefetch import prefetch
-from tide.data.read_ahead import read_ahead
-from tide.data.row_groups import RowGroups
-from tide.data.sets import ImageSet
-from tide.data.stream import LIMIT, PhotoBatch, checked, report_unreadable
-from tide.data.stream_order import StreamOrder
+from tide.data.checks import check_at_least
+from tide.data.hub.parquet import RowGroups
+from tide.data.hub.read_ahead import read_ahead
+from tide.data.orders import StreamOrder
+from tide.data.photos.batch import checked
+from tide.data.photos.decode import check_format
+from tide.data.photos.jobs import EncodedCrops
+from tide.data.photos.photo_set import PhotoSet
+from tide.data.photos.reading import Decoding, Photos
+from tide.data.photos.sources import EncodedPhoto, EncodedPhotos
+from tide.data.photos.workers import prefetch
+from tide.data.sets import Batch, ImageSet
 from tide.errors import DataError
 
 
@@ -35,6 +35,7 @@ class PhotoStream(Photos):
         size: height and width of the decoded images in pixels, at least 1.
         channels: channels of the decoded images: 1 for gray or 3 for colour.
         buffer: photos that are shuffled together, and that are read ahead of their use, at least 1.
+        decoding: by how many processes, and what to do about unreadable photos.
         unreadable: what was wrong with each photo that could not be read so far, by its position.
 
     Raises:
@@ -46,6 +47,7 @@ class PhotoStream(Photos):
     size: int
     channels: int
     buffer: int
+    decoding: Decoding = field(default_factory=Decoding)
     unreadable: dict[int, str] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -63,16 +65,9 @@ class PhotoStream(Photos):
         return StreamOrder(self.source.sizes, lanes, self.buffer, seed)
 
     def crops(
-        self,
-        requests: Iterable[tuple[Tensor, int]],
-        *,
-        flip: bool = True,
-        workers: int = 0,
-        limit: int = LIMIT,
-        ahead: int = 1,
-        on_unreadable: Callable[[str], None] | None = None,
-    ) -> Generator[PhotoBatch, None, None]:
-        """Decode random crops of the photos asked for: as :func:`tide.data.stream.crops_of` crops them, bit for bit.
+        self, requests: Iterable[tuple[Tensor, int]], *, flip: bool = True, ahead: int = 1
+    ) -> Generator[Batch, None, None]:
+        """Decode random crops of the photos asked for: as :func:`tide.data.photos.batch.crops_of` does, bit for bit.
 
         A row group is read when one of its photos is wanted that is not in memory, and a photo leaves memory when it
         is used. So requests in the order of :meth:`order` hold about ``buffer`` photos of each lane; in any other
@@ -82,30 +77,22 @@ class PhotoStream(Photos):
         Args:
             requests: for each batch, the photos wanted (int64, shape (B,), B at least 1) and a seed.
             flip: whether to mirror a crop left to right with probability 1/2.
-            workers: processes that decode; with 0 the photos are decoded in this process, with the same result.
-            limit: unreadable photos to put up with, at least 0.
             ahead: requests whose photos a thread reads before they are used, at least 1.
-            on_unreadable: called in this process with a line about each unreadable photo, once for the life of the set.
 
         Yields:
             A batch for each request, in their order. Closing the generator, or letting go of it, ends what reads.
 
         Raises:
-            DataError: an argument is out of range, a file cannot be read, all photos of a request or more than
-                ``limit`` are unreadable, or a process died.
+            DataError: an argument is out of range, a file cannot be read, all photos of a request or more than the
+                stream's limit are unreadable, or a process died.
         """
-        check_at_least(("workers", workers, 0), ("limit", limit, 0), ("ahead", ahead, 1))
-        crops = EncodedCrops(self.size, self.channels, limit, flip=flip)
-        read = read_ahead(self._read(checked(requests, len(self))), ahead)
-        return self._batches(crops, read, workers, on_unreadable)
+        check_at_least(("ahead", ahead, 1))
+        crops = EncodedCrops(self.size, self.channels, self.decoding.limit, flip=flip)
+        return self._batches(crops, read_ahead(self._read(checked(requests, len(self))), ahead))
 
     def _batches(
-        self,
-        crops: EncodedCrops,
-        read: Generator[tuple[EncodedPhotos, int], None, None],
-        workers: int,
-        on_unreadable: Callable[[str], None] | None,
-    ) -> Generator[PhotoBatch, None, None]:
+        self, crops: EncodedCrops, read: Generator[tuple[EncodedPhotos, int], None, None]
+    ) -> Generator[Batch, None, None]:
         asked: deque[dict[int, int]] = deque()
 
         def noted() -> Iterator[tuple[EncodedPhotos, int]]:
@@ -113,16 +100,16 @@ class PhotoStream(Photos):
                 asked.append({photo.position: photo.label for photo in photos.photos})
                 yield photos, seed
 
-        with closing(read), closing(prefetch(crops, noted(), workers)) as decoded:
+        with closing(read), closing(prefetch(crops, noted(), self.decoding.workers)) as decoded:
             for images, positions, unreadable in decoded:
                 labels = asked.popleft()
-                report_unreadable(self, unreadable, crops.limit, on_unreadable)
+                self.note_unreadable(unreadable)
                 if not positions:
                     raise DataError(
                         f"{len(labels)} unreadable photos in a row met, at least one readable photo of each batch "
                         f"wanted: replace them, the first is {self.source.name(min(labels))}"
                     )
-                yield PhotoBatch(images, torch.tensor([labels[p] for p in positions]), torch.tensor(positions))
+                yield Batch(images, torch.tensor([labels[p] for p in positions]), torch.tensor(positions))
 
     def select(self, index: slice | Tensor) -> ImageSet:
         """Decode the photos of a slice, or at positions (n,), into memory, as for a test; of unreadable ones it warns.

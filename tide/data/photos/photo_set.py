@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import warnings
 import zlib
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from tide.data.decoding import Decoder, middle_square
-from tide.data.photo import check_format
-from tide.data.photos import Photos
-from tide.data.sets import ImageSet, check_agreement, check_labels, check_same_shape
-from tide.data.source import ChosenPhotos, PhotoFiles, PhotoSource
-from tide.data.stream import LIMIT, PhotoBatch, crops_of, squares_of
+from tide.data.photos.batch import crops_of, squares_of
+from tide.data.photos.decode import check_format
+from tide.data.photos.jobs import Decoder, middle_square
+from tide.data.photos.reading import Decoding, Photos
+from tide.data.photos.sources import ChosenPhotos, PhotoFiles, PhotoSource
+from tide.data.sets import Batch, ImageSet, check_labels
 from tide.errors import DataError
-
-if TYPE_CHECKING:
-    from tide.data.photo_stream import PhotoStream
 
 DECODED_AT_ONCE = 64  # photos
 
@@ -37,6 +33,7 @@ class PhotoSet(Photos):
         size: height and width of the decoded images in pixels, at least 1.
         channels: channels of the decoded images: 1 for gray or 3 for colour.
         decoder: how a photo becomes an image in a test; training crops in a way of its own.
+        decoding: by how many processes, and what to do about unreadable photos.
         unreadable: what was wrong with each photo that could not be read so far, by its position. All streams of this
             set share it, so that each photo is reported once.
 
@@ -50,6 +47,7 @@ class PhotoSet(Photos):
     size: int
     channels: int
     decoder: Decoder = middle_square
+    decoding: Decoding = field(default_factory=Decoding)
     unreadable: dict[int, str] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -83,29 +81,13 @@ class PhotoSet(Photos):
         source = PhotoFiles(photo for photos in files.values() for photo in photos)
         return cls(source, labels, tuple(classes), size, channels)
 
-    def batches(
-        self,
-        batch: int,
-        *,
-        workers: int = 0,
-        positions: Tensor | None = None,
-        limit: int = LIMIT,
-        on_unreadable: Callable[[str], None] | None = None,
-    ) -> Generator[PhotoBatch, None, None]:
-        """Decode the photos one after the other as for a test: see :func:`tide.data.stream.squares_of`."""
-        return squares_of(self, batch, workers=workers, positions=positions, limit=limit, on_unreadable=on_unreadable)
+    def batches(self, batch: int, *, positions: Tensor | None = None) -> Generator[Batch, None, None]:
+        """Decode the photos one after the other as for a test: see :func:`tide.data.photos.batch.squares_of`."""
+        return squares_of(self, batch, positions)
 
-    def crops(
-        self,
-        requests: Iterable[tuple[Tensor, int]],
-        *,
-        flip: bool = True,
-        workers: int = 0,
-        limit: int = LIMIT,
-        on_unreadable: Callable[[str], None] | None = None,
-    ) -> Generator[PhotoBatch, None, None]:
-        """Decode random crops of the photos as for training: see :func:`tide.data.stream.crops_of`."""
-        return crops_of(self, requests, flip=flip, workers=workers, limit=limit, on_unreadable=on_unreadable)
+    def crops(self, requests: Iterable[tuple[Tensor, int]], *, flip: bool = True) -> Generator[Batch, None, None]:
+        """Decode random crops of the photos as for training: see :func:`tide.data.photos.batch.crops_of`."""
+        return crops_of(self, requests, flip=flip)
 
     def select(self, index: slice | Tensor) -> ImageSet:
         """Decode the photos of a slice, or at positions (n,), into memory, as for a test; of unreadable ones it warns.
@@ -114,7 +96,8 @@ class PhotoSet(Photos):
             DataError: there are none, or too many or all are unreadable.
         """
         positions = torch.arange(len(self))[index]
-        parts = list(self.batches(DECODED_AT_ONCE, positions=positions, on_unreadable=warnings.warn))
+        telling = self.decoded_with(Decoding(limit=self.decoding.limit, on_unreadable=warnings.warn))
+        parts = list(telling.batches(DECODED_AT_ONCE, positions=positions))
         images, labels, _ = (torch.cat(column) for column in zip(*parts, strict=True))
         return ImageSet(images, labels, self.classes)
 
@@ -130,25 +113,3 @@ class PhotoSet(Photos):
         some = range(0, len(self), max(1, len(self) // 1000))
         told = "\n".join(f"{Path(self.source.name(index)).name} {self.source.size(index)}" for index in some)
         return zlib.crc32(told.encode(), zlib.crc32(self.labels.numpy().tobytes()))
-
-
-@dataclass(frozen=True, eq=False)
-class PhotoSplits:
-    """A data set of photos in its two parts, which agree in classes and in the shape of their images.
-
-    Attributes:
-        name: what the set is called in logs and reports.
-        train: the photos to learn from; a stream of them where they are not at hand.
-        test: the photos to measure on.
-
-    Raises:
-        DataError: the two parts do not agree.
-    """
-
-    name: str
-    train: PhotoSet | PhotoStream
-    test: PhotoSet
-
-    def __post_init__(self) -> None:
-        check_same_shape(self.name, self.train.shape, self.test.shape)
-        check_agreement(self.name, self.train.classes, self.test.classes)

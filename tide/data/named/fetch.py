@@ -8,11 +8,11 @@ import tarfile
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from tide.data.checksum import md5_of
-from tide.data.download import NetworkError, download
-from tide.data.places import default_directory, locate, present_files
+from tide.data.named.checksum import md5_of
+from tide.data.named.download import NetworkError, download
+from tide.data.named.places import default_directory, locate, present_files
+from tide.data.named.registry import DATA_SETS, Download, find
 from tide.data.progress import progress_bar
-from tide.data.registry import DATA_SETS, Download, find
 from tide.errors import DataError
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from tide.data.crop import Box
+from tide.data.photos.crop import Box
 from tide.errors import DataError, one_line
 
 if TYPE_CHECKING:

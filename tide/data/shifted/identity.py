@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
-from tide.data.photo_set import PhotoSet
-from tide.data.scan import Classes, scan_classes
+from tide.data.photos.folders import Classes, scan_classes
+from tide.data.photos.photo_set import PhotoSet
 from tide.errors import DataError
 
 _PIECE = 1 << 16  # bytes read of a file

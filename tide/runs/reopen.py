@@ -1,4 +1,4 @@
-"""Models and data for the commands that look at trained runs."""
+"""A trained model together with the images it is tested on."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import NamedTuple
 from torch import Tensor
 
 from tide.config import InputConfig
-from tide.data import LabelledImages, decode, load, load_test_photos, open_test_photos, to_float
+from tide.data import LabelledSet, decode, load, load_test_photos, open_test_photos, to_float
 from tide.errors import InputError
 from tide.models.load import load as load_model
 from tide.models.thinker import Thinker
-from tide.train.run import RunFolder
+from tide.runs.folder import RunFolder
 
 
 class TestData(NamedTuple):
     """A test split and what it is called."""
 
     name: str
-    test: LabelledImages
+    test: LabelledSet
 
 
 class SplitSource(NamedTuple):
@@ -49,7 +49,7 @@ class SplitSource(NamedTuple):
             return TestData(self.data, load_test_photos(folder, labels, wanted.size, wanted.channels))
         shape = {"size": wanted.size, "channels": wanted.channels}
         photos = self.streamed or self.data.startswith("hub:")
-        test: LabelledImages
+        test: LabelledSet
         if photos:
             name, test = self.data, open_test_photos(self.data, **shape)
         else:
@@ -64,7 +64,7 @@ class SplitSource(NamedTuple):
         return TestData(name, test)
 
 
-def load_with_source(
+def open_with_source(
     path: Path, checkpoint: str, data: str | None = None, directory: Path | None = None
 ) -> tuple[Thinker, SplitSource]:
     """Return a trained model and where the test part of a data set is, by default of the one it was trained on."""
@@ -79,15 +79,26 @@ def load_with_source(
     return model, SplitSource(data, directory, streamed, model.config.input)
 
 
-def load_with_data(
-    path: Path, checkpoint: str, data: str | None = None, directory: Path | None = None
-) -> tuple[Thinker, TestData]:
-    """Return a trained model and the test part of a data set, by default of the one it was trained on.
+class Reopened(NamedTuple):
+    """A trained model in eval mode, and the test images of its run."""
 
-    Raises :class:`InputError` as :meth:`SplitSource.read` does.
+    model: Thinker
+    data: TestData
+
+
+def reopen(
+    path: Path, *, checkpoint: str = "best", data: str | None = None, data_dir: Path | None = None
+) -> Reopened:
+    """Return a trained model together with the test part of a data set.
+
+    ``path`` is a run folder or a folder that ``save_pretrained`` wrote; ``checkpoint`` is ``"best"`` or ``"last"``;
+    ``data`` is a data set as ``tide train --data`` takes it, by default the one that the run was trained on;
+    ``data_dir`` is where named sets lie, by default where they lay for the run. Raises
+    :class:`~tide.errors.CheckpointError` as :func:`tide.load` does, and :class:`InputError` where the data are not of
+    the model's kind or nobody says what they are.
     """
-    model, source = load_with_source(path, checkpoint, data, directory)
-    return model, source.read(path)
+    model, source = open_with_source(path, checkpoint, data, data_dir)
+    return Reopened(model, source.read(path))
 
 
 def read_photo(model: Thinker, path: Path) -> Tensor:

@@ -10,7 +10,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-from tide.data.checksum import md5_of
+from tide.data.named.checksum import md5_of
 from tide.errors import DataError
 
 TRIES = 3

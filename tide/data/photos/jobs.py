@@ -11,11 +11,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
-from tide.data.batches import derive_seed
-from tide.data.crop import centre_crop, random_crop
-from tide.data.encoded import EncodedPhotos
-from tide.data.photo import decode, decode_part
-from tide.data.source import PhotoSource
+from tide.data.orders import derive_seed
+from tide.data.photos.crop import centre_crop, random_crop
+from tide.data.photos.decode import decode, decode_part
+from tide.data.photos.sources import EncodedPhotos, PhotoSource
 from tide.errors import DataError
 
 Decoder = Callable[[str | IO[bytes], int, int, int], Tensor]

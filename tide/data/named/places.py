@@ -6,8 +6,8 @@ import importlib.util
 import os
 from pathlib import Path
 
-from tide.data.checksum import md5_of
-from tide.data.registry import DataSet
+from tide.data.named.checksum import md5_of
+from tide.data.named.registry import DataSet
 
 # What the folders of published shifted test sets are called, in small letters and with hyphens.
 SHIFTED = {

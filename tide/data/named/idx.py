@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from tide.data.checksum import remedy
+from tide.data.named.checksum import remedy
 from tide.errors import DataError
 
 _GZIP_MAGIC = b"\x1f\x8b"

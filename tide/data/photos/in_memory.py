@@ -7,9 +7,9 @@ from pathlib import Path
 
 import torch
 
-from tide.data.photo import check_format, decode
+from tide.data.photos.decode import check_format, decode
+from tide.data.photos.folders import Classes, check_same_classes, scan_part
 from tide.data.progress import progress_bar
-from tide.data.scan import Classes, check_same_classes, scan_part
 from tide.data.sets import ImageSet, Splits
 
 _BAR_FROM = 500  # photos; fewer are decoded before a bar could be read
@@ -21,7 +21,7 @@ def load_folder(directory: Path, size: int | None, channels: int | None) -> Spli
     The classes are the names of the folders in ``train``, sorted; ``val`` must have the same and becomes the test
     part. Photos are the files ending in jpg, jpeg, png, webp or bmp, in either case; other files and everything
     hidden are left out. Photos may also lie in ``train/CLASS/images`` and ``val/images`` as in tiny-imagenet. See
-    :func:`tide.data.photo.decode` for how a photo becomes a square.
+    :func:`tide.data.photos.decode.decode` for how a photo becomes a square.
 
     Args:
         directory: the folder that holds ``train`` and ``val``.

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tide.data.batches import derive_seed
-from tide.data.places import scikit_learn
+from tide.data.named.places import scikit_learn
+from tide.data.orders import derive_seed
 from tide.data.sets import ImageSet, Splits
 from tide.errors import DataError
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from tide.data.decoding import whole_square
-from tide.data.photo_set import PhotoSet
-from tide.data.scan import Classes, folders_in, photos_in, scan_classes, scan_part
-from tide.data.shifted_arrays import SEVERITIES
+from tide.data.photos.folders import Classes, folders_in, photos_in, scan_classes, scan_part
+from tide.data.photos.jobs import whole_square
+from tide.data.photos.photo_set import PhotoSet
+from tide.data.shifted.arrays import SEVERITIES
 from tide.errors import DataError, did_you_mean
 
 _LEVELS = tuple(str(severity) for severity in SEVERITIES)  # what their folders are called

@@ -13,7 +13,7 @@ from torch import Tensor
 from tide.config import Config
 from tide.errors import CheckpointError
 from tide.models.load import outline
-from tide.train.run import RunFolder
+from tide.runs.folder import RunFolder
 
 
 @dataclass(frozen=True)

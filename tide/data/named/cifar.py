@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tide.data.checksum import remedy
+from tide.data.named.checksum import remedy
 from tide.errors import DataError
 
 # NumPy's own array constructor for pickles, under the names it has in NumPy 1 (and in the original files) and 2.

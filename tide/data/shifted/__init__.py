@@ -1,0 +1,1 @@
+"""Published test sets of shifted images: their layouts, their arrays, and which copy a folder holds."""
