@@ -15,7 +15,7 @@ from tide.data.sets import ImageSet, Splits
 _BAR_FROM = 500  # photos; fewer are decoded before a bar could be read
 
 
-def load_folder(directory: Path, size: int | None, channels: int | None) -> Splits:
+def load_folder(directory: Path, size: int | None, channels: int | None, crop: float = 1.0) -> Splits:
     """Decode all photos below ``directory`` into memory.
 
     The classes are the names of the folders in ``train``, sorted; ``val`` must have the same and becomes the test
@@ -27,6 +27,7 @@ def load_folder(directory: Path, size: int | None, channels: int | None) -> Spli
         directory: the folder that holds ``train`` and ``val``.
         size: height and width of the images in pixels, at least 1.
         channels: 1 for gray or 3 for colour.
+        crop: share of the shorter side that the square of an image has.
 
     Returns:
         Both parts, photos sorted by class and then by file name, named ``folder:`` and the directory.
@@ -38,16 +39,16 @@ def load_folder(directory: Path, size: int | None, channels: int | None) -> Spli
     size, channels = check_format(size, channels)
     parts = {part: scan_part(directory, part) for part in ("train", "val")}
     check_same_classes(directory, *parts.values())
-    train, val = (_decode_all(classes, size, channels, f"decoding {part}") for part, classes in parts.items())
+    train, val = (_decode_all(classes, size, channels, crop, f"decoding {part}") for part, classes in parts.items())
     return Splits(f"folder:{directory}", train, val)
 
 
-def _decode_all(classes: Classes, size: int, channels: int, title: str) -> ImageSet:
+def _decode_all(classes: Classes, size: int, channels: int, crop: float, title: str) -> ImageSet:
     photos = [photo for files in classes.values() for photo in files]
     images = torch.empty(len(photos), channels, size, size, dtype=torch.uint8)
 
     def place(index: int) -> None:
-        images[index] = decode(photos[index], size, channels)
+        images[index] = decode(photos[index], size, channels, crop=crop)
 
     # Threads suffice: Pillow lets go of Python's lock while it decodes and scales.
     with ThreadPoolExecutor() as pool, progress_bar("pieces", shown=len(photos) > _BAR_FROM) as bar:
