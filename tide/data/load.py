@@ -17,10 +17,9 @@ from tide.data.named.digits import load_digits
 from tide.data.named.idx import read_idx
 from tide.data.named.places import default_directory, locate, present_files
 from tide.data.named.registry import DataSet, find
-from tide.data.photos.folders import check_same_classes, scan_part
-from tide.data.photos.in_memory import load_folder
+from tide.data.photos.in_memory import load_folder, open_folder
 from tide.data.photos.jobs import MiddleSquare
-from tide.data.photos.photo_set import PhotoSet
+from tide.data.photos.reading import LIMIT
 from tide.data.sets import ImageSet, LabelledSet, Splits
 from tide.errors import DataError
 
@@ -36,6 +35,7 @@ def load(
     size: int | None = None,
     channels: int | None = None,
     crop: float = 1.0,
+    limit: int = LIMIT,
 ) -> Splits:
     """Load a data set into memory.
 
@@ -47,6 +47,7 @@ def load(
         size: height and width in pixels to which photos are brought; needed for photo folders, ignored for named sets.
         channels: 1 to load photos in gray, 3 in colour; needed for photo folders, ignored for named sets.
         crop: share of a photo's shorter side that its square has; ignored for named sets.
+        limit: unreadable photos of a part to leave out with a warning; ignored for named sets.
 
     Returns:
         The training and test images. Files of named sets have been checked against their published md5.
@@ -55,7 +56,7 @@ def load(
         DataError: the name is unknown, or files are missing, damaged or inconsistent.
     """
     if name.startswith(_FOLDER):
-        return load_folder(Path(name.removeprefix(_FOLDER)).expanduser(), size, channels, crop)
+        return load_folder(Path(name.removeprefix(_FOLDER)).expanduser(), size, channels, crop, limit)
     data_set = find(name)
     if data_set.format == "sklearn":
         return load_digits(data_set.classes)
@@ -76,7 +77,14 @@ def read_splits(config: Config, directory: Path | None = None) -> Splits:
             data.name, size=image.size, channels=image.channels, crop=image.crop, buffer=data.shuffle_buffer
         )
     else:
-        splits = load(data.name, directory, size=image.size, channels=image.channels, crop=image.crop)
+        splits = load(
+            data.name,
+            directory,
+            size=image.size,
+            channels=image.channels,
+            crop=image.crop,
+            limit=data.unreadable_limit,
+        )
     return hold_out(splits, data.validation, config.seed)
 
 
@@ -106,12 +114,7 @@ def open_photos(
         return open_hub(hub_place(name), size, channels, MiddleSquare(crop), buffer)
     if not name.startswith(_FOLDER):
         raise DataError(f"data set {name!r} met, folder:DIR or hub:DIR wanted: named sets fit into memory, load them")
-    directory = Path(name.removeprefix(_FOLDER)).expanduser()
-    parts = {part: scan_part(directory, part) for part in ("train", "val")}
-    check_same_classes(directory, *parts.values())
-    decoder = MiddleSquare(crop)
-    train, test = (PhotoSet.of_files(files, tuple(files), size, channels, decoder) for files in parts.values())
-    return Splits(f"{_FOLDER}{directory}", train, test)
+    return open_folder(Path(name.removeprefix(_FOLDER)).expanduser(), size, channels, crop)
 
 
 def open_test_photos(

@@ -13,7 +13,7 @@ from torch import Tensor
 from tide.corruptions import CORRUPTIONS, EXTRA
 from tide.corruptions.augmentations import AUGMENTATIONS, perturb
 from tide.data import LabelledSet, load_test_photos
-from tide.data.photos.folders import ANNOTATIONS, folders_in
+from tide.data.photos.folders import ANNOTATIONS, folders_in, part_folder
 from tide.data.photos.jobs import whole_square
 from tide.data.shifted.arrays import CLEAN, SEVERITIES, cifar_c_names, mnist_c_names, read_cifar_c, read_mnist_c
 from tide.data.shifted.identity import check_same_photos, checksum_of_files, checksum_of_photos
@@ -68,7 +68,7 @@ def from_folder(
             _picked(lambda shift: read_mnist_c(directory, shift.name, classes)),
             checksum=checksum_of_files(directory, sorted(directory.glob("*/test_*.npy"))),
         )
-    if (directory / "val" / ANNOTATIONS).is_file():
+    if (folder := part_folder(directory, "val")) is not None and (folder / ANNOTATIONS).is_file():
         return _augmented(directory, classes, size, channels, seed)
     if names := tuple(corruptions_in(directory)):
         return _corrupted(directory, names, classes, size, channels, clean)

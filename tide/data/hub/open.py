@@ -89,13 +89,13 @@ def open_hub(place: str, size: int | None, channels: int | None, decoder: Decode
         train = _stream(place, files, size, channels, buffer)
     else:
         train = _table(place, files, "train", size, channels, decoder)
-    return Splits(f"hub:{place}", train, _table(place, files, "test", size, channels, decoder))
+    return Splits(f"hub:{place}", train, _table(place, files, "val", size, channels, decoder))
 
 
 def open_hub_test(place: str, size: int | None, channels: int | None, decoder: Decoder) -> PhotoSet:
     """Open the test photos of a data set and leave its training photos alone: see :func:`open_hub`."""
     size, channels = check_format(size, channels)
-    return _table(*parquet_files(place), "test", size, channels, decoder)
+    return _table(*parquet_files(place), "val", size, channels, decoder)
 
 
 def _table(place: str, files: Mapping[str, str], part: str, size: int, channels: int, decoder: Decoder) -> PhotoSet:

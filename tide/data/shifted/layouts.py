@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from tide.data.photos.folders import Classes, folders_in, photos_in, scan_classes, scan_part
+from tide.data.photos.folders import Classes, folders_in, part_folder, photos_in, scan_classes, scan_part
 from tide.data.photos.jobs import MiddleSquare, whole_square
 from tide.data.photos.photo_set import PhotoSet
 from tide.data.shifted.arrays import SEVERITIES
@@ -57,7 +57,7 @@ def load_test_photos(
     corruptions = corruptions_in(folder)
     asked = corruption is not None or severity is not None
     cropped = False  # whether the photos are published as the squares that a model sees
-    if (folder / "val").is_dir():
+    if part_folder(folder, "val") is not None:
         found = scan_part(folder, "val")
     elif corruptions:
         found, asked = scan_classes(_corrupted(folder, corruptions, corruption, severity)), False
