@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import resource
 import sys
@@ -12,6 +13,8 @@ from tide.errors import InputError
 
 if TYPE_CHECKING:
     import torch
+
+MOST_THREADS = 1024
 
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 
@@ -48,6 +51,10 @@ def set_threads(threads: int | None) -> None:
     if threads is not None:
         if threads < 1:
             raise InputError(f"--threads is {threads}, 1 or more are wanted")
+        if threads > MOST_THREADS:
+            raise InputError(
+                f"--threads is {threads}, at most {MOST_THREADS} are wanted: more than a machine's cores wait"
+            )
         torch.set_num_threads(threads)
 
 
@@ -69,3 +76,16 @@ def peak_memory(device: torch.device) -> float:
             return int(lines["VmHWM"].split()[0]) / 2**10
     # Linux reports KiB, macOS bytes.
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def available_memory(device: torch.device) -> float:
+    """Return the bytes that a device still has: of a GPU, or of this machine; infinity where nobody knows."""
+    import torch
+
+    if device.type == "cuda":
+        return float(torch.cuda.mem_get_info(device)[0])
+    if (information := Path("/proc/meminfo")).is_file():
+        for line in information.read_text(encoding="utf-8").splitlines():
+            if line.startswith("MemAvailable:"):
+                return float(line.split()[1]) * 2**10
+    return math.inf

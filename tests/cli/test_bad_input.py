@@ -40,6 +40,15 @@ Capture = pytest.CaptureFixture[str]
         ("train digits --core.activation tanh", "invalid choice 'tanh'"),
         ("train digits --device cuda", "device 'cuda' is not available"),
         ("train digits --threads 0", "1 or more are wanted"),
+        ("train digits --threads 100000", "--threads is 100000, at most 1024 are wanted"),
+        ("train digits --ticks 100000000", "core.ticks is 100000000, at most 10000 is wanted"),
+        ("train ctm.digits --ticks 100000000", "core.ticks is 100000000, at most 10000 is wanted"),
+        ("train digits --core.neurons 1000000", "at most 32768 is wanted"),
+        ("train digits --backbone.grid 5000", "at most 128 is wanted: attention reads grid x grid tokens"),
+        ("train digits --batch 1000000", "at most 65536 is wanted"),
+        ("train digits --dry-run --batch 60000 --ticks 10000", "GiB are there: lower core.ticks"),
+        ("eval run --halt-sweep --workers 2", "--halt-sweep decodes its images first"),
+        ("robustness run --suite imagenet-r --images 20", "--images is for the suite corruptions"),
         ("train digits --data mnits", "mnist"),
         ("train digits --data folder:/nowhere", "/nowhere"),
         ("train mnist --data-dir .", "tide data fetch mnist"),
@@ -92,6 +101,12 @@ def test_bad_yaml(text: str, met: str, tmp_path: Path, capsys: Capture) -> None:
 def test_resume_with_other_settings_names_them(run: Path, capsys: Capture) -> None:
     assert main(["train", "--resume", str(run), "--core.ticks", "9"]) == 2
     assert "core.ticks is 3 there, 9 here" in capsys.readouterr().err
+
+
+def test_a_resumed_run_goes_on_in_its_own_folder(run: Path, tmp_path: Path, capsys: Capture) -> None:
+    assert main(["train", "--resume", str(run), "--out", str(tmp_path / "other")]) == 2
+    assert f"--resume goes on in {run}: leave one of them out" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_used_folder_is_not_overwritten(run: Path, capsys: Capture) -> None:

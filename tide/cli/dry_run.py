@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import torch
 
+from tide.analysis.costs import count_costs
 from tide.config import Config
 from tide.data import Splits, to_float
-from tide.device import peak_memory
+from tide.device import available_memory, peak_memory
+from tide.errors import InputError
 from tide.models.thinker import Thinker
 from tide.train.optim import make_optimizer
 from tide.train.report import format_seconds
@@ -20,6 +23,7 @@ def show(config: Config, splits: Splits, device: torch.device, *, compile_step: 
     from rich.console import Console
     from rich.table import Table
 
+    _check_memory(config, device)
     console, train = Console(), config.train
     model = Thinker(config.model).to(device)
     if compile_step:
@@ -62,3 +66,21 @@ def show(config: Config, splits: Splits, device: torch.device, *, compile_step: 
     if splits.found:
         console.print(splits.found)
     console.print(table)
+
+
+def _check_memory(config: Config, device: torch.device) -> None:
+    """Raise :class:`InputError` where a step would want more memory than there is, before it is tried.
+
+    Counted on fake tensors at two and at four ticks; every further tick costs the same.
+    """
+    core, train = config.core, config.train
+    ticks = min(stretch for stretch in (core.ticks, train.tbptt, train.recompute) if stretch)  # kept at a time
+    plain = replace(config, train=replace(train, tbptt=0, recompute=0))
+    low, high = (count_costs(replace(plain, core=replace(core, ticks=few))) for few in (2, 4))
+    wanted = low.held + low.peak + max(0, ticks - 2) * (high.peak - low.peak) / 2
+    there = available_memory(device)
+    if wanted > there:
+        raise InputError(
+            f"a step of {core.ticks} ticks at batch {train.batch} wants about {wanted / 2**30:,.1f} GiB, "
+            f"{there / 2**30:,.1f} GiB are there: lower core.ticks, train.batch or core.neurons, or set train.recompute"
+        )

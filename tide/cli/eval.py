@@ -56,6 +56,8 @@ def run(arguments: Sequence[str]) -> int:
     )
     if given.images is not None and not given.halt_sweep:
         raise InputError("--images is for --halt-sweep: an evaluation is on the whole test split")
+    if given.workers is not None and given.halt_sweep:
+        raise InputError("--workers is for an evaluation: --halt-sweep decodes its images first, leave it out")
     if given.batch < 1:
         raise InputError(f"--batch is {given.batch}, 1 or more are wanted")
     set_threads(given.threads)

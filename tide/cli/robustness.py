@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tide.studies.shifts import Suite
 
 CORRUPTIONS = "corruptions"  # the suite made from the test images
+IMAGES = 2000  # of which it is made
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +36,8 @@ class RobustnessArguments:
     """Data set whose test images are taken (default: the runs'): a name, hub:DIR, or folder:DIR."""
     baseline: Path | None = None
     """Run that the others are compared with (default: the first)."""
-    images: int = 2000
-    """Use only the first so many test images, the same for all; for the suite corruptions."""
+    images: int | None = None
+    """Use only the first so many test images, the same for all; for the suite corruptions (default: 2000)."""
     seed: int = 0
     """Seed of the corruptions, or of the augmentations of Tiny-ImageNet."""
     jacobian_images: int = 0
@@ -66,9 +67,12 @@ def run(arguments: Sequence[str]) -> int:
         prog="tide robustness",
         description="Trained models on corrupted, rendered and otherwise shifted test images, side by side.",
     )
-    for name, value in (("images", given.images), ("batch", given.batch)):
+    images = IMAGES if given.images is None else given.images
+    for name, value in (("images", images), ("batch", given.batch)):
         if value < 1:
             raise InputError(f"--{name} is {value}, 1 or more are wanted")
+    if given.images is not None and given.suite != CORRUPTIONS:
+        raise InputError(f"--images is for the suite {CORRUPTIONS}: a published set is taken whole, leave it out")
     if given.jacobian_images < 0:
         raise InputError(f"--jacobian-images is {given.jacobian_images}, 0 (none) or more are wanted")
     if not given.runs:
@@ -95,9 +99,9 @@ def run(arguments: Sequence[str]) -> int:
             "it out or give one"
         )
     baseline = _baseline(given, [asked.name for asked in models])
-    suite = open_suite(inputs, given.suite, given.images, given.seed)
+    suite = open_suite(inputs, given.suite, images, given.seed)
     out = given.out or Path("runs") / f"robustness-{suite.name}"
-    settings = {"suite": suite.name, "images": given.images, "seed": given.seed, "checkpoint": given.checkpoint}
+    settings = {"suite": suite.name, "images": images, "seed": given.seed, "checkpoint": given.checkpoint}
     console = Console(stderr=True)
     with Pieces(console) as progress:
         answers = ask(

@@ -34,6 +34,8 @@ def run(arguments: Sequence[str]) -> int:
 
     set_threads(given.threads)
     if given.resume is not None:
+        if given.out is not None:
+            raise ConfigError(f"--out is {given.out}, but --resume goes on in {given.resume}: leave one of them out")
         return training.resume(given)
     if given.print_config:
         print(to_yaml(training.settings(given)), end="")

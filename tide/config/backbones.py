@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from tide.config.checks import one_of, positive
+from tide.config.checks import at_most, one_of, positive
 from tide.errors import check
 
 CenterSurroundInit = Literal["learned", "difference_of_gaussians"]
+
+
+GRID = "attention reads grid x grid tokens"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +33,7 @@ class HRFConfig:
 
     def __post_init__(self) -> None:
         one_of("backbone", "kind", self.kind, ("hrf",))
+        at_most("backbone", 128, GRID, grid=self.grid)
         positive("backbone", width=self.width, branch_width=self.branch_width, features=self.features, grid=self.grid)
         _check_positions(self.features)
         one_of("backbone", "init", self.init, ("learned", "difference_of_gaussians"))
@@ -57,6 +61,7 @@ class DeepHRFConfig:
 
     def __post_init__(self) -> None:
         one_of("backbone", "kind", self.kind, ("deep_hrf",))
+        at_most("backbone", 128, GRID, grid=self.grid)
         positive("backbone", width=self.width, blocks=self.blocks, grid=self.grid)
         one_of("backbone", "init", self.init, ("learned", "difference_of_gaussians"))
 
@@ -74,6 +79,7 @@ class ResNetConfig:
 
     def __post_init__(self) -> None:
         one_of("backbone", "kind", self.kind, ("resnet18",))
+        at_most("backbone", 128, GRID, grid=self.grid)
         positive("backbone", features=self.features, grid=self.grid)
         _check_positions(self.features)
 

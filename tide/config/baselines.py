@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from tide.config.checks import not_negative, one_of, positive
+from tide.config.checks import core_size, not_negative, one_of, positive
 from tide.errors import check
 
 PairSelection = Literal["random-pairing", "random", "first-last"]
@@ -65,6 +65,7 @@ class CTMConfig:
 
     def __post_init__(self) -> None:
         one_of("core", "kind", self.kind, ("ctm",))
+        core_size(self.neurons, self.ticks)
         positive(
             "core",
             neurons=self.neurons,
@@ -121,6 +122,7 @@ class LSTMConfig:
 
     def __post_init__(self) -> None:
         one_of("core", "kind", self.kind, ("lstm",))
+        core_size(self.neurons, self.ticks)
         positive("core", neurons=self.neurons, ticks=self.ticks, layers=self.layers)
         _check_attention(self.attention_width, self.heads)
         _check_dropout("dropout", self.dropout)

@@ -27,6 +27,22 @@ def not_negative(section: str, **values: float | None) -> None:
             )
 
 
+def at_most(section: str, bound: float, why: str, **values: float) -> None:
+    """Raise :class:`~tide.errors.ConfigError` for a value above ``bound``, and say ``why`` there is one."""
+    for name, value in values.items():
+        check(value <= bound, f"{section}.{name} is {value}, at most {bound} is wanted: {why}")
+
+
+MOST_TICKS = 10_000
+MOST_NEURONS = 32_768
+
+
+def core_size(neurons: int, ticks: int) -> None:
+    """Raise :class:`~tide.errors.ConfigError` for more neurons or ticks than a machine can hold."""
+    at_most("core", MOST_NEURONS, "the recurrent matrix has as many entries as their square", neurons=neurons)
+    at_most("core", MOST_TICKS, "a training step keeps every tick for the backward pass", ticks=ticks)
+
+
 def one_of(section: str, name: str, value: object, options: tuple[str, ...]) -> None:
     """Raise :class:`~tide.errors.ConfigError` unless ``value`` is one of ``options``."""
     check(value in options, f"{section}.{name} is {value!r}, one of {', '.join(options)} is wanted")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from tide.config.checks import not_negative, one_of, positive
+from tide.config.checks import core_size, not_negative, one_of, positive
 from tide.errors import check
 
 Activation = Literal["relu", "softplus"]
@@ -220,6 +220,7 @@ class CoreConfig:
 
     def __post_init__(self) -> None:
         one_of("core", "kind", self.kind, ("tide",))
+        core_size(self.neurons, self.ticks)
         positive("core", neurons=self.neurons, ticks=self.ticks, tau_e=self.tau_e, tau_i=self.tau_i, dt=self.dt)
         positive("core", ratio_target=self.ratio_target)
         check(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from tide.config.checks import not_negative, one_of, positive
+from tide.config.checks import at_most, not_negative, one_of, positive
 from tide.errors import check
 
 MixedPrecision = Literal["none", "bf16", "fp16"]
@@ -168,6 +168,8 @@ class TrainConfig:
     """Images per batch in evaluation."""
 
     def __post_init__(self) -> None:
+        why = "all images of a micro-batch are in memory at once, raise train.accumulation"
+        at_most("train", 65_536, why, batch=self.batch, eval_batch=self.eval_batch)
         positive(
             "train",
             steps=self.steps,

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from tide.config import FeatureMapConfig, ModelConfig
+from tide.config.checks import MOST_TICKS
 from tide.core.constraints import project_
 from tide.errors import InputError, did_you_mean, shown
 from tide.heads import certainty, most_certain
@@ -148,6 +149,8 @@ class Thinker(
         ticks = self.config.core.ticks if ticks is None else ticks
         if isinstance(ticks, bool) or not isinstance(ticks, Integral) or ticks < 1:
             raise InputError(f"ticks is {shown(ticks)}, a whole number of 1 or more is wanted")
+        if ticks > MOST_TICKS:
+            raise InputError(f"ticks is {ticks}, at most {MOST_TICKS} are wanted: every tick's answer is kept")
         state: CellState | None = self.begin(images)
         run = self._runner(observer)
         ends = {end for every in (tbptt, recompute) if every for end in range(every, ticks, every)}

@@ -69,6 +69,8 @@ def open_with_source(
     path: Path, checkpoint: str, data: str | None = None, directory: Path | None = None
 ) -> tuple[Thinker, SplitSource]:
     """Return a trained model and where the test part of a data set is, by default of the one it was trained on."""
+    if data == "":
+        raise InputError("--data is empty, the name of a data set, folder:DIR or hub:DIR is wanted: or leave it out")
     model, streamed = load_model(path, checkpoint=checkpoint), False
     path = path.expanduser()
     if (path / "config.yaml").is_file():

@@ -101,7 +101,9 @@ class TrialRunner:
         if state is State.DONE:
             done.append(trial.name)
             return
-        command = [sys.executable, "-m", "tide", "train", "--device", self.device, "--threads", str(self.threads)]
+        # Decoding shares the cores of a run: jobs times threads are all there are.
+        places = ["--device", self.device, "--threads", str(self.threads), "--workers", str(self.threads - 1)]
+        command = [sys.executable, "-m", "tide", "train", *places]
         if state is State.NEW:
             settings = self.out / "logs" / f"{trial.name}.yaml"
             settings.write_text(to_yaml(trial.config), encoding="utf-8")

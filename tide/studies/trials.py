@@ -42,9 +42,8 @@ class Trial:
         if not path.exists() or not any(path.iterdir()):
             return State.NEW
         run = RunFolder.open(path)
-        # Class names and pixel statistics of a photo folder come from the data.
         there = run.config
-        changed = differences(replace(self.config, input=there.input), there)
+        changed = differences(self._as_fitted(there), there)
         if changed:
             raise CheckpointError(
                 f"{path} was trained with other settings ({'; '.join(changed[:3])}{'; …' * (len(changed) > 3)}): give "
@@ -53,6 +52,18 @@ class Trial:
         if not (path / "results.json").exists():
             return State.STARTED
         return State.DONE if run.results().get("complete") else State.STARTED
+
+    def _as_fitted(self, there: Config) -> Config:
+        """Return the settings with what a run takes from its data, as it did: names of classes, and of photos more."""
+        data, image, met = self.config.data, self.config.input, there.input
+        image = replace(image, labels=met.labels if len(met.labels) == image.classes else image.labels)
+        if data.name.startswith(("folder:", "hub:")):
+            image = replace(image, classes=met.classes, labels=met.labels)
+            if data.photos == "in_memory":
+                image = replace(image, mean=met.mean, std=met.std)
+        if there.data.name.startswith(f"{data.name}@"):  # the hub's commit, where the settings leave it open
+            data = replace(data, name=there.data.name)
+        return replace(self.config, input=image, data=data)
 
 
 def check_seeds(seeds: tuple[int, ...]) -> None:

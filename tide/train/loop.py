@@ -278,14 +278,12 @@ class TrainingRun:
 
     def _answers(self, count: int, progress: Callable[[int, int], None] | None = None) -> Answers:
         """Return the answers to the first test images, of which each process asks its share, every image once."""
-        answers = collect_answers(
-            self.model,
-            self.test,
-            batch=self.config.train.eval_batch,
-            positions=torch.arange(self.team.rank, min(count, len(self.test)), self.team.world),
-            progress=progress,
-        )
-        return answers if self.team.world == 1 else Answers.merge(self.team.gather(answers))
+        mine = torch.arange(self.team.rank, min(count, len(self.test)), self.team.world)
+        answers = None  # of a process beyond the number of images
+        if len(mine) > 0:
+            batch = self.config.train.eval_batch
+            answers = collect_answers(self.model, self.test, batch=batch, positions=mine, progress=progress)
+        return Answers.merge([some for some in self.team.gather(answers) if some is not None])
 
     def _unreadable(self, what: str) -> None:
         self.reporter.message(f"left out: {what}", alarm=True)

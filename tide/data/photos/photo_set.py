@@ -104,6 +104,11 @@ class PhotoSet(Photos):
         positions = torch.arange(len(self))[index]
         telling = self.decoded_with(Decoding(limit=self.decoding.limit, on_unreadable=warnings.warn))
         parts = list(telling.batches(DECODED_AT_ONCE, positions=positions))
+        if not parts:
+            raise DataError(
+                f"{len(positions)} unreadable photos and no other met, at least one readable photo wanted: replace "
+                f"them, the first is {self.source.name(int(positions[0]))}"
+            )
         images, labels, _ = (torch.cat(column) for column in zip(*parts, strict=True))
         return ImageSet(images, labels, self.classes)
 
