@@ -16,7 +16,7 @@ COMMANDS = {
     "eval": "accuracy of a run on a whole test split, at every tick",
     "predict": "classify images: label, certainty, ticks used",
     "show": "one picture of how a model thinks about an image, or of how its training went",
-    "export": "a trained model as ONNX, for a machine without torch",
+    "export": "a trained model as ONNX, or as a page to watch it think",
     "robustness": "trained models on corrupted and otherwise shifted test images",
     "compare": "train several models under equal conditions and put them side by side",
     "ablate": "run named studies of one setting or part at a time",

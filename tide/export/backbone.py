@@ -8,8 +8,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tide.backbones.hrf import CenterSurround
-
 
 class AverageGrid(nn.Module):
     """``nn.AdaptiveAvgPool2d`` for images of one size: a matrix of averages on either side.
@@ -35,20 +33,26 @@ def averages(size: int, grid: int) -> Tensor:
     return F.adaptive_avg_pool1d(torch.eye(size), grid).t().contiguous()
 
 
-class ComposedCenterSurround(nn.Module):
-    """A center-surround unit whose two kernels have been made one."""
+class Affine(nn.Module):
+    """``nn.BatchNorm2d`` in eval mode: y = a x + b per channel.
 
-    def __init__(self, unit: CenterSurround) -> None:
+    Exporters multiply a BatchNorm into the convolution before it; so the convolution's weights stay what they are.
+    """
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, norm: nn.BatchNorm2d) -> None:
         super().__init__()
-        with torch.no_grad():
-            self.kernel = nn.Parameter(unit.kernel(), requires_grad=False)
-        self.stride, self.padding, self.norm = unit.surround.stride, unit.surround.padding, unit.norm
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+        self.register_buffer("scale", scale[:, None, None])
+        self.register_buffer("shift", (norm.bias - norm.running_mean * scale)[:, None, None])
 
     def forward(self, images: Tensor) -> Tensor:
-        """As :meth:`CenterSurround.forward`."""
-        response = F.conv2d(images, self.kernel, stride=self.stride, padding=self.padding)
-        normalised: Tensor = self.norm(torch.relu(response))
-        return normalised
+        """Map (B, channels, H, W)."""
+        return images * self.scale + self.shift
 
 
 @torch.no_grad()
@@ -67,8 +71,8 @@ def exportable(backbone: nn.Module, images: Tensor) -> nn.Module:
 
 
 def _replaced(module: nn.Module, original: nn.Module, sizes: dict[nn.Module, torch.Size]) -> nn.Module:
-    if isinstance(original, CenterSurround):
-        return ComposedCenterSurround(original)
+    if isinstance(original, nn.BatchNorm2d):
+        return Affine(original)
     if isinstance(original, nn.AdaptiveAvgPool2d):
         grid = original.output_size
         assert isinstance(grid, int)  # as our backbones have it

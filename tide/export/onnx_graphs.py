@@ -73,12 +73,14 @@ def _of_batch(value: torch.Tensor, dimension: int | None, batch: int | None) -> 
 @contextmanager
 def _quiet() -> Iterator[None]:
     """torch's exporter speaks of its own affairs; whoever exports has no use for that."""
-    logger = logging.getLogger("torch.onnx")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             yield
         finally:
-            logger.setLevel(before)
+            for logger, level in zip(loggers, before, strict=True):
+                logger.setLevel(level)

@@ -1,0 +1,119 @@
+// Operators that cost the time: matrix products, convolutions, pooling and norms. Sums are kept in double precision.
+
+import { OPERATORS } from "./operators.js";
+import { around, axisOf, broadcast, count, repeatedStrides, tensor, walk } from "./tensors.js";
+
+// out[row, :] = sum over k of a[row, k] b[k, :], for one matrix of each.
+function multiply(a, aStart, b, bStart, out, outStart, rows, inner, columns) {
+  const sums = new Float64Array(columns);
+  for (let r = 0; r < rows; r++) {
+    sums.fill(0);
+    for (let k = 0; k < inner; k++) {
+      const weight = a[aStart + r * inner + k], start = bStart + k * columns;
+      if (weight !== 0) for (let c = 0; c < columns; c++) sums[c] += weight * b[start + c];
+    }
+    out.set(sums, outStart + r * columns);
+  }
+}
+
+OPERATORS.MatMul = ([a, b]) => {
+  if (a.shape.length < 2 || b.shape.length < 2) throw new Error("the reader multiplies matrices only");
+  const [rows, inner] = a.shape.slice(-2), columns = b.shape.at(-1);
+  const batch = broadcast(a.shape.slice(0, -2), b.shape.slice(0, -2)), out = new Float32Array(count(batch) * rows * columns);
+  const steps = [a, b].map((t) => repeatedStrides(t.shape.slice(0, -2), batch));
+  walk(batch, steps, (i, [p, q]) => {
+    multiply(a.data, p * rows * inner, b.data, q * inner * columns, out, i * rows * columns, rows, inner, columns);
+  });
+  return tensor([...batch, rows, columns], out);
+};
+
+OPERATORS.Gemm = ([a, b, c], { transA, transB, alpha = 1, beta = 1 }) => {
+  if (transA) a = OPERATORS.Transpose([a], {});
+  const [rows, inner] = a.shape, columns = transB ? b.shape[0] : b.shape[1], out = new Float32Array(rows * columns);
+  if (transB) {
+    for (let r = 0; r < rows; r++) {
+      for (let column = 0; column < columns; column++) {
+        let sum = 0;
+        for (let k = 0; k < inner; k++) sum += a.data[r * inner + k] * b.data[column * inner + k];
+        out[r * columns + column] = sum;
+      }
+    }
+  } else multiply(a.data, 0, b.data, 0, out, 0, rows, inner, columns);
+  if (alpha !== 1) for (let i = 0; i < out.length; i++) out[i] *= alpha;
+  if (!c) return tensor([rows, columns], out);
+  const added = beta === 1 ? c : tensor(c.shape, Float32Array.from(c.data, (x) => x * beta));
+  return OPERATORS.Add([tensor([rows, columns], out), added], {});
+};
+
+// A convolution is a matrix product with the image's patches as columns.
+OPERATORS.Conv = ([x, weight, bias], { strides = [1, 1], pads = [0, 0, 0, 0], dilations = [1, 1], group = 1, auto_pad }) => {
+  if (x.shape[0] !== 1 || group !== 1 || dilations.some((d) => d !== 1) || (auto_pad ?? "NOTSET") !== "NOTSET") {
+    throw new Error("the reader convolves single images, without groups, dilation or automatic padding");
+  }
+  const [, channels, height, width] = x.shape, [outputs, , kh, kw] = weight.shape;
+  const rows = Math.floor((height + pads[0] + pads[2] - kh) / strides[0]) + 1;
+  const columns = Math.floor((width + pads[1] + pads[3] - kw) / strides[1]) + 1;
+  const places = rows * columns, inner = channels * kh * kw, patches = new Float32Array(inner * places);
+  for (let k = 0; k < inner; k++) {
+    const c = Math.floor(k / (kh * kw)), dy = Math.floor(k / kw) % kh, dx = k % kw;
+    for (let r = 0; r < rows; r++) {
+      const y = r * strides[0] + dy - pads[0];
+      if (y < 0 || y >= height) continue;
+      const from = (c * height + y) * width, to = k * places + r * columns;
+      for (let q = 0; q < columns; q++) {
+        const at = q * strides[1] + dx - pads[1];
+        if (at >= 0 && at < width) patches[to + q] = x.data[from + at];
+      }
+    }
+  }
+  const out = new Float32Array(outputs * places);
+  multiply(weight.data, 0, patches, 0, out, 0, outputs, inner, places);
+  if (bias) for (let i = 0; i < out.length; i++) out[i] += bias.data[Math.floor(i / places)];
+  return tensor([1, outputs, rows, columns], out);
+};
+
+function pooling(start, step, finish) {
+  return ([x], { kernel_shape, strides = [1, 1], pads = [0, 0, 0, 0], ceil_mode }) => {
+    if (ceil_mode || pads.some((p) => p !== 0)) throw new Error("the reader pools without padding only");
+    const [batch, channels, height, width] = x.shape, [kh, kw] = kernel_shape;
+    const rows = Math.floor((height - kh) / strides[0]) + 1, columns = Math.floor((width - kw) / strides[1]) + 1;
+    const out = new Float32Array(batch * channels * rows * columns);
+    for (let i = 0; i < out.length; i++) {
+      const plane = Math.floor(i / (rows * columns)), r = Math.floor(i / columns) % rows, c = i % columns;
+      let value = start;
+      for (let k = 0; k < kh * kw; k++) {
+        const y = r * strides[0] + Math.floor(k / kw), at = c * strides[1] + (k % kw);
+        value = step(value, x.data[(plane * height + y) * width + at]);
+      }
+      out[i] = finish(value, kh * kw);
+    }
+    return tensor([batch, channels, rows, columns], out);
+  };
+}
+
+OPERATORS.MaxPool = pooling(-Infinity, Math.max, (value) => value);
+OPERATORS.AveragePool = pooling(0, (a, b) => a + b, (sum, n) => sum / n);
+OPERATORS.GlobalAveragePool = ([x]) => OPERATORS.ReduceMean([x, tensor([2], Int32Array.of(2, 3))], {});
+
+OPERATORS.BatchNormalization = ([x, scale, bias, mean, variance], { epsilon = 1e-5 }) => {
+  const [outer, channels, inner] = around(x.shape, 1), data = new Float32Array(x.data.length);
+  for (let plane = 0; plane < outer * channels; plane++) {
+    const c = plane % channels, factor = scale.data[c] / Math.sqrt(variance.data[c] + epsilon);
+    const shift = bias.data[c] - mean.data[c] * factor;
+    for (let i = plane * inner; i < (plane + 1) * inner; i++) data[i] = x.data[i] * factor + shift;
+  }
+  return tensor(x.shape, data);
+};
+
+OPERATORS.LayerNormalization = ([x, scale, bias], { axis = -1, epsilon = 1e-5 }) => {
+  const width = count(x.shape.slice(axisOf(axis, x.shape.length))), data = new Float32Array(x.data.length);
+  for (let start = 0; start < data.length; start += width) {
+    let sum = 0, squares = 0;
+    for (let i = 0; i < width; i++) sum += x.data[start + i];
+    const mean = sum / width;
+    for (let i = 0; i < width; i++) squares += (x.data[start + i] - mean) ** 2;
+    const factor = 1 / Math.sqrt(squares / width + epsilon);
+    for (let i = 0; i < width; i++) data[start + i] = (x.data[start + i] - mean) * factor * scale.data[i] + (bias ? bias.data[i] : 0);
+  }
+  return tensor(x.shape, data);
+};
