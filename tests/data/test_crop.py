@@ -108,16 +108,17 @@ def largest_gap(values: list[float]) -> float:
     return max(max((k + 1) / count - value, value - k / count) for k, value in enumerate(sorted(values)))
 
 
-@given(SIDES, SIDES, st.integers(1, 300))
-def test_the_middle_square_has_the_share_of_the_shorter_side(width, height, size):
-    left, top, right, bottom = centre_crop(width, height, size)
+@given(SIDES, SIDES, st.integers(1, 300), st.floats(0.01, 1))
+def test_the_middle_square_has_the_share_of_the_shorter_side(width, height, size, share):
+    left, top, right, bottom = centre_crop(width, height, size, share)
     assert 0 <= left < right <= width
     assert 0 <= top < bottom <= height
-    assert right - left == pytest.approx(min(width, height) * size / round(size * 256 / 224))
+    assert right - left == pytest.approx(min(width, height) * size / round(size / share))
     assert bottom - top == pytest.approx(right - left)
     assert left == pytest.approx(width - right, abs=1e-9)
     assert top == pytest.approx(height - bottom, abs=1e-9)
 
 
-def test_the_middle_square_of_the_published_size_is_seven_eighths():
-    assert centre_crop(512, 256, 224) == (144, 16, 368, 240)
+def test_the_middle_square_is_whole_or_at_the_published_size_seven_eighths():
+    assert centre_crop(512, 256, 224) == (128, 0, 384, 256)
+    assert centre_crop(512, 256, 224, 0.875) == (144, 16, 368, 240)

@@ -40,20 +40,47 @@ def test_loads_sorted_classes_and_photos(photos):
 @pytest.mark.parametrize(
     ("damage", "parts"),
     [
-        (lambda d: (d / "train").rename(d / "training"), ("no folder 'train'", "val/CLASS/")),
-        (lambda d: (d / "val").rename(d / "test"), ("no folder 'val'",)),
+        (lambda d: (d / "train").rename(d / "learn"), ("no folder 'train'", "val/CLASS/")),
+        (lambda d: (d / "val").rename(d / "held"), ("no folder 'val'",)),
         (lambda d: (d / "train" / "cow").mkdir(), ("train/cow", "no photos met", "add photos or remove the folder")),
         (lambda d: (d / "val" / "dog").rename(d / "lost"), ("class 'dog' met in train but not in val",)),
         (lambda d: (d / "val" / "dog").rename(d / "val" / "eel"), ("class 'dog' met in train but not in val",)),
         (lambda d: (d / "train" / "dog").rename(d / "lost"), ("class 'dog' met in val but not in train",)),
         (lambda d: (d / "val").rename(d / "lost") and (d / "val").mkdir(), ("val: no class folders met",)),
-        (lambda d: (d / "val" / "cat" / "bad.bmp").write_bytes(b"no photo"), ("bad.bmp: unreadable photo",)),
     ],
 )
 def test_refuses_inconsistent_folders(damage, parts, photos, refuses):
     damage(photos)
     with refuses(photos, *parts):
         load(f"folder:{photos}", size=4, channels=1)
+
+
+def test_what_is_found_and_what_is_left_out_is_said_once(photos):
+    """Parts may have other names, in capitals; kinds that Pillow reads are photos, all else is counted."""
+    (photos / "val").rename(photos / "Test")
+    (photos / "train").rename(photos / "TRAIN")
+    cat = photos / "TRAIN" / "cat"
+    for kind in ("gif", "tif", "ppm"):
+        Image.new("L", (12, 8), 50).save(cat / f"z.{kind}")
+    (cat / "clip.mp4").write_bytes(b"")
+    (cat / "inner").mkdir()
+    (cat / "gone.png").symlink_to(photos / "nowhere.png")
+    splits = load(f"folder:{photos}", size=4, channels=1)
+    assert splits.train.images[:, 0, 0, 0].int().tolist() == pytest.approx([10, 20, 50, 50, 50, 110, 120], abs=1)
+    assert splits.found == (
+        f"{photos}: 7 photos in 2 classes in TRAIN/, 2 photos in 2 classes in Test/; 4 files left out "
+        "(.mp4 1, .txt 1, broken links 1, ...)"
+    )
+
+
+def test_unreadable_photos_are_left_out_up_to_a_limit(photos, refuses):
+    bad = photos / "train" / "cat" / "bad.bmp"
+    bad.write_bytes(b"no photo")
+    with pytest.warns(UserWarning, match="bad.bmp: unreadable photo"):
+        splits = load(f"folder:{photos}", size=4, channels=1, limit=1)
+    assert splits.train.labels.tolist() == [0, 0, 1, 1]
+    with pytest.warns(UserWarning, match="bad.bmp"), refuses("1 unreadable photos met, at most 0 wanted", str(bad)):
+        load(f"folder:{photos}", size=4, channels=1, limit=0)
 
 
 def test_size_and_channels_are_needed(photos, refuses):

@@ -105,7 +105,7 @@ def test_parts_are_told_by_what_lies_within_the_folder(tmp_path, refuses):
     _, files = parquet_files(str(place))
     assert list(files) == ["train-0.parquet", "train-1.parquet", "validation-0.parquet"]
     assert files_of_part("photos", files, "train") == ([files["train-0.parquet"], files["train-1.parquet"]], "train")
-    assert files_of_part("photos", files, "test") == ([files["validation-0.parquet"]], "validation")
+    assert files_of_part("photos", files, "val") == ([files["validation-0.parquet"]], "validation")
     several = {f"{folder}/train/0.parquet": folder for folder in ("original", "rotated")}
     with refuses("photos: files of train in the folders original, rotated met"):
         files_of_part("photos", several, "train")

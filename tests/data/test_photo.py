@@ -9,7 +9,6 @@ import torch
 from PIL import Image
 
 from tide.data import decode
-from tide.data.photos.crop import centre_crop
 from tide.data.photos.decode import decode_part
 from tide.errors import DataError
 
@@ -144,7 +143,7 @@ def test_a_part_of_every_kind_of_photo_has_the_right_corners(image, options, kin
 @pytest.mark.parametrize(("width", "height", "size"), [(64, 64, 56), (96, 64, 28), (64, 96, 28), (37, 37, 28)])
 def test_a_part_is_what_cropping_the_scaled_photo_gives(width, height, size):
     noise = np.random.default_rng(3).integers(0, 256, (height, width), dtype=np.uint8)
-    pixels = decode_part(saved(Image.fromarray(noise)), size, 1, lambda wide, high: centre_crop(wide, high, size))
+    pixels = decode(saved(Image.fromarray(noise)), size, 1, crop=0.875)
     scale = round(size * 256 / 224) / min(width, height)
     scaled = Image.fromarray(noise).resize((round(width * scale), round(height * scale)), Image.Resampling.BICUBIC)
     left, top = (scaled.width - size) // 2, (scaled.height - size) // 2

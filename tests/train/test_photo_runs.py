@@ -19,11 +19,13 @@ from tests.train.conftest import TINY
 from tests.train.test_step import assert_same
 from tide.cli.main import main
 from tide.config import Config, DataConfig
-from tide.data import Splits, derive_seed, open_photos
+from tide.data import derive_seed, load_test_photos, read_splits, to_float
 from tide.data.hub.parquet import RowGroups
 from tide.errors import ConfigError, DataError
 from tide.models.presets import preset
+from tide.models.thinker import Thinker
 from tide.runs.folder import RunFolder
+from tide.runs.reopen import read_photo
 from tide.train.feed import DATA_STREAM, PhotoFeed, crop_seed
 from tide.train.loop import TrainingRun
 from tide.train.prepare import fit_to_data, resolved, with_data
@@ -67,9 +69,24 @@ def settings(folder: Path, **data: Any) -> Config:
     return resolved(preset("digits", input={"channels": 3, "mean": [0.5] * 3, "std": [0.2] * 3}, **sections))
 
 
-def photos_of(config: Config) -> Splits:
-    shape = {"size": config.input.size, "channels": config.input.channels}
-    return open_photos(config.data.name, **shape, buffer=config.data.shuffle_buffer)
+@pytest.mark.parametrize("crop", [1.0, 0.875])
+def test_every_path_shows_a_model_the_same_pixels(folder: Path, parquet: Path, crop: float) -> None:
+    """In memory, streamed, from Parquet files, as a test set without a training part, and in a prediction."""
+    streamed = settings(folder)
+    streamed = replace(streamed, input=replace(streamed.input, crop=crop))
+    configs = [
+        streamed,
+        replace(streamed, data=replace(streamed.data, photos="in_memory")),
+        replace(streamed, data=replace(streamed.data, name=f"hub:{parquet}")),
+    ]
+    shown = [read_splits(config).test.select(slice(None)).images for config in configs]
+    shape = streamed.input
+    alone = load_test_photos(folder / "val", ("left", "right"), shape.size, shape.channels, crop=crop)
+    shown.append(alone.select(slice(None)).images)
+    model = Thinker(streamed.model)
+    predicted = [read_photo(model, Path(alone.source.name(place))) for place in range(len(alone))]
+    for images in shown:
+        assert torch.equal(to_float(images), torch.cat(predicted))
 
 
 class Listener(SilentReporter):
@@ -88,7 +105,7 @@ class Listener(SilentReporter):
 
 
 def make(config: Config, path: Path, workers: int, reporter: SilentReporter, *, new: bool = True) -> TrainingRun:
-    splits = photos_of(config)
+    splits = read_splits(config)
     config = fit_to_data(config, splits)
     run = RunFolder.create(path, config) if new else RunFolder.open(path)
     return TrainingRun(config, splits, run, reporter, workers=workers)
@@ -118,7 +135,7 @@ def test_a_run_does_not_depend_on_its_workers_and_resumes_exactly(photos: Config
 
 def test_the_feed_gives_the_crops_of_its_requests_in_any_order(photos: Config) -> None:
     config = photos
-    train, cpu = photos_of(config).train, torch.device("cpu")
+    train, cpu = read_splits(config).train, torch.device("cpu")
     feed = PhotoFeed(train, config, cpu, (1,))
     for step in (0, 1, 4, 2, 2):  # straight on, ahead, back, the same again
         images, labels = feed.take(step, 1)
@@ -133,7 +150,7 @@ def test_a_stream_goes_on_without_reading_what_came_before(
     parquet: Path, datasets: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = settings(Path(), name=f"hub:{parquet}", shuffle_buffer=4)
-    train, read, reads = photos_of(config).train, RowGroups.read, []
+    train, read, reads = read_splits(config).train, RowGroups.read, []
     monkeypatch.setattr(RowGroups, "read", lambda self, group: reads.append(group) or read(self, group))
     taken = []
     for first in (0, 3):
@@ -151,7 +168,7 @@ def test_a_stream_goes_on_without_reading_what_came_before(
 
 
 def test_processes_that_share_the_micro_batches_take_what_one_takes(photos: Config) -> None:
-    train, shown = photos_of(photos).train, {}
+    train, shown = read_splits(photos).train, {}
     for mine in ((0, 1), (0,), (1,)):
         feed = PhotoFeed(train, photos, torch.device("cpu"), mine)
         shown[mine] = [feed.take(step, micro) for step in range(STEPS) for micro in mine]
@@ -167,7 +184,7 @@ def test_processes_that_share_the_micro_batches_take_what_one_takes(photos: Conf
 def test_without_flip_no_crop_is_mirrored(folder: Path) -> None:
     """The bright half of a photo stays on its side, unless it is mirrored."""
     config = settings(folder)
-    train, index = photos_of(config).train, torch.arange(20)
+    train, index = read_splits(config).train, torch.arange(20)
     sides = {}
     for flip in (True, False):
         bright = torch.zeros(20)
@@ -198,7 +215,7 @@ def test_unreadable_photos_are_named_once_left_out_and_bounded(folder: Path, tmp
 
 def test_classes_come_from_the_folder_and_statistics_from_the_settings(folder: Path) -> None:
     config = settings(folder)
-    fitted = fit_to_data(config, photos_of(config))
+    fitted = fit_to_data(config, read_splits(config))
     assert fitted.input.labels == ("left", "right")
     assert (fitted.input.classes, fitted.input.mean) == (2, (0.5, 0.5, 0.5))
 

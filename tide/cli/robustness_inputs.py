@@ -27,6 +27,7 @@ class Kind(NamedTuple):
     data: str | None
     channels: int
     size: int
+    crop: float
     classes: tuple[str, ...]
 
     def fits(self, other: Kind) -> bool:
@@ -92,7 +93,7 @@ def _kind(source: SplitSource, path: Path) -> Kind:
     classes = wanted.labels or source.read(path).test.classes
     name, _, place = (source.data or "").partition(":")
     data = f"{name}:{Path(place).expanduser()}" if place else source.data
-    return Kind(data, wanted.channels, wanted.size, classes)
+    return Kind(data, wanted.channels, wanted.size, wanted.crop, classes)
 
 
 def open_suite(inputs: Inputs, suite: str, images: int, seed: int) -> Suite:
@@ -120,7 +121,9 @@ def open_suite(inputs: Inputs, suite: str, images: int, seed: int) -> Suite:
             )
         return found
 
-    return from_folder(_folder(suite, inputs.source.directory), kind.classes, kind.size, kind.channels, clean, seed)
+    return from_folder(
+        _folder(suite, inputs.source.directory), kind.classes, kind.size, kind.channels, clean, seed, kind.crop
+    )
 
 
 def _folder(suite: str, directory: Path | None) -> Path:

@@ -133,6 +133,8 @@ def _fit(
             f"steps {position.step} to {train.steps} of {train.batch * train.accumulation} images; warm-up "
             f"{train.warmup}, curriculum {train.curriculum_start} + {train.curriculum_length} steps"
         )
+        if splits.found:
+            reporter.message(splits.found)
         reporter.message(f"loop over ticks: {training.model.tick_loop().reason}")
         covered = coverage(config.core) if isinstance(config.core, CoreConfig) else None
         if covered is not None:

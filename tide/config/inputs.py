@@ -20,6 +20,9 @@ class InputConfig:
     """Colour channels: 1 (grey) or 3 (RGB)."""
     size: int = 28
     """Height and width in pixels at which images are read; the model itself takes any size of 8 or more."""
+    crop: float = 1.0
+    """Share of a photo's shorter side that the square in its middle has, which is scaled to that size: in every
+    evaluation and prediction, in memory and streamed. ImageNet's usual 224 of 256 pixels are 0.875."""
     classes: int = 10
     """Number of classes C."""
     mean: tuple[float, ...] = (0.1307,)
@@ -32,6 +35,7 @@ class InputConfig:
     def __post_init__(self) -> None:
         check(self.channels in (1, 3), f"input.channels is {self.channels}, 1 (grey) or 3 (RGB) is wanted")
         check(self.size >= 8, f"input.size is {self.size}, 8 pixels or more are wanted: enlarge the images")
+        check(0 < self.crop <= 1, f"input.crop is {self.crop}, above 0 and at most 1 is wanted: 1 keeps it all")
         check(self.classes >= 2, f"input.classes is {self.classes}, 2 or more are wanted")
         for name, values in (("mean", self.mean), ("std", self.std)):
             check(

@@ -17,9 +17,9 @@ from tide.data.named.digits import load_digits
 from tide.data.named.idx import read_idx
 from tide.data.named.places import default_directory, locate, present_files
 from tide.data.named.registry import DataSet, find
-from tide.data.photos.folders import check_same_classes, scan_part
-from tide.data.photos.in_memory import load_folder
-from tide.data.photos.photo_set import PhotoSet
+from tide.data.photos.in_memory import load_folder, open_folder
+from tide.data.photos.jobs import MiddleSquare
+from tide.data.photos.reading import LIMIT
 from tide.data.sets import ImageSet, LabelledSet, Splits
 from tide.errors import DataError
 
@@ -34,6 +34,8 @@ def load(
     *,
     size: int | None = None,
     channels: int | None = None,
+    crop: float = 1.0,
+    limit: int = LIMIT,
 ) -> Splits:
     """Load a data set into memory.
 
@@ -44,6 +46,8 @@ def load(
             ignored for photo folders.
         size: height and width in pixels to which photos are brought; needed for photo folders, ignored for named sets.
         channels: 1 to load photos in gray, 3 in colour; needed for photo folders, ignored for named sets.
+        crop: share of a photo's shorter side that its square has; ignored for named sets.
+        limit: unreadable photos of a part to leave out with a warning; ignored for named sets.
 
     Returns:
         The training and test images. Files of named sets have been checked against their published md5.
@@ -52,7 +56,7 @@ def load(
         DataError: the name is unknown, or files are missing, damaged or inconsistent.
     """
     if name.startswith(_FOLDER):
-        return load_folder(Path(name.removeprefix(_FOLDER)).expanduser(), size, channels)
+        return load_folder(Path(name.removeprefix(_FOLDER)).expanduser(), size, channels, crop, limit)
     data_set = find(name)
     if data_set.format == "sklearn":
         return load_digits(data_set.classes)
@@ -67,15 +71,26 @@ def read_splits(config: Config, directory: Path | None = None) -> Splits:
     With ``data.validation`` what is held out of the training images stands in the place of the test images.
     ``directory`` holds the named sets. Raises :class:`DataError` as :func:`load` and :func:`open_photos` do.
     """
-    data, shape = config.data, {"size": config.input.size, "channels": config.input.channels}
+    data, image = config.data, config.input
     if data.photos == "streamed":
-        splits = open_photos(data.name, **shape, buffer=data.shuffle_buffer)
+        splits = open_photos(
+            data.name, size=image.size, channels=image.channels, crop=image.crop, buffer=data.shuffle_buffer
+        )
     else:
-        splits = load(data.name, directory, **shape)
+        splits = load(
+            data.name,
+            directory,
+            size=image.size,
+            channels=image.channels,
+            crop=image.crop,
+            limit=data.unreadable_limit,
+        )
     return hold_out(splits, data.validation, config.seed)
 
 
-def open_photos(name: str, *, size: int | None = None, channels: int | None = None, buffer: int = 0) -> Splits:
+def open_photos(
+    name: str, *, size: int | None = None, channels: int | None = None, crop: float = 1.0, buffer: int = 0
+) -> Splits:
     """Find the photos of a data set and leave them where they are, to be decoded when they are used.
 
     Args:
@@ -84,6 +99,7 @@ def open_photos(name: str, *, size: int | None = None, channels: int | None = No
             installed.
         size: height and width in pixels to which photos are brought.
         channels: 1 to decode photos in gray, 3 in colour.
+        crop: share of a photo's shorter side that its square has in a test.
         buffer: training photos of ``hub:`` to shuffle together, read from their files while training; 0 to bring all
             of them here first, where they can be taken in any order.
 
@@ -95,21 +111,19 @@ def open_photos(name: str, *, size: int | None = None, channels: int | None = No
             empty, or the classes of the parts differ.
     """
     if name.startswith(_HUB):
-        return open_hub(hub_place(name), size, channels, buffer)
+        return open_hub(hub_place(name), size, channels, MiddleSquare(crop), buffer)
     if not name.startswith(_FOLDER):
         raise DataError(f"data set {name!r} met, folder:DIR or hub:DIR wanted: named sets fit into memory, load them")
-    directory = Path(name.removeprefix(_FOLDER)).expanduser()
-    parts = {part: scan_part(directory, part) for part in ("train", "val")}
-    check_same_classes(directory, *parts.values())
-    train, test = (PhotoSet.of_files(files, tuple(files), size, channels) for files in parts.values())
-    return Splits(f"{_FOLDER}{directory}", train, test)
+    return open_folder(Path(name.removeprefix(_FOLDER)).expanduser(), size, channels, crop)
 
 
-def open_test_photos(name: str, *, size: int | None = None, channels: int | None = None) -> LabelledSet:
+def open_test_photos(
+    name: str, *, size: int | None = None, channels: int | None = None, crop: float = 1.0
+) -> LabelledSet:
     """Find the test photos of a data set as :func:`open_photos` does, without bringing its training photos here."""
     if name.startswith(_HUB):
-        return open_hub_test(hub_place(name), size, channels)
-    return open_photos(name, size=size, channels=channels).test
+        return open_hub_test(hub_place(name), size, channels, MiddleSquare(crop))
+    return open_photos(name, size=size, channels=channels, crop=crop).test
 
 
 def hub_place(name: str) -> str:

@@ -139,6 +139,7 @@ class Splits:
         name: what the set is called in logs and reports.
         train: the images to learn from; a stream of photos where they are not at hand.
         test: the images to measure on.
+        found: what was found and what left out, in one line, where the data are the user's own.
 
     Raises:
         DataError: the two parts do not agree.
@@ -147,6 +148,7 @@ class Splits:
     name: str
     train: TrainingSet
     test: LabelledSet
+    found: str = ""
 
     def __post_init__(self) -> None:
         check_same_shape(self.name, self.train.shape, self.test.shape)

@@ -119,7 +119,14 @@ def imagenet() -> Config:
     """ImageNet-1K from a folder of photos: 4,096 neurons, deep HRF, 100,000 steps of 16 x 64 photos."""
     steps = 100_000
     return Config(
-        input=InputConfig(channels=3, size=224, classes=1000, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
+        input=InputConfig(
+            channels=3,
+            size=224,
+            crop=0.875,
+            classes=1000,
+            mean=(0.485, 0.456, 0.406),
+            std=(0.229, 0.224, 0.225),
+        ),
         backbone=DeepHRFConfig(),
         core=CoreConfig(
             neurons=4096,

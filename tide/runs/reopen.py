@@ -46,14 +46,15 @@ class SplitSource(NamedTuple):
         folder = Path(self.data.removeprefix("folder:")).expanduser()
         if self.data.startswith("folder:") and not (folder / "train").is_dir():
             labels = wanted.labels or tuple(str(number) for number in range(wanted.classes))
-            return TestData(self.data, load_test_photos(folder, labels, wanted.size, wanted.channels))
-        shape = {"size": wanted.size, "channels": wanted.channels}
+            return TestData(self.data, load_test_photos(folder, labels, wanted.size, wanted.channels, crop=wanted.crop))
         photos = self.streamed or self.data.startswith("hub:")
         test: LabelledSet
         if photos:
-            name, test = self.data, open_test_photos(self.data, **shape)
+            name, test = self.data, open_test_photos(
+                self.data, size=wanted.size, channels=wanted.channels, crop=wanted.crop
+            )
         else:
-            splits = load(self.data, self.directory, **shape)
+            splits = load(self.data, self.directory, size=wanted.size, channels=wanted.channels, crop=wanted.crop)
             name, test = splits.name, splits.test
         found = (test.shape[0], len(test.classes))
         if found != (wanted.channels, wanted.classes):
@@ -106,4 +107,4 @@ def read_photo(model: Thinker, path: Path) -> Tensor:
     wanted = model.config.input
     if not path.is_file():
         raise InputError(f"image {path} does not exist; give the path of a PNG or JPEG file")
-    return to_float(decode(path, wanted.size, wanted.channels))[None]
+    return to_float(decode(path, wanted.size, wanted.channels, crop=wanted.crop))[None]

@@ -13,7 +13,7 @@ from torch import Tensor
 from tide.corruptions import CORRUPTIONS, EXTRA
 from tide.corruptions.augmentations import AUGMENTATIONS, perturb
 from tide.data import LabelledSet, load_test_photos
-from tide.data.photos.folders import ANNOTATIONS, folders_in
+from tide.data.photos.folders import ANNOTATIONS, folders_in, part_folder
 from tide.data.photos.jobs import whole_square
 from tide.data.shifted.arrays import CLEAN, SEVERITIES, cifar_c_names, mnist_c_names, read_cifar_c, read_mnist_c
 from tide.data.shifted.identity import check_same_photos, checksum_of_files, checksum_of_photos
@@ -26,7 +26,13 @@ Clean = Callable[[], LabelledSet]
 
 
 def from_folder(
-    directory: Path, classes: Sequence[str], size: int, channels: int, clean: Clean, seed: int = 0
+    directory: Path,
+    classes: Sequence[str],
+    size: int,
+    channels: int,
+    clean: Clean,
+    seed: int = 0,
+    crop: float = 1.0,
 ) -> Suite:
     """Return the suite that lies in a folder.
 
@@ -39,6 +45,7 @@ def from_folder(
         channels: of the model's images, 1 or 3.
         clean: the model's own test images, for the suites that are shifted versions of these.
         seed: of what is drawn: the augmentations of Tiny-ImageNet.
+        crop: share of a photo's shorter side that the model sees, of photos that are not published cropped.
 
     Raises:
         DataError: the folder fits no layout, or its shifts show other photos each.
@@ -61,12 +68,12 @@ def from_folder(
             _picked(lambda shift: read_mnist_c(directory, shift.name, classes)),
             checksum=checksum_of_files(directory, sorted(directory.glob("*/test_*.npy"))),
         )
-    if (directory / "val" / ANNOTATIONS).is_file():
+    if (folder := part_folder(directory, "val")) is not None and (folder / ANNOTATIONS).is_file():
         return _augmented(directory, classes, size, channels, seed)
     if names := tuple(corruptions_in(directory)):
         return _corrupted(directory, names, classes, size, channels, clean)
     if any(folders_in(directory)):
-        return _renditions(directory, classes, size, channels)
+        return _renditions(directory, classes, size, channels, crop)
     raise DataError(
         f"{directory}: no shifted test set met, NAME.npy with labels.npy, NAME/test_images.npy, val/{ANNOTATIONS}, "
         "CORRUPTION/SEVERITY/CLASS/ or CLASS/ with photos wanted: give the folder that holds them"
@@ -140,9 +147,9 @@ def _augmented(directory: Path, classes: Sequence[str], size: int, channels: int
     )
 
 
-def _renditions(directory: Path, classes: Sequence[str], size: int, channels: int) -> Suite:
+def _renditions(directory: Path, classes: Sequence[str], size: int, channels: int, crop: float) -> Suite:
     """Return ImageNet-R (arXiv:2006.16241): the rendition is the part of a file's name before the underscore."""
-    photos = load_test_photos(directory, classes, size, channels)
+    photos = load_test_photos(directory, classes, size, channels, crop=crop)
     kinds: dict[str, list[int]] = {}
     for position in range(len(photos)):
         kinds.setdefault(Path(photos.source.name(position)).name.split("_")[0], []).append(position)

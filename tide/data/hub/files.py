@@ -6,10 +6,9 @@ import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
+from tide.data.photos.folders import PARTS
 from tide.errors import DataError, one_line
 
-# What the parts may be called, the preferred name first: the labels of a part called test are often kept secret.
-PARTS = {"train": ("train", "training"), "test": ("validation", "val", "valid", "dev", "test")}
 _REPOSITORY = re.compile(r"(?P<id>\w[\w.-]*/\w[\w.-]*)(?P<folder>(/\w[\w.-]*)*)(@(?P<revision>[\w./-]+))?")
 _ANSWERS_WITHIN = 30.0  # seconds
 
@@ -75,7 +74,7 @@ def files_of_part(place: str, files: Mapping[str, str], part: str) -> tuple[list
     Args:
         place: the data set, for messages.
         files: all of its files by their paths within it.
-        part: ``train`` or ``test``.
+        part: ``train`` or ``val``.
 
     Raises:
         DataError: there are none, or they lie in several folders, as those of several data sets do.

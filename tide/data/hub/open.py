@@ -12,9 +12,10 @@ from tide.data.hub.files import files_of_part, parquet_files
 from tide.data.hub.parquet import RowGroups
 from tide.data.hub.photo_stream import PhotoStream
 from tide.data.photos.decode import check_format
+from tide.data.photos.jobs import Decoder
 from tide.data.photos.photo_set import PhotoSet
 from tide.data.photos.sources import open_encoded
-from tide.data.sets import Splits
+from tide.data.sets import Splits, TrainingSet
 from tide.errors import DataError, one_line
 
 _COLUMNS = {"image": "Image", "label": "ClassLabel"}
@@ -59,7 +60,7 @@ class HubPhotos:
         return open_encoded(photo, self.name(index))
 
 
-def open_hub(place: str, size: int | None, channels: int | None, buffer: int = 0) -> Splits:
+def open_hub(place: str, size: int | None, channels: int | None, decoder: Decoder, buffer: int = 0) -> Splits:
     """Open the photos in the Parquet files of a data set.
 
     Its parts are told apart as :func:`tide.data.hub.files.files_of_part` describes; tests take ``validation``, or
@@ -71,6 +72,7 @@ def open_hub(place: str, size: int | None, channels: int | None, buffer: int = 0
         place: a folder, or ``OWNER/NAME`` or ``OWNER/NAME@REVISION`` of a data set on the hub.
         size: height and width of the decoded images in pixels.
         channels: 1 for gray or 3 for colour.
+        decoder: how a photo becomes an image in a test.
         buffer: how many training photos to shuffle together, read from their files while training; 0 for all.
 
     Returns:
@@ -82,17 +84,21 @@ def open_hub(place: str, size: int | None, channels: int | None, buffer: int = 0
     """
     size, channels = check_format(size, channels)
     place, files = parquet_files(place)
-    train = _stream(place, files, size, channels, buffer) if buffer else _table(place, files, "train", size, channels)
-    return Splits(f"hub:{place}", train, _table(place, files, "test", size, channels))
+    train: TrainingSet
+    if buffer:
+        train = _stream(place, files, size, channels, buffer)
+    else:
+        train = _table(place, files, "train", size, channels, decoder)
+    return Splits(f"hub:{place}", train, _table(place, files, "val", size, channels, decoder))
 
 
-def open_hub_test(place: str, size: int | None, channels: int | None) -> PhotoSet:
+def open_hub_test(place: str, size: int | None, channels: int | None, decoder: Decoder) -> PhotoSet:
     """Open the test photos of a data set and leave its training photos alone: see :func:`open_hub`."""
     size, channels = check_format(size, channels)
-    return _table(*parquet_files(place), "test", size, channels)
+    return _table(*parquet_files(place), "val", size, channels, decoder)
 
 
-def _table(place: str, files: Mapping[str, str], part: str, size: int, channels: int) -> PhotoSet:
+def _table(place: str, files: Mapping[str, str], part: str, size: int, channels: int, decoder: Decoder) -> PhotoSet:
     found, name = files_of_part(place, files, part)
     title = f"{place}, {name}"
     datasets = _library(place)
@@ -109,7 +115,7 @@ def _table(place: str, files: Mapping[str, str], part: str, size: int, channels:
     if None in labels:
         raise DataError(f"{title}: no label in row {labels.index(None)} met, a class wanted: remove the row")
     photos = table.select_columns(["image"]).cast_column("image", datasets.Image(decode=False))
-    return PhotoSet(HubPhotos(photos, title), torch.tensor(labels, dtype=torch.int64), classes, size, channels)
+    return PhotoSet(HubPhotos(photos, title), torch.tensor(labels, dtype=torch.int64), classes, size, channels, decoder)
 
 
 def _stream(place: str, files: Mapping[str, str], size: int, channels: int, buffer: int) -> PhotoStream:

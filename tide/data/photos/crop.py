@@ -43,15 +43,15 @@ def random_crop(width: int, height: int, draws: Random) -> tuple[int, int, int, 
     return left, top, left + wide, top + tall
 
 
-def centre_crop(width: int, height: int, size: int) -> Box:
+def centre_crop(width: int, height: int, size: int, share: float = 1.0) -> Box:
     """Return the square in the middle of a photo that a test sees.
 
-    It is what remains of the photo when its shorter side is scaled to ``size`` * 256/224 pixels, rounded, and the
-    square of ``size`` pixels in the middle is cut out.
+    It is what remains of the photo when its shorter side is scaled to ``size`` / ``share`` pixels, rounded, and the
+    square of ``size`` pixels in the middle is cut out: with 0.875 the usual one of ImageNet, 224 of 256 pixels.
 
     Returns:
         Left, upper, right and lower edge in pixels of the photo before scaling, with fractions.
     """
-    side = min(width, height) * size / round(size * 256 / 224)
+    side = min(width, height) * size / round(size / share)
     left, top = (width - side) / 2, (height - side) / 2
     return left, top, left + side, top + side

@@ -7,6 +7,7 @@ import os
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
@@ -15,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from tide.data.photos.crop import Box
+from tide.data.photos.crop import Box, centre_crop
 from tide.errors import DataError, one_line
 
 if TYPE_CHECKING:
@@ -25,18 +26,25 @@ _SPARE = 2  # a decoder may skip detail, but must leave this many times the pixe
 
 
 def decode(
-    path_or_file: str | os.PathLike[str] | IO[bytes], size: int, channels: int, *, bilinear: bool = False
+    path_or_file: str | os.PathLike[str] | IO[bytes],
+    size: int,
+    channels: int,
+    *,
+    crop: float = 1.0,
+    bilinear: bool = False,
 ) -> Tensor:
     """Decode a photo into the square in its middle.
 
     The photo is turned as its EXIF orientation says, put on white where it is transparent, reduced to 8 bits where it
-    has more (by their own range), converted to gray or RGB, and scaled with antialiasing so that its shorter side has
-    ``size`` pixels; of the longer side the middle is kept. Of an animation the first picture is taken.
+    has more (by their own range), converted to grey or RGB, and scaled with antialiasing. Of an animation the first
+    picture is taken.
 
     Args:
         path_or_file: path of the photo or an open binary file, in any format that Pillow reads.
         size: height and width of the result in pixels, at least 1.
-        channels: 1 for gray or 3 for red, green and blue.
+        channels: 1 for grey or 3 for red, green and blue.
+        crop: share of the shorter side that the square has, in (0, 1]; see
+            :func:`~tide.data.photos.crop.centre_crop`.
         bilinear: whether to scale bilinearly; else bicubically.
 
     Returns:
@@ -45,14 +53,8 @@ def decode(
     Raises:
         DataError: the photo cannot be read, or ``size`` or ``channels`` is out of range.
     """
-    from PIL import Image, ImageOps
-
-    check_format(size, channels)
-    with _opened(path_or_file) as photo:
-        # Lets the JPEG decoder skip detail far below the size wanted; it changes nothing for other formats.
-        photo.draft(None, (_SPARE * size, _SPARE * size))
-        resampling = Image.Resampling.BILINEAR if bilinear else Image.Resampling.BICUBIC
-        return _to_tensor(ImageOps.fit(_upright(photo, channels), (size, size), resampling))
+    choose = partial(centre_crop, size=size, share=crop)
+    return decode_part(path_or_file, size, channels, choose, bilinear=bilinear)
 
 
 def decode_part(
@@ -62,6 +64,7 @@ def decode_part(
     choose: Callable[[int, int], Box],
     *,
     mirrored: bool = False,
+    bilinear: bool = False,
 ) -> Tensor:
     """Decode a part of a photo, scaled with antialiasing to a square.
 
@@ -74,6 +77,7 @@ def decode_part(
         choose: is called with the width and height in pixels of the upright photo and returns the part wanted: left,
             upper, right and lower edge within them, fractions allowed.
         mirrored: whether to mirror the result left to right.
+        bilinear: whether to scale bilinearly; else bicubically.
 
     Returns:
         Pixel values 0..255, uint8, shape (channels, size, size).
@@ -95,7 +99,8 @@ def decode_part(
         across, down = image.width / width, image.height / height
         left, top = box[0] * across, box[1] * down
         right, bottom = min(box[2] * across, image.width), min(box[3] * down, image.height)
-        pixels = _to_tensor(image.resize((size, size), Image.Resampling.BICUBIC, box=(left, top, right, bottom)))
+        resampling = Image.Resampling.BILINEAR if bilinear else Image.Resampling.BICUBIC
+        pixels = _to_tensor(image.resize((size, size), resampling, box=(left, top, right, bottom)))
     return pixels.flip(2) if mirrored else pixels
 
 

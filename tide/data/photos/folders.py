@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from tide.errors import DataError
 
 ANNOTATIONS = "val_annotations.txt"
 _REMEDY = "restore the published file"
-_EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+# What the parts may be called, in any case, the preferred name first: labels of a part called test are often secret.
+PARTS = {"train": ("train", "training"), "val": ("validation", "val", "valid", "dev", "test")}
+_EXTENSIONS = (
+    *(".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"),
+    *(".ppm", ".pgm", ".pbm", ".jp2"),
+)
 
 # The paths of the photos of each class. Text, since a million paths as objects would take several times the memory.
 Classes = dict[str, list[str]]
+
+
+def part_folder(directory: Path, part: str) -> Path | None:
+    """Return the folder of part ``train`` or ``val`` of a folder of photos, None for none.
+
+    ``PARTS`` has the names that count, in capitals or not.
+    """
+    here = {name.lower(): name for name in reversed(folders_in(directory))}
+    found = next((here[name] for name in PARTS[part] if name in here), None)
+    return directory / found if found is not None else None
 
 
 def scan_part(directory: Path, part: str) -> Classes:
@@ -22,7 +38,7 @@ def scan_part(directory: Path, part: str) -> Classes:
     Args:
         directory: the folder that holds the parts.
         part: ``train`` or ``val``: the photos lie in ``DIR/PART/CLASS``, or in ``DIR/PART/images`` with their classes
-            in ``DIR/PART/val_annotations.txt``, as tiny-imagenet has them.
+            in ``DIR/PART/val_annotations.txt``, as tiny-imagenet has them. See :func:`part_folder` for other names.
 
     Returns:
         The paths of the photos of each class, classes and photos sorted by name.
@@ -30,8 +46,8 @@ def scan_part(directory: Path, part: str) -> Classes:
     Raises:
         DataError: a folder is missing, empty or unreadable, or the annotations are damaged.
     """
-    folder = directory / part
-    if not folder.is_dir():
+    folder = part_folder(directory, part) if directory.is_dir() else None
+    if folder is None:
         raise DataError(
             f"{directory}: no folder {part!r} met, train/CLASS/ and val/CLASS/ wanted: put the photos there by class"
         )
@@ -43,24 +59,63 @@ def scan_part(directory: Path, part: str) -> Classes:
 def scan_classes(folder: Path) -> Classes:
     """Return the photos in ``FOLDER/CLASS`` and ``FOLDER/CLASS/images``, classes and photos sorted by name.
 
-    Files that are no photos by their ending and everything hidden are left out.
+    Files that are no photos by their ending and everything hidden are left out; :func:`left_out` counts them.
 
     Raises:
         DataError: there is no class folder, or a folder is unreadable or has no photos.
     """
     classes = {}
     for name in folders_in(folder):
-        place = folder / name
-        classes[name] = photos_in(place) + (photos_in(place / "images") if (place / "images").is_dir() else [])
+        classes[name] = [photo for place in _places(folder / name) for photo in photos_in(place)]
         if not classes[name]:
             raise DataError(
-                f"{place}: no photos met, a {', '.join(_EXTENSIONS)} file wanted: add photos or remove the folder"
+                f"{folder / name}: no photos met, a {', '.join(_EXTENSIONS[:6])} file or one of another kind wanted: "
+                "add photos or remove the folder"
             )
     if not classes:
         raise DataError(
             f"{folder}: no class folders met, at least one wanted: put a folder of photos for each class there"
         )
     return classes
+
+
+def left_out(folder: Path) -> Counter[str]:
+    """Count what :func:`scan_classes` leaves out of class folders, by its ending: files, folders and broken links."""
+    counts: Counter[str] = Counter()
+    for name in folders_in(folder):
+        for place in _places(folder / name):
+            taken = {*photos_in(place), *(os.fspath(inner) for inner in _places(folder / name))}
+            counts.update(_kind(entry) for entry in _entries(place) if entry.path not in taken)
+    return counts
+
+
+def described(directory: Path, parts: Mapping[str, Classes]) -> str:
+    """Say in one line what was found: photos, classes and the folder of each part, and what was left out of them."""
+    texts, lost = [], Counter[str]()
+    for part, classes in parts.items():
+        folder = part_folder(directory, part)
+        assert folder is not None
+        photos = sum(map(len, classes.values()))
+        texts.append(f"{photos} photos in {len(classes)} classes in {folder.name}/")
+        if not (folder / ANNOTATIONS).is_file():
+            lost += left_out(folder)
+    most = sorted(lost.items(), key=lambda item: (-item[1], item[0]))
+    some = ", ".join(f"{kind} {count}" for kind, count in most[:3]) + (", ..." if len(lost) > 3 else "")
+    rest = f"; {lost.total()} files left out ({some})" if lost else ""
+    return f"{directory}: {', '.join(texts)}{rest}"
+
+
+def _places(folder: Path) -> list[Path]:
+    """Return the folders whose photos are of one class."""
+    return [folder, folder / "images"] if (folder / "images").is_dir() else [folder]
+
+
+def _kind(entry: os.DirEntry[str]) -> str:
+    if entry.is_dir():
+        return "folders"
+    if not entry.is_file():
+        return "broken links"
+    return os.path.splitext(entry.name)[1].lower() or "no ending"  # noqa: PTH122 (millions of them)
 
 
 def folders_in(folder: Path) -> list[str]:

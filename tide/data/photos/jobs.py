@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from random import Random
 from typing import IO, NamedTuple
@@ -12,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
 from tide.data.orders import derive_seed
-from tide.data.photos.crop import centre_crop, random_crop
+from tide.data.photos.crop import random_crop
 from tide.data.photos.decode import decode, decode_part
 from tide.data.photos.sources import EncodedPhotos, PhotoSource
 from tide.errors import DataError
@@ -24,9 +25,18 @@ Worker processes get a copy, so it must survive pickling. It raises DataError fo
 """
 
 
-def middle_square(file: str | IO[bytes], position: int, size: int, channels: int) -> Tensor:
-    """Decode the square in the middle of a photo that a test sees, wherever the photo lies in its set."""
-    return decode_part(file, size, channels, partial(centre_crop, size=size))
+@dataclass(frozen=True)
+class MiddleSquare:
+    """The decoder of a test: the square in the middle that has ``crop`` of the shorter side, wherever a photo lies."""
+
+    crop: float = 1.0
+
+    def __call__(self, file: str | IO[bytes], position: int, size: int, channels: int) -> Tensor:
+        """See ``Decoder``."""
+        return decode(file, size, channels, crop=self.crop)
+
+
+MIDDLE: Decoder = MiddleSquare()
 
 
 def whole_square(file: str | IO[bytes], position: int, size: int, channels: int) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tide.data.photos.batch import crops_of, squares_of
 from tide.data.photos.decode import check_format
-from tide.data.photos.jobs import Decoder, middle_square
+from tide.data.photos.jobs import MIDDLE, Decoder
 from tide.data.photos.reading import Decoding, Photos
 from tide.data.photos.sources import ChosenPhotos, PhotoFiles, PhotoSource
 from tide.data.sets import Batch, ImageSet, check_labels
@@ -46,7 +46,7 @@ class PhotoSet(Photos):
     classes: tuple[str, ...]
     size: int
     channels: int
-    decoder: Decoder = middle_square
+    decoder: Decoder = MIDDLE
     decoding: Decoding = field(default_factory=Decoding)
     unreadable: dict[int, str] = field(default_factory=dict, init=False, repr=False)
 
@@ -58,7 +58,12 @@ class PhotoSet(Photos):
 
     @classmethod
     def of_files(
-        cls, files: Mapping[str, Sequence[str]], classes: Sequence[str], size: int | None, channels: int | None
+        cls,
+        files: Mapping[str, Sequence[str]],
+        classes: Sequence[str],
+        size: int | None,
+        channels: int | None,
+        decoder: Decoder = MIDDLE,
     ) -> PhotoSet:
         """Return the set of the photos that lie in files.
 
@@ -67,6 +72,7 @@ class PhotoSet(Photos):
             classes: the name of each class; may name more than ``files`` has.
             size: height and width of the decoded images in pixels.
             channels: 1 for gray or 3 for colour.
+            decoder: how a photo becomes an image in a test.
 
         Returns:
             The photos in the order of ``files``, with the place of their class in ``classes`` as label.
@@ -79,7 +85,7 @@ class PhotoSet(Photos):
         counts = torch.tensor([len(photos) for photos in files.values()], dtype=torch.int64)
         labels = torch.tensor([numbers[name] for name in files], dtype=torch.int64).repeat_interleave(counts)
         source = PhotoFiles(photo for photos in files.values() for photo in photos)
-        return cls(source, labels, tuple(classes), size, channels)
+        return cls(source, labels, tuple(classes), size, channels, decoder)
 
     def batches(self, batch: int, *, positions: Tensor | None = None) -> Generator[Batch, None, None]:
         """Decode the photos one after the other as for a test: see :func:`tide.data.photos.batch.squares_of`."""

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
-from tide.data.photos.folders import Classes, folders_in, photos_in, scan_classes, scan_part
-from tide.data.photos.jobs import whole_square
+from tide.data.photos.folders import Classes, folders_in, part_folder, photos_in, scan_classes, scan_part
+from tide.data.photos.jobs import MiddleSquare, whole_square
 from tide.data.photos.photo_set import PhotoSet
 from tide.data.shifted.arrays import SEVERITIES
 from tide.errors import DataError, did_you_mean
@@ -23,6 +22,7 @@ def load_test_photos(
     size: int | None,
     channels: int | None,
     *,
+    crop: float = 1.0,
     corruption: str | None = None,
     severity: int | None = None,
 ) -> PhotoSet:
@@ -40,6 +40,7 @@ def load_test_photos(
         classes: the names of the model's classes, in the order of its outputs; the folder may have a part of them.
         size: height and width of the model's images in pixels.
         channels: 1 for gray or 3 for colour.
+        crop: share of a photo's shorter side that its square has, where photos are not published cropped.
         corruption: which corruption to take, wanted for that layout and for no other.
         severity: which severity to take, wanted for that layout and for no other.
 
@@ -56,7 +57,7 @@ def load_test_photos(
     corruptions = corruptions_in(folder)
     asked = corruption is not None or severity is not None
     cropped = False  # whether the photos are published as the squares that a model sees
-    if (folder / "val").is_dir():
+    if part_folder(folder, "val") is not None:
         found = scan_part(folder, "val")
     elif corruptions:
         found, asked = scan_classes(_corrupted(folder, corruptions, corruption, severity)), False
@@ -72,8 +73,7 @@ def load_test_photos(
             f"severity {severity}: leave both out or give another folder"
         )
     _check_known(folder, found, classes)
-    photos = PhotoSet.of_files(found, classes, size, channels)
-    return replace(photos, decoder=whole_square) if cropped else photos
+    return PhotoSet.of_files(found, classes, size, channels, whole_square if cropped else MiddleSquare(crop))
 
 
 def corruptions_in(folder: Path) -> list[str]:
