@@ -22,6 +22,7 @@ COMMANDS = {
     "ablate": "run named studies of one setting or part at a time",
     "study": "start, continue and report a study of many hours",
     "stability": "what is proved, and what was measured, of a run's stability",
+    "models": "list the trained models that come with TIDE",
     "data": "list the data sets found, or fetch one",
     "presets": "list the presets with their parameters, ticks and steps",
 }
