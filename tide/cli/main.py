@@ -17,6 +17,7 @@ COMMANDS = {
     "predict": "classify images: label, certainty, ticks used",
     "show": "one picture of how a model thinks about an image, or of how its training went",
     "export": "a trained model as ONNX, or as a page to watch it think",
+    "demo": "the page to draw on and watch models think, served on this machine",
     "robustness": "trained models on corrupted and otherwise shifted test images",
     "compare": "train several models under equal conditions and put them side by side",
     "ablate": "run named studies of one setting or part at a time",

@@ -16,17 +16,16 @@ from tide.export.graphs import Graph
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-EXTRA = "pip install 'tide-dynamics[export]'"
 OPSET = 20
 
 
-def check_installed(*modules: str) -> None:
+def check_installed(*modules: str, extra: str = "export") -> None:
     """Raise :class:`InputError` with the command that installs what is missing."""
     from importlib.util import find_spec
 
     for module in modules:
         if find_spec(module) is None:
-            raise InputError(f"{module} is not installed, exporting wants it: {EXTRA}")
+            raise InputError(f"{module} is not installed, it is wanted here: pip install 'tide-dynamics[{extra}]'")
 
 
 def to_onnx(graph: Graph, *, batch: int | None = None) -> ModelProto:
