@@ -11,6 +11,8 @@ const two = (f, Kind = Float32Array) => ([a, b]) => {
     for (let i = 0; i < data.length; i++) data[i] = f(x[i], y[i]);
   } else if (y.length === 1) {
     for (let i = 0; i < data.length; i++) data[i] = f(x[i], y[0]);
+  } else if (x.length === data.length && repeats(b.shape, shape)) {
+    for (let i = 0, j = 0; i < data.length; i++, j = j + 1 === y.length ? 0 : j + 1) data[i] = f(x[i], y[j]);
   } else {
     walk(shape, [repeatedStrides(a.shape, shape), repeatedStrides(b.shape, shape)], (i, [p, q]) => {
       data[i] = f(x[p], y[q]);
@@ -18,6 +20,12 @@ const two = (f, Kind = Float32Array) => ([a, b]) => {
   }
   return tensor(shape, data);
 };
+
+// Whether a tensor of shape `of` is one block that is repeated all over `shape`, as a bias is.
+function repeats(of, shape) {
+  const block = of.slice(of.findIndex((n) => n !== 1));
+  return block.every((n, i) => n === shape[shape.length - block.length + i]);
+}
 
 // The error function to 1e-13: its series near 0, a continued fraction beyond.
 export function erf(x) {

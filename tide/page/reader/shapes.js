@@ -47,22 +47,28 @@ OPERATORS.Concat = (parts, { axis }) => {
   return tensor(shape, data);
 };
 OPERATORS.Split = ([x, sizes], { axis = 0, num_outputs }) => {
-  const along = axisOf(axis, x.shape.length), [outer, length, inner] = around(x.shape, along);
+  const along = axisOf(axis, x.shape.length), length = x.shape[along];
   const part = Math.ceil(length / (num_outputs ?? 1));
   const lengths = list(sizes) ?? Array.from({ length: num_outputs }, (_, i) => Math.min(part, length - i * part));
   let from = 0;
   return lengths.map((size) => {
-    const data = new x.data.constructor(outer * size * inner);
-    for (let o = 0; o < outer; o++) {
-      const start = (o * length + from) * inner;
-      data.set(x.data.subarray(start, start + size * inner), o * size * inner);
-    }
     from += size;
-    return tensor(x.shape.map((n, i) => (i === along ? size : n)), data);
+    return piece(x, along, from - size, x.shape.map((n, i) => (i === along ? size : n)));
   });
 };
+// The part of a tensor that starts at `from` on one axis and has this shape.
+function piece(x, axis, from, shape) {
+  const [outer, length, inner] = around(x.shape, axis), data = new x.data.constructor(count(shape)), size = shape[axis] * inner;
+  for (let o = 0; o < outer; o++) {
+    const start = (o * length + from) * inner;
+    if (size > 32) data.set(x.data.subarray(start, start + size), o * size);
+    else for (let i = 0; i < size; i++) data[o * size + i] = x.data[start + i];
+  }
+  return tensor(shape, data);
+}
+
 OPERATORS.Slice = ([x, starts, ends, axes, steps]) => {
-  const shape = [...x.shape], own = strides(x.shape), step = [...own];
+  const shape = [...x.shape], own = strides(x.shape), step = [...own], cut = [];
   let offset = 0;
   list(starts).forEach((start, i) => {
     const axis = axisOf(axes ? axes.data[i] : i, shape.length), size = x.shape[axis], by = steps ? steps.data[i] : 1;
@@ -72,7 +78,9 @@ OPERATORS.Slice = ([x, starts, ends, axes, steps]) => {
     shape[axis] = Math.ceil((to - from) / by);
     step[axis] = own[axis] * by;
     offset += from * own[axis];
+    if (by !== 1 || to - from !== size) cut.push(by === 1 ? axis : -1);
   });
+  if (cut.length === 1 && cut[0] >= 0) return piece(x, cut[0], offset / own[cut[0]], shape);
   const data = new x.data.constructor(count(shape));
   walk(shape, [step], (i, [p]) => { data[i] = x.data[offset + p]; });
   return tensor(shape, data);
@@ -111,8 +119,10 @@ function reduction(start, step, finish = (sum) => sum) {
     const rank = x.shape.length, every = x.shape.map((_, i) => i);
     const along = axes ? list(axes).map((a) => axisOf(a, rank)) : noop_with_empty_axes ? [] : every;
     const kept = x.shape.map((n, i) => (along.includes(i) ? 1 : n)), sums = new Float64Array(count(kept)).fill(start);
-    walk(x.shape, [repeatedStrides(kept, x.shape)], (i, [p]) => { sums[p] = step(sums[p], x.data[i]); });
-    const each = x.data.length / sums.length, data = Float32Array.from(sums, (sum) => finish(sum, each));
+    const each = x.data.length / sums.length, last = along.every((axis) => axis >= rank - along.length);
+    if (last) for (let i = 0; i < x.data.length; i++) sums[Math.floor(i / each)] = step(sums[Math.floor(i / each)], x.data[i]);
+    else walk(x.shape, [repeatedStrides(kept, x.shape)], (i, [p]) => { sums[p] = step(sums[p], x.data[i]); });
+    const data = Float32Array.from(sums, (sum) => finish(sum, each));
     return tensor(keepdims ? kept : kept.filter((_, i) => !along.includes(i)), data);
   };
 }
