@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 import tide
+from tests.scripts import load_benchmark
 from tide.backbones.hrf import ShallowHRF
 from tide.cli.main import main
 from tide.config import HRFConfig
@@ -139,6 +141,20 @@ def test_onnx_equals_torch_at_every_tick(exported: tuple[Thinker, Path], monkeyp
     answer = model.predict(images)
     assert (labels, ticks) == ([str(int(label)) for label in answer.label], 6)
     np.testing.assert_allclose(certainty, answer.certainty.numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("exported", ["digits"], indirect=True)
+def test_the_benchmark_of_one_image_compares_three_ways_that_agree(
+    exported: tuple[Thinker, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = exported[1]
+    benchmark = load_benchmark("single_image")
+    monkeypatch.setattr(benchmark, "write_folder", lambda model, to: shutil.copytree(folder, to, dirs_exist_ok=True))
+    settings = benchmark.Settings(model=str(folder.parent / "saved"), rounds=2)
+    ways = benchmark.measure(settings)["ways"]
+    assert list(ways) == ["eager", "native", "onnxruntime"]
+    assert ways["eager"]["times_as_fast_as_eager"] == 1
+    assert all(way["milliseconds_least"] > 0 for way in ways.values())
 
 
 def _example(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
