@@ -213,8 +213,8 @@ def test_it_asked_for_one_file_only_and_nothing_went_wrong(browser: Browser) -> 
 
 def test_the_reader_refuses_an_unknown_operator_by_name(browser: Browser, tmp_path: Path) -> None:
     """In Python before the page is written, and on a page that holds one all the same."""
-    with pytest.raises(InputError, match="LSTM needs the operator LSTM, which the page's reader lacks"):
-        check_operators("LSTM", {"Gemm", "LSTM"})
+    with pytest.raises(InputError, match="TIDE needs the operator Hardmax, which the page's reader lacks"):
+        check_operators("TIDE", {"Gemm", "Hardmax"})
     opened = Path(browser.value("location.pathname")).read_text(encoding="utf-8")
     foreign = tmp_path / "foreign.html"
     foreign.write_text(opened.replace('["Softmax",', '["Hardmax",'), encoding="utf-8")

@@ -91,7 +91,7 @@ def _about(title: str, model: Thinker, frame: float) -> dict[str, Any]:
     return {
         **description(model),
         "title": title,
-        "summary": f"{core.population}, {core.ticks} ticks, {parameters:,} parameters",
+        "summary": f"{core.population}, {core.ticks} ticks, {parameters:,} parameters{_measured(model)}",
         "excitatory": getattr(core, "n_e", 0),
         "recorded": list(cell.recordable()),
         "activity": activity,
@@ -99,6 +99,11 @@ def _about(title: str, model: Thinker, frame: float) -> dict[str, Any]:
         "places": keys.keys.shape[-1],
         "frame": frame,
     }
+
+
+def _measured(model: Thinker) -> str:
+    card = model.card
+    return f"; {100 * card.accuracy:.2f} % of {card.images:,} held-out images" if card is not None else ""
 
 
 def _chosen(examples: LabelledSet | None) -> list[tuple[str, torch.Tensor]]:

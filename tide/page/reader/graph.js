@@ -24,7 +24,7 @@ export class Graph {
       values.set(name, given[name]);
     }
     for (const [operator, inputs, outputs, attributes] of this.nodes) {
-      if (values.has(outputs[0]) && !inputs.some((name) => changed.has(name))) continue;
+      if (values.has(outputs.find((name) => name)) && !inputs.some((name) => changed.has(name))) continue;
       const made = OPERATORS[operator](inputs.map((name) => values.get(name)), attributes);
       (Array.isArray(made) ? made : [made]).forEach((value, i) => {
         values.set(outputs[i], value);
