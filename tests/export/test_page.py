@@ -24,7 +24,7 @@ from tide.models.half import rounded
 from tide.models.thinker import Thinker
 
 WITHIN = 1e-4
-SMALL = {"neurons": 40, "ticks": 6, "synchrony": {"pairs_ee": 40, "pairs_ei": 20, "pairs_ii": 10, "width": 8}}
+NEURONS, EXCITATORY, TICKS = 128, 102, 10  # of pretrained:digits
 READY = "!!(window.seeItThink && seeItThink.thoughts.length)"
 SET = "(() => {{ const s = document.getElementById('{}'); s.value = {}; s.dispatchEvent(new Event('input')); }})()"
 
@@ -64,10 +64,9 @@ def test_constants_are_kept_once_and_in_half_precision_only_where_that_is_exact(
 
 @pytest.fixture(scope="module")
 def model() -> Thinker:
-    """A small network for drawings, with every recurrent weight as it starts."""
+    """The smallest network that understands a drawing."""
     pytest.importorskip("onnxscript", reason="no onnxscript: pip install 'tide-dynamics[export]'")
-    backbone = {"width": 4, "branch_width": 2, "features": 8}
-    return tide.create("anytime.digits", core=SMALL, backbone=backbone).eval()
+    return tide.pretrained("digits")
 
 
 @pytest.fixture(scope="module")
@@ -150,25 +149,26 @@ def test_it_thinks_as_torch_does_about_a_drawing_and_when_inhibition_is_silenced
     model: Thinker, browser: Browser
 ) -> None:
     draw_three(browser)
-    images, everyone = seen_by(browser), torch.ones(40)
+    images, everyone = seen_by(browser), torch.ones(NEURONS)
     assert 20 < int((images > 0.3).sum()) < 120  # strokes of a 3, not a blot
-    expected = in_torch(model, images, everyone, 1.0, 6)
+    expected = in_torch(model, images, everyone, 1.0, TICKS)
     assert_computed(browser, expected)
-    answer = int(expected["logits"][-1].argmax())
-    assert browser.value("document.querySelector('.label').textContent") == str(answer)
+    assert int(expected["logits"][-1].argmax()) == 3
 
-    for tick in (0, 3):  # the slider is dragged
+    for tick in (0, 3, TICKS - 1):  # the slider is dragged
         browser.value(SET.format("tick", tick + 1))
         settled(browser)
         assert_shown(browser, expected, tick)
+        answer = int(expected["logits"][tick].argmax())
+        assert browser.value("document.querySelector('.label').textContent") == str(answer)
 
     browser.value(SET.format("silenceI", 1))
     browser.value(SET.format("inhibition", 0))
     browser.value(SET.format("longer", 2))
     settled(browser)
     silenced = everyone.clone()
-    silenced[32:] = 0
-    changed = in_torch(model, images, silenced, 0.0, 12)
+    silenced[EXCITATORY:] = 0
+    changed = in_torch(model, images, silenced, 0.0, 2 * TICKS)
     assert changed["rates_i"].abs().max() == 0
     assert_computed(browser, changed)
     assert_shown(browser, changed, browser.value("seeItThink.state.tick"))
@@ -193,7 +193,7 @@ def test_keys_move_the_tick_and_what_is_no_image_is_refused_in_one_sentence(brow
     for key in ("ArrowRight", "ArrowRight", "ArrowLeft"):
         browser.value(f"document.body.dispatchEvent(new KeyboardEvent('keydown', {{key: '{key}', bubbles: true}}))")
     settled(browser)
-    assert browser.value("document.getElementById('tick-number').textContent") == "tick 3 of 6"
+    assert browser.value("document.getElementById('tick-number').textContent") == f"tick 3 of {TICKS}"
     drop = "const d = new DataTransfer(); d.items.add(new File(['x'], 'a.txt', {type: 'text/plain'}));"
     dropped = "document.body.dispatchEvent(new DragEvent('drop', {dataTransfer: d, bubbles: true}));"
     browser.value(f"(() => {{ {drop} {dropped} }})()")

@@ -19,7 +19,7 @@ from tide.evaluate.accuracy import evaluate
 from tide.models.card import CARD, digest
 from tide.models.files import WEIGHTS
 from tide.models.half import halved, rounded
-from tide.models.pretrained import names, shipped
+from tide.models.pretrained import local, names, shipped
 from tide.runs import reopen
 
 HELD_OUT = {"digits": 250, "mnist": 5000, "fashion-mnist": 5000}  # as in the commands on the cards
@@ -90,6 +90,11 @@ def test_a_card_goes_with_the_weights_it_speaks_of_and_no_further(tmp_path: Path
     model.save_pretrained(tmp_path / "trained-on")
     assert tide.load(tmp_path / "trained-on").card is None
     assert "not stated" in (tmp_path / "trained-on" / "README.md").read_text()
+
+
+def test_their_place_is_that_of_a_folder() -> None:
+    assert local(Path("pretrained:mnist")) == shipped("mnist")
+    assert local(Path("runs/mnist")) == Path("runs/mnist")
 
 
 def test_commands_take_them_as_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:

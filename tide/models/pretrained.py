@@ -24,5 +24,10 @@ def shipped(name: str) -> Path:
     return _shelf() / name
 
 
+def local(path: Path) -> Path:
+    """Return the folder of ``pretrained:NAME``, and any other path as it is; raises as :func:`shipped`."""
+    return shipped(str(path).removeprefix(PRETRAINED)) if str(path).startswith(PRETRAINED) else path
+
+
 def _shelf() -> Path:
     return Path(str(files("tide"))) / "pretrained"

@@ -6,7 +6,7 @@ export function showAnswer(parent, { thought, tick, threshold }) {
   const { labels } = thought.about, answer = thought.answers[tick], stop = thought.stop(threshold);
   const label = parent.querySelector(".label");
   label.textContent = labels[answer];
-  label.classList.toggle("long", labels[answer].length > 3);
+  label.classList.toggle("long", labels.some((one) => one.length > 3));
   parent.querySelector(".verdict p").innerHTML =
     `<b data-quantity="certainty">${thought.certainty[tick].toFixed(4)}</b> certain at tick <b>${tick + 1}</b><br>` +
     (stop < 0 ? "never sure enough to stop" : `sure enough at tick <b data-quantity="stop">${stop + 1}</b>: ${text(labels[thought.answers[stop]])}`);

@@ -59,7 +59,7 @@ export function drawNeuron(canvas, { thought, tick, neuron }) {
   const { quantity, number, inhibitory } = traced(thought.about, neuron), values = thought.seen[quantity].map((now) => now[number]);
   const low = Math.min(0, ...values), high = Math.max(...values) * 1.08 || 1, scale = axes(view, thought.ticks, low, high);
   frame(context, scale, tick, [0, Number(high.toPrecision(2))], palette);
-  curve(context, scale, values, tick, inhibitory ? palette.i : palette.e);
+  curve(context, scale, values, tick, !thought.about.excitatory ? palette.mixed : inhibitory ? palette.i : palette.e);
   canvas.scale = scale;
   canvas.setAttribute("aria-label", `Neuron ${neuron + 1} over ticks, ${values[tick].toFixed(3)} now`);
 }

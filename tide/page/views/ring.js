@@ -21,7 +21,7 @@ export function drawRing(canvas, { thought, tick, neuron }) {
     rates.set(values, from);
     from += values.length;
   }
-  const kind = (n) => (excitatory && n >= excitatory ? palette.i : palette.e);
+  const kind = (n) => (!excitatory ? palette.mixed : n < excitatory ? palette.e : palette.i);
   const synchrony = thought.seen.synchrony[tick], order = Array.from(synchrony.keys());
   order.sort((a, b) => Math.abs(synchrony[a]) - Math.abs(synchrony[b]));
   const strongest = order.slice(-STRONGEST), highest = Math.max(...thought.seen.synchrony.map((s) => Math.max(...s.map(Math.abs)))) || 1;
