@@ -43,7 +43,7 @@ class Browser:
             address = f"ws://127.0.0.1:{port[0]}{port[1]}"
             self._socket = self._open.enter_context(connect(address, max_size=None))
             target = self("Target.createTarget", url="about:blank")["targetId"]
-            self._session = self("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+            self._session: str | None = self("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
             for domain in ("Page", "Network", "Runtime", "Log"):
                 self(f"{domain}.enable")
         except BaseException:
@@ -56,9 +56,15 @@ class Browser:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._open.close()
-        self._process.kill()
-        self._process.wait()
+        """Let the browser end its own processes."""
+        self._session = None
+        try:
+            self("Browser.close")
+            self._process.wait(PATIENCE)
+        finally:
+            self._open.close()
+            self._process.kill()
+            self._process.wait()
 
     def __call__(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Call a method of the protocol; events that come in between are noted."""

@@ -14,23 +14,30 @@ const given = JSON.parse(find("models").textContent);
 
 const state = { image: null, seen: null, tick: 0, threshold: 0.9, neuron: null, ...UNDISTURBED };
 const thoughts = [];
-let models = [], views = [], playing = null;
+let models = [],
+  views = [],
+  playing = null;
 
 async function start() {
   models = await Promise.all(given.models.map((one) => Model.from(one)));
   views = models.map((model) => new ThinkerView(model.about, change));
   find("thinkers").append(...views.map((view) => view.section));
   find("about").textContent = given.about;
-  const { about } = models[0], drawing = new Drawing(find("pad"), about, (image) => {
-    find("pad-hint").hidden = true;
-    show(image, null);
-  });
+  const { about } = models[0],
+    drawing = new Drawing(find("pad"), about, (image) => {
+      find("pad-hint").hidden = true;
+      show(image, null);
+    });
   if (about.channels !== 1) find("pad-frame").classList.add("closed");
   find("clear").addEventListener("click", () => {
     drawing.clear();
     find("pad-hint").hidden = false;
   });
-  showSliders = sliders(find("interventions"), models.some((model) => model.intervenes), (name, value) => disturb({ [name]: value }));
+  showSliders = sliders(
+    find("interventions"),
+    models.some((model) => model.intervenes),
+    (name, value) => disturb({ [name]: value }),
+  );
   find("reset").addEventListener("click", () => disturb(UNDISTURBED));
   find("tick").addEventListener("input", (event) => change({ tick: Number(event.target.value) - 1 }));
   find("play").addEventListener("click", () => (playing ? pause() : play()));
@@ -60,7 +67,8 @@ function exampleImage(example, { channels, size }) {
 
 function examples(about) {
   given.examples.forEach((example, number) => {
-    const button = document.createElement("button"), canvas = document.createElement("canvas");
+    const button = document.createElement("button"),
+      canvas = document.createElement("canvas");
     Object.assign(button, { type: "button", title: `labelled ${example.label}` });
     button.setAttribute("aria-label", `Test image ${number + 1}, labelled ${example.label}`);
     Object.assign(canvas, { width: about.size, height: about.size });
@@ -99,12 +107,15 @@ function disturb(changes) {
 
 // Once per frame at most, however fast the slider moves.
 const think = later(() => {
-  const { neurons, excitatory, ticks } = models[0].about, before = state.length ?? ticks;
+  const { neurons, excitatory, ticks } = models[0].about,
+    before = state.length ?? ticks;
   state.seen = noisy(state.image, state.noise);
   state.active = silenced(neurons, excitatory, state.silenceE, state.silenceI);
   state.length = ticks * state.longer;
   models.forEach((model, i) => {
-    const active = i ? silenced(model.about.neurons, model.about.excitatory, state.silenceE, state.silenceI) : state.active;
+    const active = i
+      ? silenced(model.about.neurons, model.about.excitatory, state.silenceE, state.silenceI)
+      : state.active;
     thoughts[i] = model.think(state.seen, { ticks: state.length, active, inhibition: state.inhibition });
   });
   state.neuron ??= liveliest(thoughts[0]);
@@ -114,7 +125,8 @@ const think = later(() => {
 
 // The neuron of the first population whose activity moves most.
 function liveliest({ seen, about, ticks }) {
-  const values = seen[about.activity[0].quantity], moved = Array.from(values[0], (_, n) => Math.abs(values[ticks - 1][n] - values[0][n]));
+  const values = seen[about.activity[0].quantity],
+    moved = Array.from(values[0], (_, n) => Math.abs(values[ticks - 1][n] - values[0][n]));
   return moved.indexOf(Math.max(...moved));
 }
 
@@ -130,16 +142,21 @@ function draw() {
   find("tick").max = state.length;
   find("tick").value = state.tick + 1;
   find("tick-number").textContent = `tick ${state.tick + 1} of ${state.length}`;
-  views.forEach((view, i) => view.draw({ ...state, image: state.seen, thought: thoughts[i], neuron: state.neuron % view.about.neurons }));
+  views.forEach((view, i) =>
+    view.draw({ ...state, image: state.seen, thought: thoughts[i], neuron: state.neuron % view.about.neurons }),
+  );
 }
 
 function play() {
   pause();
   state.tick = 0;
-  playing = setInterval(() => {
-    if (state.tick + 1 >= state.length) pause();
-    else change({ tick: state.tick + 1, played: true });
-  }, 1000 / (PER_SECOND * Math.max(1, state.longer)));
+  playing = setInterval(
+    () => {
+      if (state.tick + 1 >= state.length) pause();
+      else change({ tick: state.tick + 1, played: true });
+    },
+    1000 / (PER_SECOND * Math.max(1, state.longer)),
+  );
   find("play-shape").setAttribute("d", "M6 4h4v16H6zM14 4h4v16h-4z");
   find("play").setAttribute("aria-label", "Pause");
   draw();

@@ -26,10 +26,11 @@ export class Model {
     return this.given[name];
   }
 
-  // Think about `image` (Float32Array of channels x size x size) for `ticks`. `active` has a 1 for every neuron that takes
-  // part and a 0 for every one that is silenced; `inhibition` is a factor on what inhibits excitatory neurons.
+  // Think about `image` (Float32Array of channels x size x size) for `ticks`. `active` has a 1 for every neuron that
+  // takes part and a 0 for every one that is silenced; `inhibition` is a factor on what inhibits excitatory neurons.
   think(image, { ticks, active, inhibition }) {
-    const { channels, size, recorded } = this.about, began = performance.now();
+    const { channels, size, recorded } = this.about,
+      began = performance.now();
     const values = { images: this.#input("images", tensor([1, channels, size, size], image)) };
     if (this.intervenes) {
       values.active = this.#input("active", tensor([active.length], active));
@@ -61,17 +62,24 @@ export class Thought {
     this.attention = seen.attention.map((weights) => meanOfHeads(weights, about.places));
   }
 
-  has(name) { return name in this.seen; }
+  has(name) {
+    return name in this.seen;
+  }
 
   // One number per tick.
-  series(name) { return this.seen[name].map((value) => value[0]); }
+  series(name) {
+    return this.seen[name].map((value) => value[0]);
+  }
 
   // The first tick (from 0) of at least this certainty; -1 where there is none.
-  stop(threshold) { return this.certainty.findIndex((value) => value >= threshold); }
+  stop(threshold) {
+    return this.certainty.findIndex((value) => value >= threshold);
+  }
 }
 
 function likelihoods(logits) {
-  const highest = Math.max(...logits), exponentials = Array.from(logits, (x) => Math.exp(x - highest));
+  const highest = Math.max(...logits),
+    exponentials = Array.from(logits, (x) => Math.exp(x - highest));
   const sum = exponentials.reduce((a, b) => a + b, 0);
   return exponentials.map((x) => x / sum);
 }

@@ -15,7 +15,8 @@ export class Drawing {
   }
 
   #place(event) {
-    const box = this.canvas.getBoundingClientRect(), scale = this.canvas.width / box.width;
+    const box = this.canvas.getBoundingClientRect(),
+      scale = this.canvas.width / box.width;
     return [(event.clientX - box.left) * scale, (event.clientY - box.top) * scale];
   }
 
@@ -49,12 +50,16 @@ export class Drawing {
 
   // The strokes, scaled to the share of the frame that the training images fill, with the centre of mass in the middle.
   image() {
-    const { width, height } = this.canvas, ink = this.context.getImageData(0, 0, width, height).data;
+    const { width, height } = this.canvas,
+      ink = this.context.getImageData(0, 0, width, height).data;
     const box = [width, height, -1, -1];
-    let mass = 0, x = 0, y = 0;
+    let mass = 0,
+      x = 0,
+      y = 0;
     for (let i = 3, p = 0; i < ink.length; i += 4, p++) {
       if (!ink[i]) continue;
-      const column = p % width, row = Math.floor(p / width);
+      const column = p % width,
+        row = Math.floor(p / width);
       box[0] = Math.min(box[0], column);
       box[1] = Math.min(box[1], row);
       box[2] = Math.max(box[2], column);
@@ -66,7 +71,8 @@ export class Drawing {
     if (!mass) return new Float32Array(this.size * this.size);
     const scale = (this.frame * this.size) / Math.max(box[2] - box[0] + 1, box[3] - box[1] + 1);
     const shift = [x / mass, y / mass].map((centre, axis) => {
-      const low = -box[axis] * scale, high = this.size - (box[axis + 2] + 1) * scale;
+      const low = -box[axis] * scale,
+        high = this.size - (box[axis + 2] + 1) * scale;
       return Math.min(Math.max(this.size / 2 - centre * scale, low), Math.max(high, low));
     });
     return shrunk(this.canvas, this.size, scale, shift);
@@ -75,14 +81,17 @@ export class Drawing {
 
 // Draw `source` scaled and shifted at four times the size, then average: the same on every browser.
 function shrunk(source, size, scale, [x, y]) {
-  const fine = 4, canvas = new OffscreenCanvas(size * fine, size * fine), context = canvas.getContext("2d");
+  const fine = 4,
+    canvas = new OffscreenCanvas(size * fine, size * fine),
+    context = canvas.getContext("2d");
   context.imageSmoothingQuality = "high";
   context.drawImage(source, x * fine, y * fine, source.width * scale * fine, source.height * scale * fine);
   const ink = context.getImageData(0, 0, size * fine, size * fine).data;
   return Float32Array.from({ length: size * size }, (_, p) => {
     let sum = 0;
     for (let k = 0; k < fine * fine; k++) {
-      const row = Math.floor(p / size) * fine + Math.floor(k / fine), column = (p % size) * fine + (k % fine);
+      const row = Math.floor(p / size) * fine + Math.floor(k / fine),
+        column = (p % size) * fine + (k % fine);
       sum += ink[(row * size * fine + column) * 4 + 3];
     }
     return sum / (255 * fine * fine);

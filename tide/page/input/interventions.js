@@ -2,11 +2,20 @@
 
 export const UNDISTURBED = { silenceE: 0, silenceI: 0, inhibition: 1, noise: 0, longer: 1 };
 
-const percent = (x) => `${Math.round(100 * x)} %`, times = (x) => `× ${x}`;
+const percent = (x) => `${Math.round(100 * x)} %`,
+  times = (x) => `× ${x}`;
 const SLIDERS = [
   { name: "silenceE", text: "Silence excitatory", kind: "e", max: 1, step: 0.05, show: percent, populations: true },
   { name: "silenceI", text: "Silence inhibitory", kind: "i", max: 1, step: 0.05, show: percent, populations: true },
-  { name: "inhibition", text: "Inhibition of E", kind: "i", max: 3, step: 0.1, show: (x) => times(x.toFixed(1)), populations: true },
+  {
+    name: "inhibition",
+    text: "Inhibition of E",
+    kind: "i",
+    max: 3,
+    step: 0.1,
+    show: (x) => times(x.toFixed(1)),
+    populations: true,
+  },
   { name: "noise", text: "Noise on the image", kind: "", max: 1, step: 0.05, show: (x) => x.toFixed(2) },
   { name: "longer", text: "Think longer", kind: "", min: 1, max: 8, step: 1, show: times },
 ];

@@ -23,8 +23,12 @@ export function noisy(image, deviation) {
 // Return a mask over all neurons with the given shares of both populations at 0: more of them as the share grows.
 export function silenced(neurons, excitatory, shareE, shareI) {
   const mask = new Float32Array(neurons).fill(1);
-  for (const [from, size, share, seed] of [[0, excitatory, shareE, 1], [excitatory, neurons - excitatory, shareI, 2]]) {
-    const order = Array.from({ length: size }, (_, i) => from + i), next = random(seed);
+  for (const [from, size, share, seed] of [
+    [0, excitatory, shareE, 1],
+    [excitatory, neurons - excitatory, shareI, 2],
+  ]) {
+    const order = Array.from({ length: size }, (_, i) => from + i),
+      next = random(seed);
     for (let i = size - 1; i > 0; i--) {
       const j = Math.floor(next() * (i + 1));
       [order[i], order[j]] = [order[j], order[i]];

@@ -3,23 +3,31 @@
 import { broadcast, count, repeatedStrides, tensor, walk } from "./tensors.js";
 import { OPERATORS } from "./operators.js";
 
-const one = (f) => ([x]) => tensor(x.shape, Float32Array.from(x.data, f));
+const one =
+  (f) =>
+  ([x]) =>
+    tensor(x.shape, Float32Array.from(x.data, f));
 
-const two = (f, Kind = Float32Array) => ([a, b]) => {
-  const shape = broadcast(a.shape, b.shape), data = new Kind(count(shape)), { data: x } = a, { data: y } = b;
-  if (x.length === data.length && y.length === data.length) {
-    for (let i = 0; i < data.length; i++) data[i] = f(x[i], y[i]);
-  } else if (y.length === 1) {
-    for (let i = 0; i < data.length; i++) data[i] = f(x[i], y[0]);
-  } else if (x.length === data.length && repeats(b.shape, shape)) {
-    for (let i = 0, j = 0; i < data.length; i++, j = j + 1 === y.length ? 0 : j + 1) data[i] = f(x[i], y[j]);
-  } else {
-    walk(shape, [repeatedStrides(a.shape, shape), repeatedStrides(b.shape, shape)], (i, [p, q]) => {
-      data[i] = f(x[p], y[q]);
-    });
-  }
-  return tensor(shape, data);
-};
+const two =
+  (f, Kind = Float32Array) =>
+  ([a, b]) => {
+    const shape = broadcast(a.shape, b.shape),
+      data = new Kind(count(shape)),
+      { data: x } = a,
+      { data: y } = b;
+    if (x.length === data.length && y.length === data.length) {
+      for (let i = 0; i < data.length; i++) data[i] = f(x[i], y[i]);
+    } else if (y.length === 1) {
+      for (let i = 0; i < data.length; i++) data[i] = f(x[i], y[0]);
+    } else if (x.length === data.length && repeats(b.shape, shape)) {
+      for (let i = 0, j = 0; i < data.length; i++, j = j + 1 === y.length ? 0 : j + 1) data[i] = f(x[i], y[j]);
+    } else {
+      walk(shape, [repeatedStrides(a.shape, shape), repeatedStrides(b.shape, shape)], (i, [p, q]) => {
+        data[i] = f(x[p], y[q]);
+      });
+    }
+    return tensor(shape, data);
+  };
 
 // Whether a tensor of shape `of` is one block that is repeated all over `shape`, as a bias is.
 function repeats(of, shape) {
@@ -32,7 +40,8 @@ export function erf(x) {
   const z = Math.abs(x);
   if (z > 6) return Math.sign(x);
   if (z < 2.5) {
-    let term = z, sum = z;
+    let term = z,
+      sum = z;
     for (let n = 1; Math.abs(term) > 1e-17 * sum && n < 200; n++) {
       term *= (-z * z) / n;
       sum += term / (2 * n + 1);
@@ -67,7 +76,8 @@ OPERATORS.GreaterOrEqual = two((a, b) => (a >= b ? 1 : 0), Uint8Array);
 OPERATORS.And = two((a, b) => a & b, Uint8Array);
 OPERATORS.Max = two(Math.max);
 OPERATORS.Clip = ([x, low, high]) => {
-  const bottom = low ? low.data[0] : -Infinity, top = high ? high.data[0] : Infinity;
+  const bottom = low ? low.data[0] : -Infinity,
+    top = high ? high.data[0] : Infinity;
   return one((v) => Math.min(Math.max(v, bottom), top))([x]);
 };
 OPERATORS.Cast = ([x], { to }) => {
@@ -76,9 +86,14 @@ OPERATORS.Cast = ([x], { to }) => {
   return tensor(x.shape, kind.from(x.data));
 };
 OPERATORS.Where = ([condition, a, b]) => {
-  const shape = broadcast(broadcast(condition.shape, a.shape), b.shape), data = new Float32Array(count(shape));
-  walk(shape, [condition, a, b].map((t) => repeatedStrides(t.shape, shape)), (i, [c, p, q]) => {
-    data[i] = condition.data[c] ? a.data[p] : b.data[q];
-  });
+  const shape = broadcast(broadcast(condition.shape, a.shape), b.shape),
+    data = new Float32Array(count(shape));
+  walk(
+    shape,
+    [condition, a, b].map((t) => repeatedStrides(t.shape, shape)),
+    (i, [c, p, q]) => {
+      data[i] = condition.data[c] ? a.data[p] : b.data[q];
+    },
+  );
   return tensor(shape, data);
 };

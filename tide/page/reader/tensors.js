@@ -15,9 +15,11 @@ export function strides(shape) {
 export const axisOf = (axis, rank) => (axis < 0 ? axis + rank : axis);
 
 export function broadcast(a, b) {
-  const rank = Math.max(a.length, b.length), shape = [];
+  const rank = Math.max(a.length, b.length),
+    shape = [];
   for (let i = 0; i < rank; i++) {
-    const x = a[a.length - rank + i] ?? 1, y = b[b.length - rank + i] ?? 1;
+    const x = a[a.length - rank + i] ?? 1,
+      y = b[b.length - rank + i] ?? 1;
     if (x !== y && x !== 1 && y !== 1) throw new Error(`shapes ${a} and ${b} do not broadcast`);
     shape.push(x === 1 ? y : x);
   }
@@ -26,13 +28,16 @@ export function broadcast(a, b) {
 
 // Steps of a tensor of shape `of` while one walks over `shape`: 0 where it is repeated.
 export function repeatedStrides(of, shape) {
-  const own = strides(of), missing = shape.length - of.length;
+  const own = strides(of),
+    missing = shape.length - of.length;
   return shape.map((_, i) => (i < missing || of[i - missing] === 1 ? 0 : own[i - missing]));
 }
 
 // Call visit(i, offsets) for every place of `shape`, row by row, with the offset into each of the walked tensors.
 export function walk(shape, steps, visit) {
-  const total = count(shape), place = shape.map(() => 0), offsets = steps.map(() => 0);
+  const total = count(shape),
+    place = shape.map(() => 0),
+    offsets = steps.map(() => 0);
   for (let i = 0; i < total; i++) {
     visit(i, offsets);
     for (let axis = shape.length - 1; axis >= 0; axis--) {

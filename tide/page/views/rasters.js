@@ -3,17 +3,31 @@
 import { axes, colours, fitted, frame, rgba } from "./canvas.js";
 
 export function drawRaster(canvas, { thought, tick, neuron }, { quantity, population, from }) {
-  const view = fitted(canvas), { context } = view, palette = colours(), values = thought.seen[quantity], { ticks } = thought;
-  const neurons = values[0].length, mean = new Float64Array(neurons);
-  for (const now of values) now.forEach((value, n) => { mean[n] += value / ticks; });
-  const order = Array.from(mean.keys()).sort((a, b) => mean[b] - mean[a]), highest = bright(values);
+  const view = fitted(canvas),
+    { context } = view,
+    palette = colours(),
+    values = thought.seen[quantity],
+    { ticks } = thought;
+  const neurons = values[0].length,
+    mean = new Float64Array(neurons);
+  for (const now of values)
+    now.forEach((value, n) => {
+      mean[n] += value / ticks;
+    });
+  const order = Array.from(mean.keys()).sort((a, b) => mean[b] - mean[a]),
+    highest = bright(values);
   const scale = axes(view, ticks, 0, neurons);
-  const dots = new OffscreenCanvas(ticks, neurons), pen = dots.getContext("2d"), pixels = pen.createImageData(ticks, neurons);
+  const dots = new OffscreenCanvas(ticks, neurons),
+    pen = dots.getContext("2d"),
+    pixels = pen.createImageData(ticks, neurons);
   const [up, down] = [population === "i" ? palette.i : palette.e, palette.i].map(channels);
-  order.forEach((n, row) => values.forEach((now, t) => {
-    const [r, g, b] = now[n] < 0 ? down : up, alpha = Math.min(1, Math.abs(now[n]) / highest);
-    pixels.data.set([r, g, b, Math.round(255 * alpha ** 0.7)], 4 * (row * ticks + t));
-  }));
+  order.forEach((n, row) =>
+    values.forEach((now, t) => {
+      const [r, g, b] = now[n] < 0 ? down : up,
+        alpha = Math.min(1, Math.abs(now[n]) / highest);
+      pixels.data.set([r, g, b, Math.round(255 * alpha ** 0.7)], 4 * (row * ticks + t));
+    }),
+  );
   pen.putImageData(pixels, 0, 0);
   context.imageSmoothingEnabled = false;
   context.fillStyle = rgba(palette.track, 0.5);

@@ -5,7 +5,8 @@ import { colours, fitted, rgba } from "./canvas.js";
 const STRONGEST = 160; // chords drawn; more would be a disc
 
 function places(neurons, width) {
-  const centre = width / 2, radius = centre - 9;
+  const centre = width / 2,
+    radius = centre - 9;
   return Array.from({ length: neurons }, (_, n) => {
     const angle = 2 * Math.PI * (n / neurons) - Math.PI / 2;
     return [centre + radius * Math.cos(angle), centre + radius * Math.sin(angle)];
@@ -13,8 +14,11 @@ function places(neurons, width) {
 }
 
 export function drawRing(canvas, { thought, tick, neuron }) {
-  const { context, width } = fitted(canvas), palette = colours(), { neurons, excitatory, pairs } = thought.about;
-  const at = places(neurons, width), rates = Float32Array.from({ length: neurons });
+  const { context, width } = fitted(canvas),
+    palette = colours(),
+    { neurons, excitatory, pairs } = thought.about;
+  const at = places(neurons, width),
+    rates = Float32Array.from({ length: neurons });
   let from = 0;
   for (const { quantity } of synchronised(thought.about)) {
     const values = thought.seen[quantity][tick];
@@ -22,11 +26,14 @@ export function drawRing(canvas, { thought, tick, neuron }) {
     from += values.length;
   }
   const kind = (n) => (!excitatory ? palette.mixed : n < excitatory ? palette.e : palette.i);
-  const synchrony = thought.seen.synchrony[tick], order = Array.from(synchrony.keys());
+  const synchrony = thought.seen.synchrony[tick],
+    order = Array.from(synchrony.keys());
   order.sort((a, b) => Math.abs(synchrony[a]) - Math.abs(synchrony[b]));
-  const strongest = order.slice(-STRONGEST), highest = Math.max(...thought.seen.synchrony.map((s) => Math.max(...s.map(Math.abs)))) || 1;
+  const strongest = order.slice(-STRONGEST),
+    highest = Math.max(...thought.seen.synchrony.map((s) => Math.max(...s.map(Math.abs)))) || 1;
   for (const pair of strongest) {
-    const [left, right] = [pairs[0][pair], pairs[1][pair]], strength = Math.sqrt(Math.abs(synchrony[pair]) / highest);
+    const [left, right] = [pairs[0][pair], pairs[1][pair]],
+      strength = Math.sqrt(Math.abs(synchrony[pair]) / highest);
     context.strokeStyle = rgba(kind(left) === kind(right) ? kind(left) : palette.mixed, 0.08 + 0.7 * strength);
     context.lineWidth = 0.5 + 1.8 * strength;
     context.beginPath();
@@ -47,7 +54,10 @@ export function drawRing(canvas, { thought, tick, neuron }) {
   context.beginPath();
   context.arc(...at[neuron], 7.5, 0, 2 * Math.PI);
   context.stroke();
-  canvas.setAttribute("aria-label", `Synchrony of ${synchrony.length} pairs of ${neurons} neurons; neuron ${neuron + 1} is chosen`);
+  canvas.setAttribute(
+    "aria-label",
+    `Synchrony of ${synchrony.length} pairs of ${neurons} neurons; neuron ${neuron + 1} is chosen`,
+  );
 }
 
 // The activities whose products are the synchrony: of both populations, or what comes last in a tick.

@@ -49,29 +49,55 @@ export class ThinkerView {
       const ring = this.#canvas("span-4 ring", "Neurons and their synchrony", "square", drawRing);
       ring.addEventListener("click", (event) => changed({ neuron: neuronAt(event, about) }));
     }
-    const answer = this.#panel("span-4 answer", "Answer", `<div class="verdict"><span class="label"></span><p></p></div><div class="bars"></div>`);
+    const answer = this.#panel(
+      "span-4 answer",
+      "Answer",
+      `<div class="verdict"><span class="label"></span><p></p></div><div class="bars"></div>`,
+    );
     this.draws.push((state) => showAnswer(answer, state));
     let from = 0;
     for (const one of about.activity) {
       const start = from;
-      const canvas = this.#canvas("span-3 raster", one.title, "chart", (c, state) => drawRaster(c, state, { ...one, from: start }));
+      const canvas = this.#canvas("span-3 raster", one.title, "chart", (c, state) =>
+        drawRaster(c, state, { ...one, from: start }),
+      );
       draggable(canvas, (tick, value, pressed) => {
         const row = Math.min(canvas.order.length - 1, Math.max(0, Math.floor(canvas.scale.high - value)));
         changed({ tick, ...(pressed ? { neuron: start + canvas.order[row] } : {}) });
       });
       if (about.excitatory) from += about.excitatory;
     }
-    const certainty = this.#canvas("span-6 certainty", "Certainty <small>· drag the dashed line: where it may stop</small>", "chart", drawCertainty);
+    const certainty = this.#canvas(
+      "span-6 certainty",
+      "Certainty <small>· drag the dashed line: where it may stop</small>",
+      "chart",
+      drawCertainty,
+    );
     let holds = false;
     draggable(certainty, (tick, value, pressed) => {
       if (pressed) holds = Math.abs(value - this.state.threshold) < NEAR;
       changed(holds ? { threshold: Math.min(1, Math.max(0, value)) } : { tick });
     });
-    if (about.ratio_target) this.#overTicks(this.#canvas("span-4", `E-I ratio <small>· target ${about.ratio_target}</small>`, "chart", drawBalance));
+    if (about.ratio_target)
+      this.#overTicks(
+        this.#canvas("span-4", `E-I ratio <small>· target ${about.ratio_target}</small>`, "chart", drawBalance),
+      );
     if (about.recorded.includes("surprise")) {
-      this.#overTicks(this.#canvas("span-4", "Memory <small>· gate blue, surprise orange, over its highest</small>", "chart", drawMemory));
+      this.#overTicks(
+        this.#canvas(
+          "span-4",
+          "Memory <small>· gate blue, surprise orange, over its highest</small>",
+          "chart",
+          drawMemory,
+        ),
+      );
     }
-    const trace = this.#canvas("span-4", `<span class="chosen"></span> <small>· click another above</small>`, "chart", drawNeuron);
+    const trace = this.#canvas(
+      "span-4",
+      `<span class="chosen"></span> <small>· click another above</small>`,
+      "chart",
+      drawNeuron,
+    );
     this.#overTicks(trace);
     this.draws.push((state) => {
       trace.parentElement.querySelector(".chosen").textContent = named(about, state.neuron);
