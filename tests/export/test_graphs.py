@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shutil
 from collections.abc import Callable, Mapping
@@ -21,6 +22,7 @@ from tide.config import HRFConfig
 from tide.errors import InputError
 from tide.export.backbone import averages, exportable
 from tide.export.graphs import NEXT, Graph, graphs
+from tide.export.onnx_graphs import check_installed
 from tide.models.thinker import Thinker
 
 Run = Callable[[str, Mapping[str, Any]], dict[str, Any]]
@@ -141,6 +143,37 @@ def test_onnx_equals_torch_at_every_tick(exported: tuple[Thinker, Path], monkeyp
     answer = model.predict(images)
     assert (labels, ticks) == ([str(int(label)) for label in answer.label], 6)
     np.testing.assert_allclose(certainty, answer.certainty.numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["pretrained:digits"], "nothing to write: give --out FOLDER for ONNX, or --html FILE for a page"),
+        (["--out", "x"], "no run given"),
+        (["pretrained:digits", "pretrained:mnist", "--out", "x"], "2 runs given, one is wanted with --out"),
+        (["nowhere", "--out", "x"], "nowhere does not exist"),
+        (["pretrained:digits", "pretrained:mnist", "--html", "x.html"], "the same is wanted of all"),
+    ],
+)
+def test_bad_input_is_one_line_and_writes_nothing(
+    arguments: list[str],
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["export", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert told in error
+    assert error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_package_is_named_with_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"onnx is not installed, .*pip install 'tide-dynamics\[export\]'"):
+        check_installed("onnx")
 
 
 @pytest.mark.parametrize("exported", ["digits"], indirect=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tide.data.sets import LabelledSet
-from tide.errors import DataError, InputError
+from tide.errors import InputError
 from tide.export.page import Shown
 from tide.runs.reopen import open_with_source
 
@@ -18,10 +18,12 @@ def shown_with_examples(
 ) -> tuple[list[Shown], LabelledSet | None]:
     """Return the models in ``runs`` and the test images of the first, None where its data are not at hand."""
     opened = [open_with_source(run, checkpoint, directory=data_dir) for run in runs]
-    kinds = [TITLES[model.config.core.kind] for model, _ in opened]
+    kinds = [TITLES.get(model.config.core.kind, model.config.core.kind) for model, _ in opened]
     titles = [kind if kinds.count(kind) == 1 else f"{kind}: {run.name}" for kind, run in zip(kinds, runs, strict=True)]
     shown = [Shown(title, model) for title, (model, _) in zip(titles, opened, strict=True)]
+    source = opened[0][1]
     try:
-        return shown, opened[0][1].read(runs[0]).test
-    except (DataError, InputError):
+        # Photos stay in their files: a few of them are wanted, not a whole set in memory.
+        return shown, source._replace(streamed=":" in (source.data or "")).read(runs[0]).test
+    except InputError:
         return shown, None
