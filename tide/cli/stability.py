@@ -64,12 +64,15 @@ def _analyse(given: StabilityArguments, out: Path, command: str) -> int:
     from tide.analysis.stability import analyse
     from tide.analysis.stability_report import markdown
     from tide.data import to_float
+    from tide.models.pretrained import local
     from tide.plots.stability import draw_stability
     from tide.runs import reopen
     from tide.runs.environment import describe_environment
     from tide.runs.folder import RunFolder
     from tide.studies.publish import save_study
 
+    # Weights that come with the library have no readings over their training.
+    readings = [] if local(given.run) != given.run else RunFolder.open(given.run).metrics("monitor")
     model, data = reopen(given.run, checkpoint=given.checkpoint, data_dir=given.data_dir)
     images = to_float(data.test.select(slice(given.images)).images)
     with Console(stderr=True).status("analysing") as status:
@@ -78,8 +81,6 @@ def _analyse(given: StabilityArguments, out: Path, command: str) -> int:
     result |= {"run": given.run.name, "data": data.name, "checkpoint": given.checkpoint}
     result["environment"] = {**describe_environment(), "command": command}
     text = markdown(result, given.run.name)
-    trained_here = (given.run / "config.yaml").is_file()  # a model without a run has no readings over its training
-    readings = RunFolder.open(given.run).metrics("monitor") if trained_here else []
     title = f"{given.run.name}, {data.name}"
     save_study(out, "stability", result, text, {"stability.png": lambda: draw_stability(result, readings, title)})
     proof = {name: part for name in ("p", "witness") if (part := getattr(certificate, name)) is not None}
