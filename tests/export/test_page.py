@@ -204,6 +204,24 @@ def test_keys_move_the_tick_and_what_is_no_image_is_refused_in_one_sentence(brow
     )
 
 
+def test_it_plays_to_the_end_and_its_threshold_is_dragged(browser: Browser) -> None:
+    browser.value("document.body.dispatchEvent(new KeyboardEvent('keydown', {key: ' ', bubbles: true}))")
+    assert browser.value("document.getElementById('play').getAttribute('aria-label')") == "Pause"
+    browser.wait(f"document.getElementById('tick-number').textContent === 'tick {TICKS} of {TICKS}'")
+    browser.wait("document.getElementById('play').getAttribute('aria-label') === 'Play'")
+
+    chart = "document.querySelector('.certainty canvas')"
+    browser.value(f"{chart}.scrollIntoView({{block: 'center'}})")
+    box = browser.value(f"JSON.parse(JSON.stringify({chart}.getBoundingClientRect()))")
+    base, top, x = (browser.value(f"{chart}.scale.{name}") for name in ("base", "top", "end"))
+    high = box["top"] + base + 0.9 * (top - base)
+    browser.drag((box["left"] + x - 5, high), (box["left"] + x - 5, box["top"] + (base + top) / 2))
+    settled(browser)
+    assert browser.value("seeItThink.state.threshold") == pytest.approx(0.5, abs=0.01)
+    sure = browser.value("seeItThink.thoughts[0].certainty.findIndex((value) => value >= seeItThink.state.threshold)")
+    assert browser.value("document.querySelector('[data-quantity=stop]').textContent") == str(sure + 1)
+
+
 def test_it_asked_for_one_file_only_and_nothing_went_wrong(browser: Browser) -> None:
     settled(browser)
     assert len(browser.requests) == 1

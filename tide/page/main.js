@@ -4,19 +4,23 @@ import { Drawing } from "./input/drawing.js";
 import { UNDISTURBED, sliders } from "./input/interventions.js";
 import { fromPhoto } from "./input/photo.js";
 import { noisy, silenced } from "./input/random.js";
+import { Timeline } from "./input/timeline.js";
 import { Model } from "./thought.js";
 import { paint } from "./views/image.js";
 import { ThinkerView } from "./views/thinker.js";
 
-const PER_SECOND = 6; // ticks, while it plays
 const find = (id) => document.getElementById(id);
 const given = JSON.parse(find("models").textContent);
 
 const state = { image: null, seen: null, tick: 0, threshold: 0.9, neuron: null, ...UNDISTURBED };
 const thoughts = [];
+const timeline = new Timeline((tick) => {
+  state.tick = tick;
+  draw();
+});
+const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
 let models = [],
-  views = [],
-  playing = null;
+  views = [];
 
 async function start() {
   models = await Promise.all(given.models.map((one) => Model.from(one)));
@@ -39,15 +43,12 @@ async function start() {
     (name, value) => disturb({ [name]: value }),
   );
   find("reset").addEventListener("click", () => disturb(UNDISTURBED));
-  find("tick").addEventListener("input", (event) => change({ tick: Number(event.target.value) - 1 }));
-  find("play").addEventListener("click", () => (playing ? pause() : play()));
   find("photo").addEventListener("change", (event) => photo(event.target.files[0]));
   addEventListener("dragover", (event) => event.preventDefault());
   addEventListener("drop", (event) => {
     event.preventDefault();
     photo(event.dataTransfer.files[0]);
   });
-  addEventListener("keydown", keyed);
   addEventListener("resize", later(draw));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
   document.body.classList.toggle("several", models.length > 1);
@@ -55,7 +56,7 @@ async function start() {
   examples(about);
   disturb(UNDISTURBED);
   show(exampleImage(given.examples[0], about), 0);
-  if (!matchMedia("(prefers-reduced-motion: reduce)").matches && !location.hash.includes("still")) play();
+  if (!still && location.hash !== "#still") timeline.play();
 }
 
 let showSliders = () => {};
@@ -76,7 +77,7 @@ function examples(about) {
     button.append(canvas);
     button.addEventListener("click", () => {
       show(exampleImage(example, about), number);
-      if (!matchMedia("(prefers-reduced-motion: reduce)").matches) play();
+      if (!still) timeline.play();
     });
     find("examples").append(button);
   });
@@ -119,7 +120,7 @@ const think = later(() => {
     thoughts[i] = model.think(state.seen, { ticks: state.length, active, inhibition: state.inhibition });
   });
   state.neuron ??= liveliest(thoughts[0]);
-  if (!playing && (state.tick === before - 1 || state.tick >= state.length)) state.tick = state.length - 1;
+  if (!timeline.playing && (state.tick === before - 1 || state.tick >= state.length)) state.tick = state.length - 1;
   draw();
 });
 
@@ -131,7 +132,7 @@ function liveliest({ seen, about, ticks }) {
 }
 
 function change(changes) {
-  if ("tick" in changes && !changes.played) pause();
+  if ("tick" in changes) timeline.pause();
   for (const name of ["tick", "threshold", "neuron"]) if (name in changes) state[name] = changes[name];
   draw();
 }
@@ -139,43 +140,10 @@ function change(changes) {
 function draw() {
   if (!thoughts.length) return;
   state.tick = Math.min(state.tick, state.length - 1);
-  find("tick").max = state.length;
-  find("tick").value = state.tick + 1;
-  find("tick-number").textContent = `tick ${state.tick + 1} of ${state.length}`;
+  timeline.show(state.tick, state.length, state.longer);
   views.forEach((view, i) =>
     view.draw({ ...state, image: state.seen, thought: thoughts[i], neuron: state.neuron % view.about.neurons }),
   );
-}
-
-function play() {
-  pause();
-  state.tick = 0;
-  playing = setInterval(
-    () => {
-      if (state.tick + 1 >= state.length) pause();
-      else change({ tick: state.tick + 1, played: true });
-    },
-    1000 / (PER_SECOND * Math.max(1, state.longer)),
-  );
-  find("play-shape").setAttribute("d", "M6 4h4v16H6zM14 4h4v16h-4z");
-  find("play").setAttribute("aria-label", "Pause");
-  draw();
-}
-
-function pause() {
-  clearInterval(playing);
-  playing = null;
-  find("play-shape").setAttribute("d", "M7 4v16l13-8z");
-  find("play").setAttribute("aria-label", "Play");
-}
-
-function keyed(event) {
-  if (event.target.matches("input, button, label") || event.metaKey || event.ctrlKey || event.altKey) return;
-  const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-  if (step) change({ tick: Math.min(Math.max(state.tick + step, 0), state.length - 1) });
-  else if (event.key === " ") playing ? pause() : play();
-  else return;
-  event.preventDefault();
 }
 
 // Run a function in the next frame, once however often it is asked for until then.

@@ -2,7 +2,10 @@
 
 import { OPERATORS } from "./operators.js";
 import "./elementwise.js";
+import "./lstm.js";
+import "./norms.js";
 import "./products.js";
+import "./reductions.js";
 import "./shapes.js";
 
 export class Graph {

@@ -1,4 +1,4 @@
-// Operators that cost the time: matrix products, convolutions, pooling and norms. Sums are kept in double precision.
+// Operators that cost the time: matrix products, convolutions and pooling. Sums are kept in double precision.
 
 import { OPERATORS } from "./operators.js";
 import { around, axisOf, broadcast, count, repeatedStrides, tensor, walk } from "./tensors.js";
@@ -139,62 +139,3 @@ OPERATORS.AveragePool = pooling(
   (sum, n) => sum / n,
 );
 OPERATORS.GlobalAveragePool = ([x]) => OPERATORS.ReduceMean([x, tensor([2], Int32Array.of(2, 3))], {});
-
-OPERATORS.BatchNormalization = ([x, scale, bias, mean, variance], { epsilon = 1e-5 }) => {
-  const [outer, channels, inner] = around(x.shape, 1),
-    data = new Float32Array(x.data.length);
-  for (let plane = 0; plane < outer * channels; plane++) {
-    const c = plane % channels,
-      factor = scale.data[c] / Math.sqrt(variance.data[c] + epsilon);
-    const shift = bias.data[c] - mean.data[c] * factor;
-    for (let i = plane * inner; i < (plane + 1) * inner; i++) data[i] = x.data[i] * factor + shift;
-  }
-  return tensor(x.shape, data);
-};
-
-OPERATORS.LayerNormalization = ([x, scale, bias], { axis = -1, epsilon = 1e-5 }) => {
-  const width = count(x.shape.slice(axisOf(axis, x.shape.length))),
-    data = new Float32Array(x.data.length);
-  for (let start = 0; start < data.length; start += width) {
-    let sum = 0,
-      squares = 0;
-    for (let i = 0; i < width; i++) sum += x.data[start + i];
-    const mean = sum / width;
-    for (let i = 0; i < width; i++) squares += (x.data[start + i] - mean) ** 2;
-    const factor = 1 / Math.sqrt(squares / width + epsilon);
-    for (let i = 0; i < width; i++)
-      data[start + i] = (x.data[start + i] - mean) * factor * scale.data[i] + (bias ? bias.data[i] : 0);
-  }
-  return tensor(x.shape, data);
-};
-
-// An LSTM over a sequence (steps, 1 sample, inputs); ONNX orders the gates input, output, forget, cell.
-OPERATORS.LSTM = (
-  [x, w, r, b, lengths, h0, c0, peepholes],
-  { hidden_size: size, direction = "forward", activations },
-) => {
-  if (x.shape[1] !== 1 || direction !== "forward" || lengths || peepholes || activations) {
-    throw new Error("the reader knows the plain LSTM of one sample only");
-  }
-  const steps = x.shape[0],
-    inputs = x.shape[2],
-    hidden = Float32Array.from(h0.data),
-    cell = Float32Array.from(c0.data);
-  const all = new Float32Array(steps * size),
-    gates = new Float64Array(4 * size),
-    sigmoid = (v) => 1 / (1 + Math.exp(-v));
-  for (let step = 0; step < steps; step++) {
-    for (let g = 0; g < 4 * size; g++) {
-      let sum = b ? b.data[g] + b.data[4 * size + g] : 0;
-      for (let k = 0; k < inputs; k++) sum += w.data[g * inputs + k] * x.data[step * inputs + k];
-      for (let k = 0; k < size; k++) sum += r.data[g * size + k] * hidden[k];
-      gates[g] = sum;
-    }
-    for (let n = 0; n < size; n++) {
-      cell[n] = sigmoid(gates[2 * size + n]) * cell[n] + sigmoid(gates[n]) * Math.tanh(gates[3 * size + n]);
-      hidden[n] = sigmoid(gates[size + n]) * Math.tanh(cell[n]);
-    }
-    all.set(hidden, step * size);
-  }
-  return [tensor([steps, 1, 1, size], all), tensor([1, 1, size], hidden), tensor([1, 1, size], cell)];
-};
