@@ -30,6 +30,7 @@ ROOMS = [
     "analysis",
     "studies",
     "plots",
+    "export",
     "cli",
 ]
 

@@ -9,6 +9,7 @@
     out.logits, out.certainty, out.ei_ratio      # (B, C, T), (B, T), (B, T)
     prediction = model.predict(images, halt=0.9) # prediction.label, .certainty, .ticks: (B,)
     model.save_pretrained(path); tide.load(path)
+    model = tide.pretrained("mnist")             # trained weights that come with the library
 
 Training with your own loop: call ``model.project_()`` after each optimiser step; it applies Dale's principle and
 every other bound.
@@ -24,6 +25,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "create": "tide.models.load",
     "load": "tide.models.load",
+    "pretrained": "tide.models.load",
     "preset": "tide.models.presets",
     "PRESETS": "tide.models.presets",
     "Thinker": "tide.models.thinker",
@@ -49,13 +51,14 @@ __all__ = [
     "create",
     "load",
     "preset",
+    "pretrained",
 ]
 
 if TYPE_CHECKING:
     from tide.config import Config, ModelConfig
     from tide.errors import InputError
     from tide.models.ctm import CTM
-    from tide.models.load import create, load
+    from tide.models.load import create, load, pretrained
     from tide.models.lstm import LSTM
     from tide.models.presets import PRESETS, preset
     from tide.models.thinker import Thinker

@@ -69,6 +69,7 @@ def run(arguments: Sequence[str]) -> int:
     from tide.data import Decoding
     from tide.evaluate.accuracy import evaluate
     from tide.json_io import finite
+    from tide.models.pretrained import local
     from tide.runs import reopen
 
     device = pick_device(given.device)
@@ -80,7 +81,7 @@ def run(arguments: Sequence[str]) -> int:
         return sweep(
             model.to(device),
             data,
-            given.run.name,
+            local(given.run).name,
             batch=given.batch,
             ticks=given.ticks,
             images=given.images,

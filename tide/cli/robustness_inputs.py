@@ -13,6 +13,7 @@ from tide.data import LabelledSet, default_directory
 from tide.data.named.places import SHIFTED, locate_shifted
 from tide.errors import InputError, did_you_mean
 from tide.models.files import run_checkpoint
+from tide.models.pretrained import local
 from tide.runs.folder import RunFolder
 from tide.runs.reopen import SplitSource, open_with_source
 from tide.studies.published import from_folder
@@ -66,6 +67,7 @@ def open_models(
     models: list[Asked] = []
     configs: dict[str, ModelConfig] = {}
     first: tuple[Path, Kind, SplitSource] | None = None
+    paths = [local(path) for path in paths]
     for path in paths:
         model, source = open_with_source(path, checkpoint, data, directory)
         is_run = (path / "config.yaml").is_file()

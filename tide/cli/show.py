@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import tyro
 
@@ -15,6 +15,10 @@ from tide.errors import InputError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from torch import Tensor
+
+    from tide.models.thinker import Thinker
+    from tide.types import ThoughtOutput
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +32,8 @@ class ShowArguments:
     shows how the training went."""
     out: Path | None = None
     """Picture to write (default: thought-<image>.png or training-<run>.png in the current folder)."""
+    animate: Path | None = None
+    """Write the thought as an animation instead, a frame for every tick: .gif, .webp, or .mp4 where ffmpeg is found."""
     data_dir: Path | None = None
     """Folder of the data sets, for a test image by number."""
     checkpoint: Literal["best", "last"] = "best"
@@ -47,6 +53,8 @@ def run(arguments: Sequence[str]) -> int:
         description="One picture of how a model thinks about an image; without an image, of how its training went.",
     )
     set_threads(given.threads)
+    if given.animate is not None:
+        return _animate(given, given.animate)
     figure, name = _thought(given, given.image) if given.image is not None else _training(given.run)
     path = given.out or Path(f"{name.replace('/', '-').replace(':', '-')}.png")
     try:
@@ -64,13 +72,46 @@ def _training(run: Path) -> tuple[Figure, str]:
     return draw_training(run), f"training-{run.name}"
 
 
+def _animate(given: ShowArguments, path: Path) -> int:
+    """Write the thought about an image as an animation."""
+    from tide.plots.animation import Moving, frames
+    from tide.plots.moving import check_kind, write_animation
+
+    if given.image is None:
+        raise InputError(
+            "no image given, --animate shows the thought about one: name a file or the number of a test image"
+        )
+    check_kind(path)
+    seen = _think(given, given.image)
+    write_animation(path, frames(Moving.from_output(seen.image, seen.out, seen.model, truth=seen.truth)))
+    print(f"{path}  {path.stat().st_size:,} bytes")
+    return 0
+
+
 def _thought(given: ShowArguments, chosen: str) -> tuple[Figure, str]:
+    from tide.plots.thought import Thought, draw_thought
+
+    seen = _think(given, chosen)
+    return draw_thought(Thought.from_output(seen.image, seen.out, seen.model, truth=seen.truth)), f"thought-{seen.name}"
+
+
+class Seen(NamedTuple):
+    """An image (channels, H, W), what a model made of it, the image's name, and its label where that is known."""
+
+    image: Tensor
+    out: ThoughtOutput
+    model: Thinker
+    name: str
+    truth: str | None
+
+
+def _think(given: ShowArguments, chosen: str) -> Seen:
     """Think about a photo, or about a test image given by its number."""
     import torch
 
     from tide.data import to_float
     from tide.models.load import load
-    from tide.plots.thought import Thought, draw_thought, record
+    from tide.plots.thought import record
     from tide.runs.reopen import read_photo, reopen
 
     device, truth = pick_device(given.device), None
@@ -89,5 +130,4 @@ def _thought(given: ShowArguments, chosen: str) -> tuple[Figure, str]:
     model.to(device).eval()
     with torch.no_grad():
         out = model(image.to(device), record=record(model))
-    thought = Thought.from_output(image[0], out, model, truth=truth)
-    return draw_thought(thought), f"thought-{name}"
+    return Seen(image[0], out, model, name, truth)

@@ -49,7 +49,7 @@ def run(arguments: Sequence[str]) -> int:
     if given.images < 1:
         raise InputError(f"--images is {given.images}, 1 or more are wanted")
     set_threads(given.threads)
-    out = given.out or given.run / "stability"
+    out = given.out or (given.run / "stability" if given.run.is_dir() else Path("stability"))
     if given.verify:
         return _verify(given, out)
     from tide.studies.publish import told
@@ -64,13 +64,15 @@ def _analyse(given: StabilityArguments, out: Path, command: str) -> int:
     from tide.analysis.stability import analyse
     from tide.analysis.stability_report import markdown
     from tide.data import to_float
+    from tide.models.pretrained import local
     from tide.plots.stability import draw_stability
     from tide.runs import reopen
     from tide.runs.environment import describe_environment
     from tide.runs.folder import RunFolder
     from tide.studies.publish import save_study
 
-    folder = RunFolder.open(given.run)
+    # Weights that come with the library have no readings over their training.
+    readings = [] if local(given.run) != given.run else RunFolder.open(given.run).metrics("monitor")
     model, data = reopen(given.run, checkpoint=given.checkpoint, data_dir=given.data_dir)
     images = to_float(data.test.select(slice(given.images)).images)
     with Console(stderr=True).status("analysing") as status:
@@ -79,7 +81,7 @@ def _analyse(given: StabilityArguments, out: Path, command: str) -> int:
     result |= {"run": given.run.name, "data": data.name, "checkpoint": given.checkpoint}
     result["environment"] = {**describe_environment(), "command": command}
     text = markdown(result, given.run.name)
-    readings, title = folder.metrics("monitor"), f"{given.run.name}, {data.name}"
+    title = f"{given.run.name}, {data.name}"
     save_study(out, "stability", result, text, {"stability.png": lambda: draw_stability(result, readings, title)})
     proof = {name: part for name in ("p", "witness") if (part := getattr(certificate, name)) is not None}
     try:

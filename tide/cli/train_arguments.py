@@ -45,6 +45,9 @@ class TrainArguments:
     """Threads of one operation on the CPU."""
     workers: int | None = None
     """Processes that decode streamed photos (default: one for each core but one, 8 at most)."""
+    track: tuple[str, ...] = ()
+    """Show the readings elsewhere, too: tensorboard (extra [tensorboard], in RUN/tensorboard), or the name of a tracker
+    that another package offers. metrics.jsonl holds them in any case."""
     compile: bool = False
     """Compile one tick with torch.compile."""
 

@@ -14,13 +14,14 @@ import torch
 
 from tide.cli.train_arguments import TrainArguments
 from tide.config import Config, CoreConfig
-from tide.config_io import differences
+from tide.config_io import differences, to_dict
 from tide.core.guarantee import coverage
 from tide.data import Splits, read_splits
 from tide.device import pick_device, pick_workers
 from tide.errors import CheckpointError, InputError
 from tide.runs.folder import RunFolder, SilentRun
 from tide.runs.lock import only_writer
+from tide.runs.track import check_trackers, open_trackers
 from tide.train.loop import TrainingRun
 from tide.train.prepare import fit_to_data, resolved
 from tide.train.report import SilentReporter, format_seconds, make_reporter, say
@@ -35,6 +36,7 @@ def settings(given: TrainArguments) -> Config:
 
 def start(given: TrainArguments, name: str) -> int:
     """Start a new run."""
+    check_trackers(given.track)
     team = Team.from_environment()
     device, workers = pick_device(given.device, team.local_rank), pick_workers(given.workers)
     config = settings(given)
@@ -55,12 +57,13 @@ def start(given: TrainArguments, name: str) -> int:
 
     with team.together(device):
         run = _led(team, create)
-        return _fit(config, splits, run, device, team, compile_step=given.compile, workers=workers, resuming=False)
+        return _fit(given, config, splits, run, device, team, workers=workers, resuming=False)
 
 
 def resume(given: TrainArguments) -> int:
     """Continue a run, on any number of processes; refuses other settings than those it was started with."""
     assert given.resume is not None
+    check_trackers(given.track)
     team = Team.from_environment()
     device, workers = pick_device(given.device, team.local_rank), pick_workers(given.workers)
     run = RunFolder.open(given.resume) if team.leads else SilentRun.open(given.resume)
@@ -79,7 +82,7 @@ def resume(given: TrainArguments) -> int:
             "leave them out to continue the run, or start a new one with --out"
         )
     with team.together(device):
-        return _fit(stored, splits, run, device, team, compile_step=given.compile, workers=workers, resuming=True)
+        return _fit(given, stored, splits, run, device, team, workers=workers, resuming=True)
 
 
 def _led(team: Team, create: Callable[[], RunFolder]) -> RunFolder:
@@ -103,13 +106,13 @@ def _free_folder(name: str) -> Path:
 
 
 def _fit(
+    given: TrainArguments,
     config: Config,
     splits: Splits,
     run: RunFolder,
     device: torch.device,
     team: Team,
     *,
-    compile_step: bool,
     workers: int,
     resuming: bool,
 ) -> int:
@@ -119,11 +122,13 @@ def _fit(
     alone = only_writer(run.path, reporter.message, wait=patience()) if team.leads else nullcontext()
     with alone, reporter:
         training = TrainingRun(
-            config, splits, run, reporter, device=device, compile_step=compile_step, team=team, workers=workers
+            config, splits, run, reporter, device=device, compile_step=given.compile, team=team, workers=workers
         )
         if resuming:
             training.resume()
         train, position = config.train, training.position
+        if team.leads:
+            run.trackers = open_trackers(given.track, run.path, to_dict(config), position.step + 1)
         processes = f", {team.world} processes" if team.world > 1 else ""
         reporter.message(
             f"{run.path}: {config.data.name}, {sum(p.numel() for p in training.model.parameters()):,} parameters, "
@@ -149,6 +154,8 @@ def _fit(
                 f"device {device} is out of memory at batch {train.batch}; lower --train.batch and raise "
                 f"--train.accumulation; the last checkpoint is in {run.path}"
             ) from error
+        finally:
+            run.trackers.close()
     return _farewell(training, run, stopped) if team.leads else 0
 
 

@@ -76,6 +76,10 @@ class Cell(nn.Module):
     def readout(self, observed: Mapping[str, Tensor], carry: Any = None) -> Readout:
         """Return logits from the ``needed`` quantities stacked over ticks, (B, T, ...)."""
 
+    def begin_readout(self, batch: int) -> Carry | None:
+        """Return what :meth:`readout` starts from before the first tick; None where it carries nothing."""
+        return None
+
     def dynamics(self, last: Any, observed: Mapping[str, Tensor], carry: Any) -> Dynamics | None:
         """Return what losses and monitors read, from the last tick's features and the stacked quantities."""
         return None

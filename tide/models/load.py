@@ -17,6 +17,7 @@ from tide.models.ctm import CTM
 from tide.models.files import CONFIG, read_config, run_checkpoint
 from tide.models.lstm import LSTM
 from tide.models.presets import preset
+from tide.models.pretrained import PRETRAINED, shipped
 from tide.models.thinker import Thinker
 
 HUB = "hub:"
@@ -49,10 +50,20 @@ def _from_folder(folder: Path) -> Thinker:
     return model_class(read_config(folder / CONFIG)).from_folder(folder)
 
 
+def pretrained(name: str) -> Thinker:
+    """Return one of the trained models that come with the library, in eval mode; ``model.card`` says how good it is.
+
+    Raises :class:`InputError` for a name that is not one of :func:`tide.models.pretrained.names`, and
+    :class:`CheckpointError` where the installed weights are damaged.
+    """
+    return _from_folder(shipped(name))
+
+
 def load(path: str | Path, *, checkpoint: str = "best") -> Thinker:
     """Return a trained model, in eval mode.
 
-    ``path`` is a folder that ``save_pretrained`` wrote, a run folder (of which ``checkpoint``, ``"best"`` or
+    ``path`` is ``pretrained:mnist`` or another that comes with the library (:func:`tide.models.pretrained.names`), a
+    folder that ``save_pretrained`` wrote, a run folder (of which ``checkpoint``, ``"best"`` or
     ``"last"``, is read), or ``hub:owner/name`` on the Hugging Face hub; without ``hub:`` only what was fetched from
     there before, so that a mistyped path asks no stranger. Raises :class:`CheckpointError` for anything else, and for
     files that are missing, damaged, of another configuration or of a newer version.
@@ -62,6 +73,8 @@ def load(path: str | Path, *, checkpoint: str = "best") -> Thinker:
     if checkpoint not in ("best", "last"):
         raise InputError(f"checkpoint is {shown(checkpoint)}, best or last is wanted")
     named = os.fspath(path)
+    if named.startswith(PRETRAINED):
+        return pretrained(named.removeprefix(PRETRAINED))
     folder = Path(named).expanduser()
     if (folder / "config.yaml").is_file():
         return _from_folder(run_checkpoint(folder, checkpoint))

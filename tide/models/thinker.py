@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from huggingface_hub import PyTorchModelHubMixin, snapshot_download
+from huggingface_hub import ModelCard, PyTorchModelHubMixin, snapshot_download
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -19,6 +19,7 @@ from tide.core.constraints import project_
 from tide.errors import InputError, did_you_mean, shown
 from tide.heads import certainty, most_certain
 from tide.models.build import build_backbone, build_cell
+from tide.models.card import CARD, Card, as_markdown, digest, read_card
 from tide.models.cell import Cell, CellState
 from tide.models.files import load_weights, read_model, write_model
 from tide.models.inputs import check_inputs, fitted
@@ -59,6 +60,8 @@ class Thinker(
         self.register_buffer("mean", torch.tensor(mean).reshape(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).reshape(1, -1, 1, 1), persistent=False)
         self.compiled_step: Any = None
+        # What is known of trained weights, where they were loaded with it.
+        self.card: Card | None = None
         # Half precision of the backbone in training; the dynamics stay as they are (paper, Appendix F).
         self.backbone_precision: torch.dtype | None = None
 
@@ -236,6 +239,15 @@ class Thinker(
 
     def _save_pretrained(self, save_directory: Path) -> None:
         write_model(save_directory, self.config, self.state_dict())
+        if self.card is not None and self.card.digest == digest(self.state_dict()):
+            self.card.write(save_directory / CARD)
+
+    def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:
+        """Return the card that ``save_pretrained`` and ``push_to_hub`` write: what ``model.card`` says."""
+        if self.card is not None and self.card.digest != digest(self.state_dict()):
+            self.card = None  # trained on: it speaks of other weights
+        header = self._hub_mixin_info.model_card_data.to_yaml()
+        return ModelCard(f"---\n{header}\n---\n\n{as_markdown(self)}")
 
     @classmethod
     def _from_pretrained(cls, *, model_id: str, map_location: str = "cpu", **options: Any) -> Self:
@@ -252,6 +264,7 @@ class Thinker(
         config, state = read_model(folder)
         model = cls(config)
         load_weights(model, state, folder)
+        model.card = read_card(folder, state)
         return model.eval()
 
     def _check_names(self, record: tuple[str, ...]) -> None:

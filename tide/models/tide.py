@@ -211,6 +211,10 @@ class TideCell(Cell):
         read, final = self.memory(latent, observed["ei_ratio"], start)
         return Readout(self.head(torch.cat((latent, read.memory), -1)), read._asdict(), final)
 
+    def begin_readout(self, batch: int) -> MemoryState | None:
+        """Every sample's memory starts from the persistent buffers."""
+        return self.memory.begin(batch) if self.memory is not None else None
+
     def dynamics(self, last: TideFeatures, observed: Mapping[str, Tensor], carry: MemoryState | None) -> Dynamics:
         """Collect what losses and monitors read."""
         recall = None

@@ -33,6 +33,7 @@ from tide.json_io import finite, read_mapping
 from tide.models.files import run_checkpoint
 from tide.runs.environment import describe_environment
 from tide.runs.lock import LOCK
+from tide.runs.track import Trackers
 
 LOGS = ("metrics", "timing")
 NEW_CONFIG = ".config.yaml.new"
@@ -44,6 +45,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.last, self.best = path / "last", path / "best"
+        self.trackers = Trackers({})
 
     @classmethod
     def create(cls, path: Path, config: Config, **environment: Any) -> Self:
@@ -103,6 +105,8 @@ class RunFolder:
                 f"cannot write {path}: {error.strerror}; the last checkpoint is intact: make room, then "
                 f"`tide train --resume {self.path}`"
             ) from error
+        if name == "metrics":
+            self.trackers.log(line)
 
     def sizes(self) -> dict[str, int]:
         """Return the sizes of both logs in bytes."""

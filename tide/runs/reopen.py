@@ -50,8 +50,9 @@ class SplitSource(NamedTuple):
         photos = self.streamed or self.data.startswith("hub:")
         test: LabelledSet
         if photos:
-            name, test = self.data, open_test_photos(
-                self.data, size=wanted.size, channels=wanted.channels, crop=wanted.crop
+            name, test = (
+                self.data,
+                open_test_photos(self.data, size=wanted.size, channels=wanted.channels, crop=wanted.crop),
             )
         else:
             splits = load(self.data, self.directory, size=wanted.size, channels=wanted.channels, crop=wanted.crop)
@@ -79,6 +80,8 @@ def open_with_source(
         streamed = data is None and run.config.data.photos == "streamed"
         data = data or run.config.data.name
         directory = directory or (Path(stored) if stored else None)
+    elif model.card is not None:
+        data = data or model.card.data
     return model, SplitSource(data, directory, streamed, model.config.input)
 
 
@@ -89,9 +92,7 @@ class Reopened(NamedTuple):
     data: TestData
 
 
-def reopen(
-    path: Path, *, checkpoint: str = "best", data: str | None = None, data_dir: Path | None = None
-) -> Reopened:
+def reopen(path: Path, *, checkpoint: str = "best", data: str | None = None, data_dir: Path | None = None) -> Reopened:
     """Return a trained model together with the test part of a data set.
 
     ``path`` is a run folder or a folder that ``save_pretrained`` wrote; ``checkpoint`` is ``"best"`` or ``"last"``;

@@ -1,0 +1,80 @@
+"""A thought as an animation: a frame for every tick, small files, one line where it cannot be."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import tide
+from tide.cli.main import main
+from tide.errors import InputError
+from tide.plots.animation import SIZE, Moving, frames
+from tide.plots.moving import COLOURS, write_animation
+from tide.plots.thought import record
+
+MOST = 1_500_000  # bytes
+INK = (29, 33, 41)
+
+
+@pytest.fixture(scope="module")
+def moving() -> Moving:
+    model, image = tide.pretrained("digits"), torch.zeros(1, 1, 16, 16)
+    image[..., 2:14, 7:9] = 1.0
+    with torch.no_grad():
+        return Moving.from_output(image[0], model(image, record=record(model)), model)
+
+
+def test_every_tick_is_a_frame_of_its_own_and_certainty_grows_to_the_right(moving: Moving) -> None:
+    made = frames(moving)
+    assert len(made) == 10
+    assert {frame.size for frame in made} == {SIZE}
+    strips = [np.asarray(frame)[345:390, :, :].astype(int) for frame in made]
+    ends = [int((np.abs(strip - INK).sum(2) < 60).any(0).nonzero()[0].max()) for strip in strips]
+    assert ends == sorted(set(ends))  # where the curve ends, tick after tick
+    assert np.abs(np.asarray(made[0]).astype(int) - np.asarray(made[-1])).sum() > 0
+
+
+@pytest.mark.parametrize("kind", ["gif", "webp"])
+def test_files_hold_all_ticks_and_are_small(moving: Moving, kind: str, tmp_path: Path) -> None:
+    path = tmp_path / f"thought.{kind}"
+    write_animation(path, frames(moving))
+    with Image.open(path) as read:
+        assert read.n_frames == 10
+        assert len(read.convert("RGB").getcolors(1 << 20)) <= (COLOURS if kind == "gif" else 1 << 20)
+    assert 10_000 < path.stat().st_size <= MOST
+
+
+def test_mp4_needs_ffmpeg(moving: Moving, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if shutil.which("ffmpeg"):
+        write_animation(tmp_path / "thought.mp4", frames(moving))
+        assert b"ftyp" in (tmp_path / "thought.mp4").read_bytes()[:16]
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(InputError, match="ffmpeg is not installed"):
+        write_animation(tmp_path / "thought.mp4", frames(moving))
+
+
+def test_models_without_populations_or_pairs_move_too(tiny_model: Any) -> None:
+    for kind in ("ctm", "lstm"):
+        model, image = tiny_model(torch.float32, kind=kind).eval(), torch.rand(1, 1, 9, 9)
+        with torch.no_grad():
+            made = Moving.from_output(image[0], model(image, record=record(model)), model)
+        assert (made.pairs is None) == (kind == "lstm")
+        assert len(frames(made)) == 4
+
+
+def test_bad_input_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, told in (
+        (["--animate", "out.gif"], "no image given, --animate shows the thought about one"),
+        (["1", "--animate", "out.avi"], "out.avi ends in .avi, one of .gif, .webp, .mp4 is wanted"),
+        (["1", "--animate", "/nowhere/out.gif"], "cannot write /nowhere/out.gif: No such file or directory"),
+    ):
+        assert main(["show", "pretrained:digits", *arguments]) == 2
+        error = capsys.readouterr().err
+        assert told in error
+        assert error.count("\n") == 1

@@ -1,0 +1,49 @@
+"""A model as a folder of ONNX files, for a machine without torch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tide.errors import InputError
+from tide.export.graphs import graphs
+from tide.export.onnx_graphs import check_installed, to_onnx
+from tide.models.thinker import Thinker
+
+FORMAT = 1
+DESCRIPTION = "model.json"
+
+
+def write_folder(model: Thinker, folder: Path) -> list[Path]:
+    """Write ``begin.onnx``, ``tick.onnx``, ``read.onnx`` and :func:`description` as ``model.json``; return their paths.
+
+    Weights are float32, the batch is free. Raises :class:`InputError` where onnx is missing, a part of the model has no
+    form in ONNX, or the folder cannot be written.
+    """
+    check_installed("onnx", "onnxscript")
+    made = {f"{name}.onnx": to_onnx(graph).SerializeToString() for name, graph in graphs(model).items()}
+    made[DESCRIPTION] = (json.dumps(description(model), indent=2) + "\n").encode()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in made.items():
+            (folder / name).write_bytes(content)
+    except OSError as error:
+        raise InputError(f"cannot write {folder}: {error.strerror}; give a folder that can be written") from error
+    return [folder / name for name in made]
+
+
+def description(model: Thinker) -> dict[str, Any]:
+    """Return what one must know beside the graphs: the images wanted, the names of the classes, the ticks."""
+    settings, core = model.config.input, model.config.core
+    return {
+        "format": FORMAT,
+        "core": core.kind,
+        "channels": settings.channels,
+        "size": settings.size,
+        "labels": [settings.label(c) for c in range(settings.classes)],
+        "ticks": core.ticks,
+        "neurons": core.neurons,
+        "n_e": getattr(core, "n_e", 0),
+        "ratio_target": getattr(core, "ratio_target", None),
+    }

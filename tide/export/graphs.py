@@ -1,0 +1,180 @@
+"""A model as three functions of plain tensors: begin, one tick, and the read-out of one tick.
+
+::
+
+    begin:  images                -> state_..., carry_... of the read-out
+    tick:   state_...             -> next_state_..., every recordable quantity of this tick
+    read:   quantities, carry_... -> logits, certainty, its own quantities, next_carry_...
+
+The loop over ticks stays outside, so that any number of ticks can run and a sample can stop whenever it is certain.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tide.config import FeatureMapConfig
+from tide.errors import InputError
+from tide.export.backbone import exportable
+from tide.export.leaves import leaves, rebuilt
+from tide.heads import certainty
+from tide.models.cell import Cell
+from tide.models.interventions import check_silencing, intervened, silenced_start
+from tide.models.thinker import Thinker
+from tide.models.tide import TideCell
+
+STATE, CARRY, NEXT = "state", "carry", "next_"
+
+
+@dataclass(frozen=True)
+class Graph:
+    """One of the three: a module, an example of its inputs (batch 2), the names of inputs and outputs.
+
+    ``batched`` gives, for each input that has one, the dimension of the batch.
+    """
+
+    module: nn.Module
+    inputs: dict[str, Tensor]
+    outputs: tuple[str, ...]
+    batched: dict[str, int]
+
+    def __call__(self, **inputs: Tensor) -> dict[str, Tensor]:
+        """Run it in torch."""
+        with torch.no_grad():
+            return dict(zip(self.outputs, self.module(*(inputs[name] for name in self.inputs)), strict=True))
+
+
+class Begin(nn.Module):
+    """Images (B, channels, H, W) in [0, 1] to the state before the first tick, and the read-out's."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, model: Thinker, images: Tensor) -> None:
+        super().__init__()
+        self.backbone, self.cell = exportable(model.backbone, images), model.cell
+        self.register_buffer("mean", model.mean)
+        self.register_buffer("std", model.std)
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Return the tensors of :func:`_start`, in order."""
+        images, *active = inputs
+        state: Any = self.cell.begin(self.backbone((images - self.mean) / self.std))
+        if active:
+            state = silenced_start(_tide(self.cell), state, *active)
+        return tuple(_start(state, self.cell.begin_readout(images.shape[0])).values())
+
+
+class Tick(nn.Module):
+    """State to state; ``weights`` are composed once, when the model is exported."""
+
+    def __init__(self, model: Thinker, state: Any, changed: tuple[str, ...]) -> None:
+        super().__init__()
+        self.cell, self.like, self.changed = model.cell, state._replace(weights=None), changed
+        self.names, self.observed = tuple(leaves(self.like, STATE)), tuple(model.cell.observables)
+        self.composed = state.weights
+        self.fields = {name: f"composed_{name}" for name in leaves(state.weights)}
+        for name, value in leaves(state.weights).items():
+            self.register_buffer(self.fields[name], value)
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Return the tensors that change, then what was observed."""
+        given = dict(zip(self.names, inputs, strict=False))
+        weights = rebuilt(self.composed, {name: getattr(self, own) for name, own in self.fields.items()})
+        if len(inputs) > len(self.names):
+            weights = intervened(_tide(self.cell), weights, *inputs[len(self.names) :])
+        state: Any = rebuilt(self.like, given, STATE)._replace(weights=weights)
+        following, features = self.cell.step(state)
+        after = _without_weights(following)
+        observed = (self.cell.observables[name](features) for name in self.observed)
+        return (*(after[name] for name in self.changed), *observed)
+
+
+class Read(nn.Module):
+    """Quantities of one tick, and what earlier read-outs kept, to logits (B, C) and certainty (B,)."""
+
+    def __init__(self, model: Thinker, carry: Any) -> None:
+        super().__init__()
+        self.cell, self.like = model.cell, carry
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Return logits, certainty, what the read-out observes, and what it keeps."""
+        needed = self.cell.needed
+        observed = {name: value[:, None] for name, value in zip(needed, inputs, strict=False)}
+        names = leaves(self.like, CARRY)
+        carry = rebuilt(self.like, dict(zip(names, inputs[len(needed) :], strict=True)), CARRY)
+        reading = self.cell.readout(observed, carry)
+        added = (reading.observed[name][:, 0] for name in self.cell.readout_observables)
+        kept = leaves(reading.carry, CARRY).values()
+        return (reading.logits[:, :, 0], certainty(reading.logits)[:, 0], *added, *kept)
+
+
+def graphs(model: Thinker, *, interventions: bool = False) -> dict[str, Graph]:
+    """Return ``begin``, ``tick`` and ``read`` of ``model``, which is put into eval mode.
+
+    With ``interventions`` the first two take ``active`` (D,) and the second ``inhibition`` ()
+    (:mod:`tide.models.interventions`). Raises :class:`InputError` where a model has no such interventions.
+    """
+    model.eval()
+    if interventions:
+        check_silencing(_tide(model.cell))
+    with torch.no_grad():
+        return _graphs(model, interventions)
+
+
+def can_intervene(model: Thinker) -> bool:
+    """Say whether :func:`graphs` takes interventions for this model."""
+    return isinstance(model.cell, TideCell) and model.cell.config.activation == "relu"
+
+
+def _graphs(model: Thinker, interventions: bool) -> dict[str, Graph]:
+    cell, settings, backbone = model.cell, model.config.input, model.config.backbone
+    channels = backbone.features if isinstance(backbone, FeatureMapConfig) else settings.channels
+    images = torch.rand(2, channels, settings.size, settings.size)
+    state, carry = model.begin(images), cell.begin_readout(2)
+    start, single = _start(state, carry), _start(model.begin(images[:1]), cell.begin_readout(1))
+    following, features = cell.step(state)
+    before, after = _without_weights(state), _without_weights(following)
+    changed = tuple(name for name in before if after[name] is not before[name])
+    needed = {name: cell.observables[name](features) for name in cell.needed}
+    kept = leaves(carry, CARRY)
+    switches = {"active": torch.ones(model.config.core.neurons), "inhibition": torch.ones(())} if interventions else {}
+    at_start = {name: value for name, value in switches.items() if name == "active"}
+    return {
+        "begin": Graph(Begin(model, images), {"images": images, **at_start}, tuple(start), {"images": 0}),
+        "tick": Graph(
+            Tick(model, state, changed),
+            before | switches,
+            (*(f"{NEXT}{name}" for name in changed), *cell.observables),
+            {name: dimension for name in before for dimension in _batch_dimension(start[name], single[name])},
+        ),
+        "read": Graph(
+            Read(model, carry),
+            needed | kept,
+            ("logits", "certainty", *cell.readout_observables, *(f"{NEXT}{name}" for name in kept)),
+            dict.fromkeys((*needed, *kept), 0),
+        ),
+    }
+
+
+def _start(state: Any, carry: Any) -> dict[str, Tensor]:
+    return _without_weights(state) | leaves(carry, CARRY)
+
+
+def _without_weights(state: Any) -> dict[str, Tensor]:
+    return leaves(state._replace(weights=None), STATE)
+
+
+def _tide(cell: Cell) -> TideCell:
+    if not isinstance(cell, TideCell):
+        raise InputError(f"the core is {type(cell).__name__}, TideCell is wanted: no other has two populations")
+    return cell
+
+
+def _batch_dimension(two: Tensor, one: Tensor) -> list[int]:
+    """Return the dimension in which tensors of batches of two and of one differ, or none."""
+    return [d for d, (a, b) in enumerate(zip(two.shape, one.shape, strict=True)) if a != b]

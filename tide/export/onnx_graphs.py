@@ -1,0 +1,85 @@
+"""The three graphs of a model as ONNX."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+
+from tide.errors import InputError, one_line
+from tide.export.graphs import Graph
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+OPSET = 20
+
+
+def check_installed(*modules: str, extra: str = "export") -> None:
+    """Raise :class:`InputError` with the command that installs what is missing."""
+    from importlib.util import find_spec
+
+    for module in modules:
+        if find_spec(module) is None:
+            raise InputError(f"{module} is not installed, it is wanted here: pip install 'tide-dynamics[{extra}]'")
+
+
+def to_onnx(graph: Graph, *, batch: int | None = None) -> ModelProto:
+    """Return ``graph`` as ONNX, float32; for any batch, or for one of ``batch`` samples only.
+
+    Raises :class:`InputError` where torch cannot express a part in ONNX.
+    """
+    check_installed("onnx", "onnxscript")
+    inputs = [_of_batch(value, graph.batched.get(name), batch) for name, value in graph.inputs.items()]
+    free = torch.export.Dim.DYNAMIC
+    shapes = tuple(
+        {graph.batched[name]: free} if batch is None and name in graph.batched else {} for name in graph.inputs
+    )
+    try:
+        with _quiet():
+            program = torch.onnx.export(
+                graph.module,
+                tuple(inputs),
+                dynamo=True,
+                dynamic_shapes=(shapes,),  # of *inputs
+                input_names=list(graph.inputs),
+                output_names=list(graph.outputs),
+                opset_version=OPSET,
+                verbose=False,
+            )
+    except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
+        raise InputError(
+            f"this model cannot be expressed in ONNX ({one_line(error)[:200]}); change that setting"
+        ) from error
+    assert program is not None
+    return program.model_proto
+
+
+def _of_batch(value: torch.Tensor, dimension: int | None, batch: int | None) -> torch.Tensor:
+    if dimension is None or batch is None:
+        return value.contiguous()
+    return (
+        value.narrow(dimension, 0, 1)
+        .expand(*(batch if d == dimension else -1 for d in range(value.dim())))
+        .contiguous()
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """torch's exporter speaks of its own affairs; whoever exports has no use for that."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, before, strict=True):
+                logger.setLevel(level)

@@ -1,0 +1,118 @@
+"""What must be said of trained weights: where they come from, how good they are on which images, and for what not."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from tide.errors import CheckpointError, one_line
+from tide.json_io import read_mapping
+
+if TYPE_CHECKING:
+    from tide.models.thinker import Thinker
+
+CARD = "card.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """One set of trained weights.
+
+    ``data`` is the set trained on, ``command`` and ``commit`` what made them; ``accuracy`` in [0, 1], at the most
+    certain tick, on ``images`` images, ``measured_on`` which; ``limits`` a sentence on what they are not good for;
+    ``digest`` that of :func:`digest`.
+    """
+
+    data: str
+    command: str
+    commit: str
+    accuracy: float
+    images: int
+    measured_on: str
+    limits: str
+    digest: str
+
+    @classmethod
+    def read(cls, path: Path) -> Card:
+        """Read a card; raises :class:`CheckpointError` where it is damaged."""
+        try:
+            found = read_mapping(path)
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"{path} is not a card of this library ({one_line(error)}); it is damaged") from error
+        kinds = {field.name: {"float": float, "int": int}.get(str(field.type), str) for field in fields(cls)}
+        if found.keys() != kinds.keys() or not all(isinstance(found[name], kind) for name, kind in kinds.items()):
+            raise CheckpointError(f"{path} is not a card of this library, one with {', '.join(kinds)} is wanted")
+        return cls(**found)
+
+    def write(self, path: Path) -> None:
+        """Write the card; raises OSError where that fails."""
+        path.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+
+
+def digest(state: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of all numbers, names in order, floating ones as float32 whatever the file holds."""
+    sha = hashlib.sha256()
+    for name in sorted(state):
+        value = state[name].detach().cpu().contiguous()
+        value = value.to(torch.float32) if value.is_floating_point() else value
+        sha.update(name.encode() + b"\0" + value.numpy().tobytes())
+    return sha.hexdigest()
+
+
+def read_card(folder: Path, state: Mapping[str, Tensor]) -> Card | None:
+    """Return the card beside weights, None where there is none.
+
+    Raises :class:`CheckpointError` where it is damaged, or the weights are not those that it speaks of.
+    """
+    if not (folder / CARD).is_file():
+        return None
+    card = Card.read(folder / CARD)
+    found = digest(state)
+    if found != card.digest:
+        raise CheckpointError(
+            f"the weights in {folder} have the checksum {found[:12]}..., {card.digest[:12]}... is wanted by {CARD}: "
+            "they are damaged or another model's; install or fetch them again"
+        )
+    return card
+
+
+def as_markdown(model: Thinker) -> str:
+    """Return the text of a model card, without the header that a hub wants."""
+    config, card = model.config, model.card
+    size, colours = config.input.size, "grey" if config.input.channels == 1 else "RGB"
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    rows: dict[str, Any] = {
+        "core": f"{config.core.kind}: {config.core.population}, {config.core.ticks} ticks, {parameters:,} parameters",
+        "images": f"{colours}, {size} x {size} pixels, {config.input.classes} classes",
+    }
+    if card is None:
+        rows["accuracy"] = "not stated: nobody wrote down what these weights were measured on"
+    else:
+        rows |= {
+            "trained on": card.data,
+            "accuracy": f"{100 * card.accuracy:.2f} % of {card.images:,} images: {card.measured_on}",
+            "command": f"`{card.command}`",
+            "commit": card.commit,
+            "checksum": card.digest,
+            "limits": card.limits,
+        }
+    table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
+    return f"# TIDE: {config.core.kind}\n\n| | |\n|---|---|\n{table}\n\n{USE}"
+
+
+USE = """```python
+import tide
+
+model = tide.load("hub:OWNER/NAME")  # a folder works, too
+answer = model.predict(images, halt=0.9)  # images: (B, channels, H, W), float in [0, 1]
+```
+
+The library: `pip install tide-dynamics`. The network: TIDE (arXiv:2605.19403).
+"""

@@ -1,0 +1,118 @@
+// All views of one model, in one section.
+
+import { draggable } from "./canvas.js";
+import { showAnswer, showNumbers } from "./answer.js";
+import { drawBalance, drawCertainty, drawMemory, drawNeuron } from "./curves.js";
+import { drawImage } from "./image.js";
+import { drawRaster } from "./rasters.js";
+import { drawRing, neuronAt } from "./ring.js";
+
+const NEAR = 0.09; // of the threshold: a press this near takes hold of it
+
+export class ThinkerView {
+  // `changed({tick | threshold | neuron})` is called when somebody drags or clicks in a view.
+  constructor(about, changed) {
+    this.about = about;
+    this.changed = changed;
+    this.section = document.createElement("section");
+    this.section.className = "thinker";
+    this.section.innerHTML = `<div class="title"><strong></strong><span></span></div><div class="panels"></div>`;
+    this.section.querySelector("strong").textContent = about.title;
+    this.section.querySelector(".title span").textContent = about.summary;
+    this.panels = this.section.querySelector(".panels");
+    this.draws = [];
+    this.#build();
+  }
+
+  #panel(kind, title, content) {
+    const panel = document.createElement("div");
+    panel.className = `card ${kind}`;
+    panel.innerHTML = `<h2>${title}</h2>${content}`;
+    this.panels.append(panel);
+    return panel;
+  }
+
+  #canvas(kind, title, shape, draw) {
+    const canvas = this.#panel(kind, title, `<canvas class="${shape}" role="img"></canvas>`).querySelector("canvas");
+    this.draws.push((state) => draw(canvas, state));
+    return canvas;
+  }
+
+  #overTicks(canvas) {
+    draggable(canvas, (tick) => this.changed({ tick }));
+  }
+
+  #build() {
+    const { about, changed } = this;
+    this.#canvas("span-4 image", "Attention and its path", "square", drawImage);
+    if (about.pairs) {
+      const ring = this.#canvas("span-4 ring", "Neurons and their synchrony", "square", drawRing);
+      ring.addEventListener("click", (event) => changed({ neuron: neuronAt(event, about) }));
+    }
+    const answer = this.#panel(
+      "span-4 answer",
+      "Answer",
+      `<div class="verdict"><span class="label"></span><p></p></div><div class="bars"></div>`,
+    );
+    this.draws.push((state) => showAnswer(answer, state));
+    let from = 0;
+    for (const one of about.activity) {
+      const start = from;
+      const canvas = this.#canvas("span-3 raster", one.title, "chart", (c, state) =>
+        drawRaster(c, state, { ...one, from: start }),
+      );
+      draggable(canvas, (tick, value, pressed) => {
+        const row = Math.min(canvas.order.length - 1, Math.max(0, Math.floor(canvas.scale.high - value)));
+        changed({ tick, ...(pressed ? { neuron: start + canvas.order[row] } : {}) });
+      });
+      if (about.excitatory) from += about.excitatory;
+    }
+    const certainty = this.#canvas(
+      "span-6 certainty",
+      "Certainty <small>· drag the dashed line: where it may stop</small>",
+      "chart",
+      drawCertainty,
+    );
+    let holds = false;
+    draggable(certainty, (tick, value, pressed) => {
+      if (pressed) holds = Math.abs(value - this.state.threshold) < NEAR;
+      changed(holds ? { threshold: Math.min(1, Math.max(0, value)) } : { tick });
+    });
+    if (about.ratio_target)
+      this.#overTicks(
+        this.#canvas("span-4", `E-I ratio <small>· target ${about.ratio_target}</small>`, "chart", drawBalance),
+      );
+    if (about.recorded.includes("surprise")) {
+      this.#overTicks(
+        this.#canvas(
+          "span-4",
+          "Memory <small>· gate blue, surprise orange, over its highest</small>",
+          "chart",
+          drawMemory,
+        ),
+      );
+    }
+    const trace = this.#canvas(
+      "span-4",
+      `<span class="chosen"></span> <small>· click another above</small>`,
+      "chart",
+      drawNeuron,
+    );
+    this.#overTicks(trace);
+    this.draws.push((state) => {
+      trace.parentElement.querySelector(".chosen").textContent = named(about, state.neuron);
+    });
+    const numbers = this.#panel("numbers", "Numbers at this tick", `<dl class="numbers"></dl>`).querySelector("dl");
+    this.draws.push((state) => showNumbers(numbers, state));
+  }
+
+  draw(state) {
+    this.state = state;
+    for (const draw of this.draws) draw(state);
+  }
+}
+
+function named({ excitatory }, neuron) {
+  if (!excitatory) return `Neuron ${neuron + 1}`;
+  return neuron < excitatory ? `Excitatory neuron ${neuron + 1}` : `Inhibitory neuron ${neuron - excitatory + 1}`;
+}
