@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from tide.data import PhotoSet, PhotoStream, batch_indices, derive_seed, open_photos
+from tide.data import Decoding, PhotoSet, PhotoStream, batch_indices, derive_seed, open_photos
 from tide.data.hub.parquet import RowGroups
 from tide.data.photos.folders import scan_classes
 from tide.runs.folder import describe_environment
@@ -68,12 +68,14 @@ def photos_per_second(photos: PhotoSet, stream: PhotoStream, order: str, workers
     if order == "streamed":
         lane = stream.order(1, 0)
         requests = ((lane.positions(0, step * batch, batch), derive_seed(0, step)) for step in steps)
-        found = stream.crops(requests, workers=workers, ahead=-(-BUFFER // batch))
+        found = stream.decoded_with(Decoding(workers=workers)).crops(requests, ahead=-(-BUFFER // batch))
     elif order == "training":
         requests = ((batch_indices(len(photos), batch, step, 0), derive_seed(0, step)) for step in steps)
-        found = photos.crops(requests, workers=workers)
+        found = photos.decoded_with(Decoding(workers=workers)).crops(requests)
     else:
-        found = photos.batches(batch, workers=workers, positions=torch.arange(count) % len(photos))
+        found = photos.decoded_with(Decoding(workers=workers)).batches(
+            batch, positions=torch.arange(count) % len(photos)
+        )
     done = sum(len(part.images) for part in found)
     return done / (time.perf_counter() - began)
 
