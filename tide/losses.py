@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tide.config import LossConfig
+from tide.config.training import TERMS, LossTerm
 from tide.core.blocks import RecurrentBlocks
 from tide.core.perron import perron_estimate
 from tide.types import Dynamics, GamePenalty, ThoughtOutput
@@ -124,47 +125,79 @@ def objective(
     and inhibitory populations (CTM, LSTM) has the task term alone. A term whose factor is
     zero is reported but takes no part: zero times an overflow would be NaN.
     """
-    terms = {"task": task_loss(out.logits, out.certainty, targets, config.every_tick)}
-    if out.dynamics is not None and out.ei_ratio is not None and blocks is not None:
-        terms |= _dynamics_terms(out.dynamics, out.ei_ratio, blocks, config, penalty)
-    factors = {
-        "task": config.task_weight,
-        "ei": curriculum * config.ei_weight,
-        "game": curriculum * config.game_weight,
-        "sync": curriculum * config.sync_weight,
-        "spectral": config.spectral_weight,
-        "reconstruction": config.reconstruction_weight,
-    }
-    total = torch.zeros_like(terms["task"])
-    for name, term in terms.items():
-        if factors[name] > 0:
-            total = total + factors[name] * term
-    return LossTerms(total, terms)
+    evidence = Evidence(out, targets, blocks, config, penalty)
+    measured = {term: FUNCTIONS[term.name](evidence) for term in TERMS if evidence.has(term)}
+    terms = {term: value for term, value in measured.items() if value is not None}
+    total = torch.zeros_like(terms[TERMS[0]])
+    for term, value in terms.items():
+        factor = config.weight(term) * (curriculum if term.ramped else 1.0)
+        if factor > 0:
+            total = total + factor * value
+    return LossTerms(total, {term.name: value for term, value in terms.items()})
 
 
-def _dynamics_terms(
-    dynamics: Dynamics, ratio: Tensor, blocks: RecurrentBlocks, config: LossConfig, penalty: GamePenalty | None
-) -> dict[str, Tensor]:
-    """Return the terms of a model with two populations, unweighted."""
-    terms = {
-        "ei": ei_loss(ratio, dynamics.ratio_target),
-        "game": _game(dynamics, blocks, config, penalty),
-        "sync": sync_loss(dynamics.sync_power),
-        "spectral": spectral_loss(blocks, config.spectral_targets, config.perron_iterations),
-    }
-    if dynamics.recall is not None:
-        terms["reconstruction"] = dynamics.recall.reconstruction.mean()
-    return terms
+class Evidence(NamedTuple):
+    """What the terms of the objective read."""
+
+    out: ThoughtOutput
+    targets: Tensor
+    blocks: RecurrentBlocks | None
+    config: LossConfig
+    penalty: GamePenalty | None
+
+    def has(self, term: LossTerm) -> bool:
+        """Whether the model has what a term is about."""
+        present = self.out.dynamics is not None and self.out.ei_ratio is not None and self.blocks is not None
+        return present or not term.of_populations
 
 
-def _game(dynamics: Dynamics, blocks: RecurrentBlocks, config: LossConfig, penalty: GamePenalty | None) -> Tensor:
+def _task(e: Evidence) -> Tensor:
+    return task_loss(e.out.logits, e.out.certainty, e.targets, e.config.every_tick)
+
+
+def _ei(e: Evidence) -> Tensor:
+    assert e.out.ei_ratio is not None
+    assert e.out.dynamics is not None
+    return ei_loss(e.out.ei_ratio, e.out.dynamics.ratio_target)
+
+
+def _sync(e: Evidence) -> Tensor:
+    assert e.out.dynamics is not None
+    return sync_loss(e.out.dynamics.sync_power)
+
+
+def _spectral(e: Evidence) -> Tensor:
+    assert e.blocks is not None
+    return spectral_loss(e.blocks, e.config.spectral_targets, e.config.perron_iterations)
+
+
+def _reconstruction(e: Evidence) -> Tensor | None:
+    assert e.out.dynamics is not None
+    return e.out.dynamics.recall.reconstruction.mean() if e.out.dynamics.recall is not None else None
+
+
+def _game(e: Evidence) -> Tensor:
+    dynamics, blocks, config = e.out.dynamics, e.blocks, e.config
+    assert dynamics is not None
+    assert blocks is not None
     if config.game == "residual":
         return residual_game(dynamics.rates, dynamics.activation, blocks.ee.shape[0])
     epsilon, clip = config.game_epsilon, config.game_clip
     if config.game == "mean_field":
         return mean_field_game(dynamics.rates, dynamics.drive, blocks, epsilon=epsilon, clip=clip)
     residuals = clipped_residuals(dynamics, blocks, config)
-    return lagrangian_game(*residuals, penalty or GamePenalty(1.0, 1.0, config.game_penalty))
+    return lagrangian_game(*residuals, e.penalty or GamePenalty(1.0, 1.0, config.game_penalty))
+
+
+FUNCTIONS: Mapping[str, Callable[[Evidence], Tensor | None]] = {
+    "task": _task,
+    "ei": _ei,
+    "game": _game,
+    "sync": _sync,
+    "spectral": _spectral,
+    "reconstruction": _reconstruction,
+}
+"""Each term of :data:`tide.config.training.TERMS`, unweighted; None where this model lacks the part."""
 
 
 def clipped_residuals(dynamics: Dynamics, blocks: RecurrentBlocks, config: LossConfig) -> tuple[Tensor, Tensor]:

@@ -8,11 +8,8 @@ from tide.config.backbones import BackboneConfig, HRFConfig
 from tide.config.baselines import CTMConfig, LSTMConfig
 from tide.config.core import CoreConfig
 from tide.config.inputs import DataConfig, InputConfig
-from tide.config.training import LossConfig, TrainConfig
+from tide.config.training import TERMS, LossConfig, TrainConfig
 from tide.errors import check
-
-AUXILIARY_TERMS = ("ei", "game", "sync", "spectral", "reconstruction")
-"""Terms of the objective that only a model with excitatory and inhibitory populations has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,12 +36,14 @@ class Config(ModelConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for term in AUXILIARY_TERMS * (self.core.kind != "tide"):
-            weight = getattr(self.loss, f"{term}_weight")
+        if self.core.kind == "tide":
+            return
+        for term in TERMS:
+            weight = self.loss.weight(term)
             check(
-                weight == 0,
-                f"loss.{term}_weight is {weight}, 0 is wanted: core {self.core.kind} has no excitatory and inhibitory "
-                f"populations for it to act on; the presets {self.core.kind}.TASK leave these terms out",
+                weight == 0 or not term.of_populations,
+                f"loss.{term.name}_weight is {weight}, 0 is wanted: core {self.core.kind} has no excitatory and "
+                f"inhibitory populations for it to act on; the presets {self.core.kind}.TASK leave these terms out",
             )
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from tide.config.checks import at_most, not_negative, one_of, positive
 from tide.errors import check
@@ -11,6 +11,28 @@ from tide.errors import check
 MixedPrecision = Literal["none", "bf16", "fp16"]
 GameLoss = Literal["mean_field", "residual", "augmented_lagrangian"]
 Objective = Literal["two_point", "anytime"]
+
+
+class LossTerm(NamedTuple):
+    """A term of the objective: its name, whether the curriculum ramps it up, and whether it is of two populations.
+
+    Its weight is the setting ``loss.NAME_weight``, its function stands under its name in ``tide.losses``.
+    """
+
+    name: str
+    ramped: bool
+    of_populations: bool
+
+
+TERMS = (
+    LossTerm("task", ramped=False, of_populations=False),
+    LossTerm("ei", ramped=True, of_populations=True),
+    LossTerm("game", ramped=True, of_populations=True),
+    LossTerm("sync", ramped=True, of_populations=True),
+    LossTerm("spectral", ramped=False, of_populations=True),
+    LossTerm("reconstruction", ramped=False, of_populations=True),
+)
+"""Every term of the objective, in the order in which they are added up and reported."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,15 +73,7 @@ class LossConfig:
     """Weight of a term that trains the memory's reconstruction; 0 is the paper's five-term objective."""
 
     def __post_init__(self) -> None:
-        not_negative(
-            "loss",
-            task_weight=self.task_weight,
-            ei_weight=self.ei_weight,
-            game_weight=self.game_weight,
-            sync_weight=self.sync_weight,
-            spectral_weight=self.spectral_weight,
-            reconstruction_weight=self.reconstruction_weight,
-        )
+        not_negative("loss", **{f"{term.name}_weight": self.weight(term) for term in TERMS})
         positive(
             "loss",
             game_penalty=self.game_penalty,
@@ -75,6 +89,11 @@ class LossConfig:
             f"loss.anytime_weight is {self.anytime_weight}, above 0 and at most 1 is wanted: 0 is --loss.objective "
             "two_point",
         )
+
+    def weight(self, term: LossTerm) -> float:
+        """Return the weight of a term of the objective."""
+        value: float = getattr(self, f"{term.name}_weight")
+        return value
 
     @property
     def every_tick(self) -> float:

@@ -25,7 +25,7 @@ from tide.config import (
     SynchronyConfig,
     TrainConfig,
 )
-from tide.config.experiment import AUXILIARY_TERMS
+from tide.config.training import TERMS
 from tide.config_io import from_dict
 from tide.errors import ConfigError, did_you_mean
 
@@ -240,7 +240,7 @@ def _of_same_size(core: CoreConfig) -> dict[str, Any]:
 
 
 def _without_auxiliary_terms(base: Config, core: CTMConfig | LSTMConfig) -> Config:
-    none: dict[str, Any] = {f"{term}_weight": 0.0 for term in AUXILIARY_TERMS}
+    none: dict[str, Any] = {f"{term.name}_weight": 0.0 for term in TERMS if term.of_populations}
     return replace(base, core=core, loss=replace(base.loss, **none))
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tide.config import CoreConfig
+from tide.config.training import TERMS
 from tide.runs.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -34,7 +35,12 @@ def draw_training(run: Path) -> Figure:
     figure.suptitle(f"{run.name}: {config.data.name}, {core.population}, {core.ticks} ticks")
     losses, accuracy, gradients, *inside = figure.subplots(rows, 3).flatten()
 
-    _curves(losses, train, _present(train, ("task", "ei", "game", "sync")), smooth=True)
+    _curves(
+        losses,
+        train,
+        _present(train, [term.name for term in TERMS if term.ramped or not term.of_populations]),
+        smooth=True,
+    )
     losses.set_yscale("log")
     losses.set_title("loss terms, unweighted")
 

@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 
 from tide.config import LossConfig, TrainConfig
+from tide.config.training import TERMS
 
 FLOOR = 0.05  # of the run: the least warm-up, curriculum start and ramp of a run shorter than its preset
 
@@ -57,4 +58,4 @@ def idle_terms(train: TrainConfig, loss: LossConfig) -> list[str]:
     assert train.curriculum_length is not None
     if curriculum(train.steps - 1, train.curriculum_start, train.curriculum_length) > 0:
         return []
-    return [name for name in ("ei", "game", "sync") if getattr(loss, f"{name}_weight") > 0]
+    return [term.name for term in TERMS if term.ramped and loss.weight(term) > 0]
