@@ -21,6 +21,7 @@ ROOMS = [
     "backbones",
     "heads",
     "models",
+    "objectives",
     "losses",
     "data",
     "corruptions",

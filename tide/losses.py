@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from tide.config import LossConfig
 from tide.config.training import TERMS, LossTerm
 from tide.core.blocks import RecurrentBlocks
 from tide.core.perron import perron_estimate
+from tide.objectives import task_loss
 from tide.types import Dynamics, GamePenalty, ThoughtOutput
 
 
@@ -22,31 +22,6 @@ class LossTerms(NamedTuple):
 
     total: Tensor
     terms: Mapping[str, Tensor]
-
-
-def cross_entropies(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return the cross-entropy of logits (B, C, T) with targets (B,) at every tick, (B, T)."""
-    return F.cross_entropy(logits, targets[:, None].expand(-1, logits.shape[2]), reduction="none")
-
-
-def task_loss(logits: Tensor, certainty: Tensor, targets: Tensor, every_tick: float = 0.0) -> Tensor:
-    """Mean over samples of (1 − w) · :func:`dual_losses` + w · mean of CE over all ticks, w = ``every_tick``.
-
-    w = 0 is the paper's objective and the reference CTM's: ticks that are neither the best nor the most certain cost
-    nothing, so that different ticks may hold different answers.
-    """
-    losses = cross_entropies(logits, targets)
-    two_point = dual_losses(losses, certainty).mean()
-    return two_point if every_tick == 0 else (1 - every_tick) * two_point + every_tick * losses.mean()
-
-
-def dual_losses(losses: Tensor, certainty: Tensor) -> Tensor:
-    """Return ½ (CE at the tick of least CE + CE at the tick of most certainty) of each sample (B,), given both (B, T).
-
-    Paper, Appendix B.3; reference CTM.
-    """
-    at_certain = losses.gather(1, certainty.argmax(1, keepdim=True)).squeeze(1)
-    return 0.5 * (losses.amin(1) + at_certain)
 
 
 def ei_loss(ratio: Tensor, target: float) -> Tensor:

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from tide.data import LabelledSet, to_float
-from tide.losses import cross_entropies
 from tide.models.thinker import Thinker
+from tide.objectives import cross_entropies
 from tide.types import ThoughtOutput
 
 

@@ -15,8 +15,8 @@ from tide.core.blocks import RecurrentBlocks
 from tide.core.guarantee import certified_rate
 from tide.core.perron import perron_estimate
 from tide.evaluate.hedging import read_hedging
-from tide.losses import cross_entropies
 from tide.models.thinker import Thinker
+from tide.objectives import cross_entropies
 from tide.train.optim import component_parameters, gradient_norm
 from tide.train.step import MicroBatch
 from tide.types import Dynamics
