@@ -8,10 +8,15 @@ one it is. Reading, writing and comparing configurations is in :mod:`tide.config
 from tide.config.backbones import (
     BackboneConfig,
     CenterSurroundInit,
+    ConvolutionsConfig,
     DeepHRFConfig,
     FeatureMapConfig,
     HRFConfig,
+    QuestionsConfig,
     ResNetConfig,
+    ResNetTrunkConfig,
+    SequencePositions,
+    SymbolsConfig,
 )
 from tide.config.baselines import CTMConfig, LSTMConfig, PairSelection
 from tide.config.core import (
@@ -48,6 +53,7 @@ __all__ = [
     "CenterSurroundInit",
     "ClipConfig",
     "Config",
+    "ConvolutionsConfig",
     "CoreConfig",
     "DataConfig",
     "DeepHRFConfig",
@@ -67,10 +73,14 @@ __all__ = [
     "NeuronModelConfig",
     "Objective",
     "PairSelection",
+    "QuestionsConfig",
     "RateNorm",
     "RatioNormalization",
     "ReferenceSchedule",
     "ResNetConfig",
+    "ResNetTrunkConfig",
+    "SequencePositions",
+    "SymbolsConfig",
     "SynchronyConfig",
     "TrainConfig",
 ]

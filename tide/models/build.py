@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from torch import nn
 
+from tide.backbones.convolutions import Convolutions
 from tide.backbones.deep_hrf import DeepHRF
 from tide.backbones.hrf import ShallowHRF
 from tide.backbones.none import FeatureMap
-from tide.backbones.resnet import ResNet18
-from tide.config import CTMConfig, DeepHRFConfig, FeatureMapConfig, LSTMConfig, ModelConfig, ResNetConfig
+from tide.backbones.resnet import ResNet18, ResNetTrunk
+from tide.config import (
+    ConvolutionsConfig,
+    CTMConfig,
+    DeepHRFConfig,
+    FeatureMapConfig,
+    LSTMConfig,
+    ModelConfig,
+    ResNetConfig,
+    ResNetTrunkConfig,
+)
 from tide.models.cell import Cell
 from tide.models.ctm_cell import CTMCell
 from tide.models.lstm_cell import LSTMCell
@@ -23,6 +33,10 @@ def build_backbone(config: ModelConfig) -> nn.Module:
         return DeepHRF(config.input.channels, config.backbone)
     if isinstance(config.backbone, ResNetConfig):
         return ResNet18(config.input.channels, config.backbone)
+    if isinstance(config.backbone, ResNetTrunkConfig):
+        return ResNetTrunk(config.input.channels, config.backbone)
+    if isinstance(config.backbone, ConvolutionsConfig):
+        return Convolutions(config.input.channels, config.backbone)
     return ShallowHRF(config.input.channels, config.backbone)
 
 
