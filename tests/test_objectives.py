@@ -14,12 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from tide.config import Config, LossConfig
+from tide.config_io import from_dict
+from tide.errors import ConfigError
 from tide.heads import certainty
 from tide.objectives import (
+    OBJECTIVES,
     counted,
     cross_entropies,
-    ctc_loss,
     dual_losses,
+    list_loss,
     route_losses,
     second_tick,
     task_loss,
@@ -55,7 +59,7 @@ OBJECTIVES: dict[str, Callable[..., Tensor]] = {
     "maze_certain_5": route(5, "certain"),
     "maze_certain_1": route(1, "certain"),
     "maze_final": route(5, "last"),
-    "sort": lambda logits, sure, targets: ctc_loss(logits, targets),
+    "sort": lambda logits, sure, targets: list_loss(logits, targets).mean(),
 }
 
 
@@ -123,8 +127,8 @@ def test_ctc_sums_over_all_paths_and_is_infinite_for_fewer_ticks_than_symbols():
     logits = random(2, 4, 5, seed=0)
     targets = torch.tensor([[2, 0, 1], [1, 2, 0]])
     expected = sum(slow_ctc(logits[b], targets[b].tolist()) for b in range(2)) / 2
-    assert ctc_loss(logits, targets).item() == pytest.approx(expected)
-    assert ctc_loss(logits[:, :, :2], targets).item() == float("inf")
+    assert list_loss(logits, targets).mean().item() == pytest.approx(expected)
+    assert list_loss(logits[:, :, :2], targets).mean().item() == float("inf")
 
 
 @settings(max_examples=10, deadline=None)
@@ -148,3 +152,29 @@ def test_the_last_tick_takes_the_place_of_the_most_certain():
     assert torch.equal(
         task_loss(logits, sure, targets, 0.25, "last"), 0.75 * last(logits, sure, targets) + 0.25 * losses.mean()
     )
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"loss": {"objective": "route"}}, r"objective is route with output.positions = \(\), one number of moves"),
+        ({"loss": {"lookahead": 0}}, "loss.lookahead is 0"),
+        ({"loss": {"second_tick": "first"}}, "loss.second_tick is 'first', one of certain, last"),
+        ({"backbone": {"kind": "symbols"}}, "backbone.kind is symbols for input.kind image, hrf or"),
+        ({"input": {"kind": "schedule"}}, "backbone.kind is hrf for input.kind schedule, questions is wanted"),
+    ],
+)
+def test_settings_that_do_not_fit_each_other_are_refused_in_one_line(change, told):
+    with pytest.raises(ConfigError, match=told):
+        from_dict(Config, change)
+
+
+def test_the_settings_choose_the_second_tick_and_how_far_a_route_counts():
+    logits, targets = random(3, 5, 6, 4, seed=0), torch.zeros(3, 6, dtype=torch.int64)
+    sure = certainty(logits)
+    for objective, lookahead, second in (("route", 2, "last"), ("route", 5, "certain"), ("two_point", 5, "last")):
+        config = LossConfig(objective=objective, lookahead=lookahead, second_tick=second)
+        losses = route_losses(logits, targets, lookahead) if objective == "route" else cross_entropies(logits, targets)
+        assert torch.equal(
+            OBJECTIVES[objective](logits, sure, targets, config), dual_losses(losses, sure, second).mean()
+        )

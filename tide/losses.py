@@ -13,7 +13,10 @@ from tide.config import LossConfig
 from tide.config.training import TERMS, LossTerm
 from tide.core.blocks import RecurrentBlocks
 from tide.core.perron import perron_estimate
-from tide.objectives import task_loss
+from tide.objectives import OBJECTIVES
+from tide.objectives import cross_entropies as cross_entropies  # the task's functions are found here, too
+from tide.objectives import dual_losses as dual_losses
+from tide.objectives import task_loss as task_loss
 from tide.types import Dynamics, GamePenalty, ThoughtOutput
 
 
@@ -127,7 +130,8 @@ class Evidence(NamedTuple):
 
 
 def _task(e: Evidence) -> Tensor:
-    return task_loss(e.out.logits, e.out.certainty, e.targets, e.config.every_tick)
+    logits, certainty = e.out.answers()
+    return OBJECTIVES[e.config.objective](logits, certainty, e.targets, e.config)
 
 
 def _ei(e: Evidence) -> Tensor:

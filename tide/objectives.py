@@ -7,19 +7,19 @@ the one of least loss and a second, the most certain one or, for the LSTM baseli
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-SecondTick = Literal["certain", "last"]
+from tide.config import LossConfig, OutputConfig, SecondTick
+from tide.heads import over_positions
 
 
 def cross_entropies(logits: Tensor, targets: Tensor) -> Tensor:
     """Return the cross-entropy of logits (B, C, *S, T) with targets (B, *S) at every tick, the mean over S, (B, T)."""
-    losses = at_positions(logits, targets)
-    return losses.flatten(1, -2).mean(1) if losses.dim() > 2 else losses
+    return over_positions(at_positions(logits, targets))
 
 
 def at_positions(logits: Tensor, targets: Tensor) -> Tensor:
@@ -86,14 +86,42 @@ def task_loss(
     return two_point(cross_entropies(logits, targets), certainty, every_tick, second)
 
 
-def ctc_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Connectionist temporal classification over ticks: logits (B, C, T), the last class a blank, targets (B, N).
+def list_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Return the loss of each list (B,) that is emitted over the ticks: CTC, divided by the number of its symbols.
 
-    The mean over samples, each divided by N, of −log of the probability that the symbols emitted at the ticks are the
-    targets, repetitions merged and blanks dropped (Graves et al., 2006). Infinite for fewer ticks than symbols.
+    ``logits`` (B, C, T), whose last class is the blank, and ``targets`` (B, N). Graves et al., Connectionist temporal
+    classification, ICML 2006. It is infinite where there are fewer ticks than symbols.
     """
     batch, classes, ticks = logits.shape
-    lengths = ((batch,), ticks), ((batch,), targets.shape[1])
-    of_logits, of_targets = (torch.full(*length, dtype=torch.int64, device=targets.device) for length in lengths)
-    log_p = F.log_softmax(logits, dim=1).permute(2, 0, 1)
-    return F.ctc_loss(log_p, targets, of_logits, of_targets, blank=classes - 1)
+    length = targets.shape[1]
+    lengths = (torch.full((batch,), ticks), torch.full((batch,), length))
+    log_p = F.log_softmax(logits, 1).permute(2, 0, 1)
+    return F.ctc_loss(log_p, targets, *lengths, blank=classes - 1, reduction="none") / length
+
+
+def tick_losses(logits: Tensor, targets: Tensor, output: OutputConfig) -> Tensor:
+    """Return what each tick's answer costs, (B, T); of a list that is emitted over the ticks, what the whole costs."""
+    if output.emitted:
+        return list_loss(logits, targets)[:, None].expand(-1, logits.shape[-1])
+    return cross_entropies(logits, targets)
+
+
+def _two_point(logits: Tensor, certainty: Tensor, targets: Tensor, config: LossConfig) -> Tensor:
+    return task_loss(logits, certainty, targets, second=config.second_tick)
+
+
+def _anytime(logits: Tensor, certainty: Tensor, targets: Tensor, config: LossConfig) -> Tensor:
+    return task_loss(logits, certainty, targets, config.anytime_weight, config.second_tick)
+
+
+def _route(logits: Tensor, certainty: Tensor, targets: Tensor, config: LossConfig) -> Tensor:
+    return two_point(route_losses(logits, targets, config.lookahead), certainty, second=config.second_tick)
+
+
+def _ctc(logits: Tensor, certainty: Tensor, targets: Tensor, config: LossConfig) -> Tensor:
+    return list_loss(logits, targets).mean()
+
+
+Objective = Callable[[Tensor, Tensor, Tensor, LossConfig], Tensor]
+OBJECTIVES: Mapping[str, Objective] = {"two_point": _two_point, "anytime": _anytime, "route": _route, "ctc": _ctc}
+"""The task term by the name of its objective, of logits (B, C, *S, T), certainty (B, T) and targets (B, *S)."""

@@ -185,7 +185,16 @@ class QuestionsConfig:
         )
 
 
-BackboneConfig = HRFConfig | DeepHRFConfig | ResNetConfig | ResNetTrunkConfig | ConvolutionsConfig | FeatureMapConfig
+BackboneConfig = (
+    HRFConfig
+    | DeepHRFConfig
+    | ResNetConfig
+    | ResNetTrunkConfig
+    | ConvolutionsConfig
+    | SymbolsConfig
+    | QuestionsConfig
+    | FeatureMapConfig
+)
 
 
 def _check_positions(features: int) -> None:

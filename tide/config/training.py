@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from tide.config.checks import at_most, not_negative, one_of, positive
 from tide.errors import check
 
 MixedPrecision = Literal["none", "bf16", "fp16"]
 GameLoss = Literal["mean_field", "residual", "augmented_lagrangian"]
-Objective = Literal["two_point", "anytime"]
+Objective = Literal["two_point", "anytime", "route", "ctc"]
+SecondTick = Literal["certain", "last"]
 
 
 class LossTerm(NamedTuple):
@@ -43,9 +44,14 @@ class LossConfig:
     """Weight of the task term."""
     objective: Objective = "two_point"
     """The task term: `two_point`, the paper's, cross-entropy at the tick of least loss and at the most certain one;
-    `anytime`, a mixture of it with the mean over all ticks, so that every tick holds an answer."""
+    `anytime`, a mixture of it with the mean over all ticks, so that every tick holds an answer; `route`, the paper's
+    over as many moves of a route as are right already, and some more; `ctc`, for a list emitted over the ticks."""
+    second_tick: SecondTick = "certain"
+    """Tick that counts beside that of least loss: the most `certain`, or the `last` as in the reference LSTM."""
     anytime_weight: float = 0.5
     """Share of the mean over all ticks in the objective `anytime`."""
+    lookahead: int = 5
+    """Moves beyond the last right one that count in the objective `route`."""
     ei_weight: float = 0.1
     """Weight of the E-I balance."""
     game_weight: float = 0.01
@@ -81,9 +87,11 @@ class LossConfig:
             game_epsilon=self.game_epsilon,
             game_clip=self.game_clip,
             perron_iterations=self.perron_iterations,
+            lookahead=self.lookahead,
         )
+        one_of("loss", "second_tick", self.second_tick, get_args(SecondTick))
         one_of("loss", "game", self.game, ("mean_field", "residual", "augmented_lagrangian"))
-        one_of("loss", "objective", self.objective, ("two_point", "anytime"))
+        one_of("loss", "objective", self.objective, get_args(Objective))
         check(
             0 < self.anytime_weight <= 1,
             f"loss.anytime_weight is {self.anytime_weight}, above 0 and at most 1 is wanted: 0 is --loss.objective "
@@ -94,11 +102,6 @@ class LossConfig:
         """Return the weight of a term of the objective."""
         value: float = getattr(self, f"{term.name}_weight")
         return value
-
-    @property
-    def every_tick(self) -> float:
-        """Share of the mean over all ticks in the task term."""
-        return self.anytime_weight if self.objective == "anytime" else 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,9 @@ from tide.backbones.convolutions import Convolutions
 from tide.backbones.deep_hrf import DeepHRF
 from tide.backbones.hrf import ShallowHRF
 from tide.backbones.none import FeatureMap
+from tide.backbones.questions import Questions
 from tide.backbones.resnet import ResNet18, ResNetTrunk
+from tide.backbones.symbols import Symbols
 from tide.config import (
     ConvolutionsConfig,
     CTMConfig,
@@ -16,8 +18,12 @@ from tide.config import (
     FeatureMapConfig,
     LSTMConfig,
     ModelConfig,
+    QuestionsConfig,
     ResNetConfig,
     ResNetTrunkConfig,
+    ScheduleConfig,
+    SequenceConfig,
+    SymbolsConfig,
 )
 from tide.models.cell import Cell
 from tide.models.ctm_cell import CTMCell
@@ -26,25 +32,32 @@ from tide.models.tide import TideCell
 
 
 def build_backbone(config: ModelConfig) -> nn.Module:
-    """Return the backbone of a configuration: images → tokens (B, N, d_kv)."""
+    """Return the backbone of a configuration: images or symbols → tokens (B, N, d_kv), questions → what they show."""
     if isinstance(config.backbone, FeatureMapConfig):
         return FeatureMap()
+    if isinstance(config.backbone, SymbolsConfig):
+        assert isinstance(config.input, SequenceConfig)
+        return Symbols(config.input.alphabet, config.backbone)
+    if isinstance(config.backbone, QuestionsConfig):
+        assert isinstance(config.input, ScheduleConfig)
+        return Questions(config.input.channels, config.backbone)
+    channels = config.images.channels
     if isinstance(config.backbone, DeepHRFConfig):
-        return DeepHRF(config.input.channels, config.backbone)
+        return DeepHRF(channels, config.backbone)
     if isinstance(config.backbone, ResNetConfig):
-        return ResNet18(config.input.channels, config.backbone)
+        return ResNet18(channels, config.backbone)
     if isinstance(config.backbone, ResNetTrunkConfig):
-        return ResNetTrunk(config.input.channels, config.backbone)
+        return ResNetTrunk(channels, config.backbone)
     if isinstance(config.backbone, ConvolutionsConfig):
-        return Convolutions(config.input.channels, config.backbone)
-    return ShallowHRF(config.input.channels, config.backbone)
+        return Convolutions(channels, config.backbone)
+    return ShallowHRF(channels, config.backbone)
 
 
 def build_cell(config: ModelConfig) -> Cell:
     """Return the cell of a configuration."""
-    core, features, classes = config.core, config.backbone.features, config.input.classes
+    core, features, outputs = config.core, config.backbone.features, config.output.values
     if isinstance(core, CTMConfig):
-        return CTMCell(core, features=features, classes=classes, seed=config.seed)
+        return CTMCell(core, features=features, outputs=outputs, seed=config.seed)
     if isinstance(core, LSTMConfig):
-        return LSTMCell(core, features=features, classes=classes)
-    return TideCell(core, features=features, classes=classes, seed=config.seed)
+        return LSTMCell(core, features=features, outputs=outputs)
+    return TideCell(core, features=features, outputs=outputs, seed=config.seed)

@@ -1,1 +1,1 @@
-"""Data that a program draws: parity, sorting, mazes, questions over digits. A generator alone decides what is drawn."""
+"""Data that a program draws: tasks without end to train on, and a fixed test set of each."""
