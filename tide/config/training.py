@@ -80,16 +80,16 @@ class LossConfig:
 
     def __post_init__(self) -> None:
         not_negative("loss", **{f"{term.name}_weight": self.weight(term) for term in TERMS})
-        one_of("loss", "second_tick", self.second_tick, get_args(SecondTick))
         positive(
             "loss",
-            lookahead=self.lookahead,
             game_penalty=self.game_penalty,
             game_every=self.game_every,
             game_epsilon=self.game_epsilon,
             game_clip=self.game_clip,
             perron_iterations=self.perron_iterations,
+            lookahead=self.lookahead,
         )
+        one_of("loss", "second_tick", self.second_tick, get_args(SecondTick))
         one_of("loss", "game", self.game, ("mean_field", "residual", "augmented_lagrangian"))
         one_of("loss", "objective", self.objective, get_args(Objective))
         check(

@@ -131,7 +131,7 @@ def qamnist() -> Config:
 
 
 def qamnist_small() -> Config:
-    """Questions over one to three digits of 14 pixels, three ticks each: 256 neurons, some half an hour on two cores."""
+    """Questions over one to three digits of 14 pixels, three ticks each: 256 neurons, half an hour on two cores."""
     return replace(
         qamnist(),
         input=ScheduleConfig(size=14, digits=(1, 3), operations=(1, 2), ticks_per_digit=3, ticks_per_part=3),

@@ -293,7 +293,7 @@ class TrainingRun:
     def _checkpoint(self) -> None:
         if not self.team.leads:
             return
-        training = {
+        training: dict[str, Any] = {
             "optimizer": self.optimizer.state_dict(),
             "monitor": self.monitor.state_dict(),
             "position": asdict(self.position),

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from tide.config import ClipConfig, TrainConfig
 from tide.models.thinker import Thinker
 
-
 REMEMBERED = 1_000  # norms of steps
 
 

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from tide.config import Config, ImageConfig, ScheduleConfig, SequenceConfig
+from tide.config import Config, ScheduleConfig, SequenceConfig
 from tide.data.drawn.mazes import draw_mazes
 from tide.data.drawn.parity import draw_parity
 from tide.data.drawn.questions import draw_questions, scaled
 from tide.data.drawn.sorting import draw_sorting
-from tide.data.drawn.tasks import Draw, DrawnTask, register
+from tide.data.drawn.tasks import Draw, DrawnTask, Maker
 from tide.data.load import load
 from tide.data.sets import ImageSet
 from tide.errors import ConfigError, check
+from tide.inputs import Questions
+
+Range = tuple[int, int]
 
 
 def _parity(config: Config, directory: Path | None) -> DrawnTask:
@@ -62,9 +65,10 @@ def _questions(config: Config, directory: Path | None) -> DrawnTask:
     splits = load("mnist", directory)
     train, test = (scaled(part, settings.size) for part in (splits.train, splits.test) if isinstance(part, ImageSet))
 
-    def draw(images: ImageSet, digits: Any, operations: Any, count: int, generator: torch.Generator) -> Any:
-        drawn = draw_questions(images, count, digits, operations, generator)
-        return drawn.inputs, drawn.targets
+    def draw(
+        images: ImageSet, digits: Range, operations: Range, count: int, generator: torch.Generator
+    ) -> tuple[Questions, Tensor]:
+        return draw_questions(images, count, digits, operations, generator)
 
     difficulties = [
         (digits, operations)
@@ -90,7 +94,5 @@ def _check_answer(config: Config, positions: tuple[int, ...], classes: int) -> N
     )
 
 
-register("parity", _parity)
-register("sort", _sort)
-register("maze", _maze)
-register("qamnist", _questions)
+NAMED: Mapping[str, Maker] = {"parity": _parity, "sort": _sort, "maze": _maze, "qamnist": _questions}
+"""Each task that comes with the library."""
