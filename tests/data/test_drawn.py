@@ -76,12 +76,12 @@ def slow_answer(labels: list[int], parts: list[int]) -> int:
 def test_questions_are_answered_by_a_slow_interpreter(shown, asked, seed):
     labels = [3, 0, 9, 7, 5, 5, 1]
     bounds = [(fewest, fewest + more) for fewest, more in (shown, asked)]
-    drawn = draw_questions(digits(labels), 6, *bounds, generator(seed % 2**40))
-    count, operations = drawn.digits.shape[1], drawn.parts.shape[1] // 2
+    drawn, answers = draw_questions(digits(labels), 6, *bounds, generator(seed % 2**40))
+    count, operations = drawn.digits.shape[1], drawn.question.shape[1] // 2
     assert drawn.digits.shape == (6, count, 1, 4, 4)
     for number, (fewest, most) in zip((count, operations), bounds, strict=True):
         assert fewest <= number <= most
-    for pixels, parts, found in zip(drawn.digits, drawn.parts.tolist(), drawn.answers.tolist(), strict=True):
+    for pixels, parts, found in zip(drawn.digits, drawn.question.tolist(), answers.tolist(), strict=True):
         assert all(0 <= place < count for place in parts[0::2])
         assert set(parts[1::2]) <= {-1, -2}
         assert found == slow_answer(pixels[:, 0, 0, 0].tolist(), parts)
@@ -94,16 +94,16 @@ def test_a_question_adds_and_subtracts_modulo_ten_in_turn():
 
 def test_numbers_of_digits_and_operations_places_and_operators_are_drawn_evenly():
     images, source = digits(list(range(10))), generator(0)
-    drawn = [draw_questions(images, 8, (1, 3), (1, 4), source) for _ in range(300)]
-    for counts, numbers in ((3, [q.digits.shape[1] for q in drawn]), (4, [q.parts.shape[1] // 2 for q in drawn])):
+    drawn = [draw_questions(images, 8, (1, 3), (1, 4), source)[0] for _ in range(300)]
+    for counts, numbers in ((3, [q.digits.shape[1] for q in drawn]), (4, [q.question.shape[1] // 2 for q in drawn])):
         shares = torch.tensor(numbers).bincount(minlength=counts + 1)[1:] / 300
         assert shares.tolist() == pytest.approx([1 / counts] * counts, abs=0.08)
-    operators = torch.cat([q.parts[:, 1::2].flatten() for q in drawn])
+    operators = torch.cat([q.question[:, 1::2].flatten() for q in drawn])
     assert float((operators == PLUS).float().mean()) == pytest.approx(0.5, abs=0.03)
 
 
 def test_the_answer_zero_is_likelier_than_others_where_a_digit_may_be_subtracted_from_itself():
-    answers = draw_questions(digits(list(range(10))), 4000, (1, 1), (1, 1), generator(0)).answers
+    _, answers = draw_questions(digits(list(range(10))), 4000, (1, 1), (1, 1), generator(0))
     shares = answers.bincount(minlength=10) / 4000
     # Minus: always 0. Plus: twice a digit, the even ones alike.
     assert shares.tolist() == pytest.approx([0.6, 0, 0.1, 0, 0.1, 0, 0.1, 0, 0.1, 0], abs=0.03)
@@ -112,7 +112,7 @@ def test_the_answer_zero_is_likelier_than_others_where_a_digit_may_be_subtracted
 DRAWS: dict[str, Callable[[torch.Generator], tuple[torch.Tensor, ...]]] = {
     "parity": lambda source: draw_parity(4, 8, source),
     "sorting": lambda source: draw_sorting(4, 8, source),
-    "questions": lambda source: draw_questions(digits([0, 1, 2, 3]), 4, (2, 2), (2, 2), source),
+    "questions": lambda source: draw_questions(digits([0, 1, 2, 3]), 4, (2, 2), (2, 2), source)[0],
 }
 
 

@@ -44,14 +44,14 @@ class LossConfig:
     """Weight of the task term."""
     objective: Objective = "two_point"
     """The task term: `two_point`, the paper's, cross-entropy at the tick of least loss and at the most certain one;
-    `anytime`, a mixture of it with the mean over all ticks, so that every tick holds an answer; `route`, the paper's
-    over as many moves of a route as are right already, and some more; `ctc`, for a list emitted over the ticks."""
+    `anytime`, a mixture of it with the mean over all ticks, so that every tick holds an answer; `route`, the first of
+    the moves that are right already and some more; `ctc`, a list that is emitted symbol by symbol over the ticks."""
     second_tick: SecondTick = "certain"
-    """Tick that counts beside that of least loss: the most `certain`, or the `last` as in the reference LSTM."""
+    """The tick beside that of least loss: the most `certain` one, or the `last`, as the reference asks of its LSTM."""
+    lookahead: int = 5
+    """Moves of a route that count beyond those that are right already."""
     anytime_weight: float = 0.5
     """Share of the mean over all ticks in the objective `anytime`."""
-    lookahead: int = 5
-    """Moves beyond the last right one that count in the objective `route`."""
     ei_weight: float = 0.1
     """Weight of the E-I balance."""
     game_weight: float = 0.01
@@ -118,9 +118,15 @@ class ClipConfig:
     synchrony: float | None = None
     """Synchronisation together with the memory."""
     head: float | None = None
+    quantile: float | None = None
+    """Clip the global norm at this quantile of those of the last 1,000 steps, that of the step among them."""
 
     def __post_init__(self) -> None:
         positive("train.clip", **vars(self))
+        check(
+            self.quantile is None or self.quantile < 1,
+            f"train.clip.quantile is {self.quantile}, a value below 1 is wanted: 0.9 is usual",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,6 @@ fewer there are, the likelier is 0 (one digit, one operation: 60 %): chance is m
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,26 +16,16 @@ from torch.nn import functional
 from tide.data.checks import check_at_least
 from tide.data.sets import ImageSet
 from tide.errors import DataError
+from tide.inputs import Questions
 
 PLUS, MINUS = -1, -2
 """How a question writes its operators; places of digits are 0 and above. As in the reference."""
 BASE = 10
 
 
-class Questions(NamedTuple):
-    """``digits`` (B, n, C, H, W), uint8, in the order shown; ``parts`` (B, 1 + 2 k), int64; ``answers`` (B,), int64.
-
-    ``parts`` are the place of the first digit, then k times an operator (−1 plus, −2 minus) and the place of a digit.
-    """
-
-    digits: Tensor
-    parts: Tensor
-    answers: Tensor
-
-
 def draw_questions(
     images: ImageSet, count: int, digits: tuple[int, int], operations: tuple[int, int], generator: torch.Generator
-) -> Questions:
+) -> tuple[Questions, Tensor]:
     """Draw questions over images of digits, all with the same number of digits and of operations.
 
     Args:
@@ -45,6 +34,9 @@ def draw_questions(
         digits: fewest and most digits shown; how many is drawn once for all questions.
         operations: fewest and most operations, drawn likewise.
         generator: source of the random numbers, on the CPU.
+
+    Returns:
+        Digits as uint8 and questions as the model takes them, and the answers (count,), int64.
 
     Raises:
         DataError: a number is out of range, or the images have other than ten classes.
@@ -60,7 +52,7 @@ def draw_questions(
     parts[:, 0::2] = torch.randint(shown, (count, 1 + asked), generator=generator)
     parts[:, 1::2] = torch.where(torch.randint(2, (count, asked), generator=generator) == 0, PLUS, MINUS)
     answers = answer(images.labels.cpu()[chosen], parts)
-    return Questions(images.images[chosen.to(images.images.device)], parts, answers)
+    return Questions(images.images[chosen.to(images.images.device)], parts), answers
 
 
 def answer(labels: Tensor, parts: Tensor) -> Tensor:
