@@ -159,7 +159,7 @@ def test_the_last_tick_takes_the_place_of_the_most_certain():
     [
         ({"loss": {"objective": "route"}}, r"objective is route with output.positions = \(\), one number of moves"),
         ({"loss": {"lookahead": 0}}, "loss.lookahead is 0"),
-        ({"loss": {"second_tick": "first"}}, "loss.second_tick is 'first', one of certain, last"),
+        ({"loss": {"second_tick": "first"}}, "loss.second_tick is 'first'; known: certain, last"),
         ({"backbone": {"kind": "symbols"}}, "backbone.kind is symbols for input.kind image, hrf or"),
         ({"input": {"kind": "schedule"}}, "backbone.kind is hrf for input.kind schedule, questions is wanted"),
     ],
