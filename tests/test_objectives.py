@@ -17,7 +17,7 @@ from torch import Tensor
 from tide.config import Config, LossConfig
 from tide.config_io import from_dict
 from tide.errors import ConfigError
-from tide.heads import certainty
+from tide.heads import certainty, emitted
 from tide.objectives import (
     OBJECTIVES,
     counted,
@@ -83,6 +83,14 @@ def test_losses_gradients_ticks_and_counted_moves_are_those_of_the_reference(nam
     if "upto_where" in golden:
         lookahead = 1 if name.endswith("_1") else 5
         assert counted(logits, targets, lookahead).tolist() == golden["upto_where"].tolist()
+
+
+def test_what_is_emitted_is_what_the_reference_decodes():
+    golden = case("sort")
+    logits, targets = torch.from_numpy(golden["predictions"]), torch.from_numpy(golden["targets"])
+    assert emitted(logits, golden["decoded"].shape[1])[:, :, -1].tolist() == golden["decoded"].tolist()
+    whole_lists = (emitted(logits, targets.shape[1])[:, :, -1] == targets).all(1).double().mean()
+    assert whole_lists.item() == pytest.approx(float(golden["accuracy"]))
 
 
 def random(*shape: int, seed: int) -> Tensor:
