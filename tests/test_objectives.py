@@ -168,8 +168,16 @@ def test_the_last_tick_takes_the_place_of_the_most_certain():
         ({"loss": {"objective": "route"}}, r"objective is route with output.positions = \(\), one number of moves"),
         ({"loss": {"lookahead": 0}}, "loss.lookahead is 0"),
         ({"loss": {"second_tick": "first"}}, "loss.second_tick is 'first'; known: certain, last"),
-        ({"backbone": {"kind": "symbols"}}, "backbone.kind is symbols for input.kind image, hrf or"),
-        ({"input": {"kind": "schedule"}}, "backbone.kind is hrf for input.kind schedule, questions is wanted"),
+        ({"backbone": {"kind": "symbols"}}, "backbone.kind is symbols for an input of kind image, hrf or"),
+        ({"input": {"kind": "schedule"}}, "backbone.kind is hrf for an input of kind schedule, questions is wanted"),
+        (
+            {"input": {"kind": "schedule"}, "backbone": {"kind": "questions", "features": 64}},
+            "backbone.features is 64, 128 as the attention is wide is wanted",
+        ),
+        (
+            {"input": {"kind": "sequence", "length": 4, "alphabet": [0, 1]}, "backbone": {"kind": "none"}},
+            "backbone.kind is none for an input of kind sequence, symbols is wanted",
+        ),
     ],
 )
 def test_settings_that_do_not_fit_each_other_are_refused_in_one_line(change, told):
