@@ -16,6 +16,8 @@ from torch.nn import functional as F
 from tide.config import LossConfig, OutputConfig, SecondTick
 from tide.heads import over_positions
 
+REDUCE_NONE = 0  # of torch's own CTC, which takes lengths that are no tensors
+
 
 def cross_entropies(logits: Tensor, targets: Tensor) -> Tensor:
     """Return the cross-entropy of logits (B, C, *S, T) with targets (B, *S) at every tick, the mean over S, (B, T)."""
@@ -94,9 +96,10 @@ def list_loss(logits: Tensor, targets: Tensor) -> Tensor:
     """
     batch, classes, ticks = logits.shape
     length = targets.shape[1]
-    lengths = (torch.full((batch,), ticks), torch.full((batch,), length))
     log_p = F.log_softmax(logits, 1).permute(2, 0, 1)
-    return F.ctc_loss(log_p, targets, *lengths, blank=classes - 1, reduction="none") / length
+    # Lengths as numbers: none has to be read back from a device, or where tensors have no values.
+    losses: Tensor = torch.ctc_loss(log_p, targets, [ticks] * batch, [length] * batch, classes - 1, REDUCE_NONE)
+    return losses / length
 
 
 def tick_losses(logits: Tensor, targets: Tensor, output: OutputConfig) -> Tensor:

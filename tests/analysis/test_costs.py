@@ -114,3 +114,10 @@ def test_a_kernel_takes_the_longest_of_arithmetic_traffic_and_launch(kernel, sec
     device = Device(half=20.0, single=10.0, bandwidth=100.0, memory=0.0, launch=5.0)
     assert device.seconds([kernel, kernel]) == pytest.approx(2 * seconds)
     assert device._replace(launch=0.0).seconds([kernel], share=0.5) == pytest.approx(2 * busy)
+
+
+@pytest.mark.parametrize("task", ["ctm.parity.16", "ctm.sort.8", "lstm.qamnist.small"])
+def test_drawn_tasks_are_counted_without_values(task):
+    few, more = (count_costs(preset(task, core={"ticks": ticks}, train={"batch": 2})) for ticks in (8, 10))
+    assert 0 < few.peak < more.peak
+    assert few.parameters == more.parameters

@@ -27,10 +27,11 @@ def check(values: Tensor, config: SequenceConfig) -> None:
     if not bool(values.isfinite().all()):
         raise InputError("sequences hold NaN or infinite numbers, finite ones are wanted: clean the data")
     if config.alphabet:
-        foreign = values[~torch.isin(values, values.new_tensor(config.alphabet))]
-        if len(foreign):
-            known = ", ".join(f"{symbol:g}" for symbol in config.alphabet)
-            raise InputError(f"a symbol is {float(foreign[0]):g}, one of {known} is wanted: it is not in the alphabet")
+        known = torch.isin(values, values.new_tensor(config.alphabet))
+        if not bool(known.all()):
+            symbols = ", ".join(f"{symbol:g}" for symbol in config.alphabet)
+            foreign = float(values[~known][0])
+            raise InputError(f"a symbol is {foreign:g}, one of {symbols} is wanted: it is not in the alphabet")
 
 
 def example(config: SequenceConfig, batch: int) -> Tensor:
