@@ -133,16 +133,6 @@ def test_dry_run_shows_shapes_and_writes_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    ("task", "what"), [("parity.16", "(64, 2, 16, T = 16)"), ("sort.8", "(64, 9, T = 16)"), ("maze.9", "(64, 25, 64)")]
-)
-def test_dry_run_of_a_drawn_task_shows_its_shapes(task: str, what: str, capsys: Capture) -> None:
-    assert main(["train", f"ctm.{task}", "--dry-run", "--device", "cpu"]) == 0
-    shown = capsys.readouterr().out
-    assert what in shown
-    assert "peak memory" in shown
-
-
 def test_presets_lists_all(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     # A few of them: half a second each goes into counting their operations.
     monkeypatch.setattr("tide.models.presets.PRESETS", ("digits", "mnist", "anytime.mnist", "lstm.digits"))

@@ -27,6 +27,7 @@ def check(values: Tensor, config: SequenceConfig) -> None:
     if not bool(values.isfinite().all()):
         raise InputError("sequences hold NaN or infinite numbers, finite ones are wanted: clean the data")
     if config.alphabet:
+        # Asked so that yes means all is well: where tensors have no values, every question is answered yes.
         known = torch.isin(values, values.new_tensor(config.alphabet))
         if not bool(known.all()):
             symbols = ", ".join(f"{symbol:g}" for symbol in config.alphabet)
