@@ -147,6 +147,21 @@ def test_weights_that_leave_by_the_references_names_come_back_and_are_saved(name
     assert all(torch.equal(value, again.state_dict()[key]) for key, value in other.state_dict().items())
 
 
+def test_a_model_of_mazes_of_15_pixels_has_as_many_parameters_as_published():
+    size = {
+        "d_model": 1024,
+        "d_input": 256,
+        "heads": 8,
+        "n_synch_out": 1024,
+        "n_synch_action": 1024,
+        "synapse_depth": 8,
+    }
+    models = {"memory_length": 25, "memory_hidden_dims": 32, "neuron_select_type": "random-pairing"}
+    answer = {"backbone_type": "resnet18-1", "out_dims": 250, "prediction_reshaper": [50, 5]}
+    model = build(read("ctm_maze")["config"] | size | models | answer)
+    assert sum(parameter.numel() for parameter in model.parameters()) == 8_967_160
+
+
 def test_frames_that_change_within_a_digit_are_refused_in_one_line():
     golden = read("ctm_qamnist")
     config = build(golden["config"]).config.input

@@ -12,6 +12,7 @@ from tide.backbones.positions import sinusoidal_positions
 from tide.config import ResNetConfig, ResNetTrunkConfig
 
 WIDTHS = (64, 128, 256, 512)
+COLOURS = 3  # that the reference's trunk takes, whatever the image has
 BLOCKS = 2  # per stage
 BLOCKS_OF = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 """Blocks of each stage, by the network's depth."""
@@ -79,14 +80,15 @@ class ResNet18(nn.Module):
 class ResNetTrunk(nn.Module):
     """Images (B, channels, H, W) → tokens (B, N, d_kv), row by row, of the first stages of a ResNet.
 
-    The stem (3 x 3, stride 1; max-pooling, stride 2) and every stage but the first halve height and width, rounded up.
-    As the reference CTM reads mazes (arXiv:2505.05522), whose stem differs from the published network's 7 x 7.
+    The stem (1 x 1 to three colours; 3 x 3, stride 1; max-pooling, stride 2) and every stage but the first halve height
+    and width, rounded up. As the reference CTM reads mazes (arXiv:2505.05522); the published network's stem is 7 x 7.
     """
 
     def __init__(self, channels: int, config: ResNetTrunkConfig) -> None:
         super().__init__()
         self.stem = nn.Sequential(
-            nn.Conv2d(channels, WIDTHS[0], 3, padding=1, bias=False),
+            nn.Conv2d(channels, COLOURS, 1),
+            nn.Conv2d(COLOURS, WIDTHS[0], 3, padding=1, bias=False),
             nn.BatchNorm2d(WIDTHS[0]),
             nn.ReLU(),
             nn.MaxPool2d(3, stride=2, padding=1),

@@ -29,7 +29,8 @@ def backbone_names(config: BackboneConfig) -> dict[str, str]:
 
 
 def _trunk(config: ResNetTrunkConfig) -> Iterator[tuple[str, str]]:
-    modules = {"stem.0": ("conv1", ("weight",)), "stem.1": ("bn1", NORM)}
+    yield from {f"stem.0.{part}": f"initial_rgb.{part}" for part in AFFINE}.items()
+    modules = {"stem.1": ("conv1", ("weight",)), "stem.2": ("bn1", NORM)}
     for stage, count in enumerate(BLOCKS_OF[config.depth][: config.stages]):
         for block in range(count):
             ours, theirs = f"stages.{stage}.{block}", f"layer{stage + 1}.{block}"
