@@ -101,7 +101,7 @@ class FeatureMapConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ResNetTrunkConfig:
-    """The first stages of a ResNet whose stem is one 3 x 3 convolution and max-pooling: the reference CTM's for mazes.
+    """The first stages of a ResNet with a stem of 1 x 1, 3 x 3 and max-pooling: the reference CTM's for mazes.
 
     Its tokens are places of the last stage's map, without positions: any size of image gives as many as it has room
     for, 10 x 10 of 39 pixels after two stages.
