@@ -11,7 +11,7 @@ from tide.config import Config
 from tide.config_io import from_dict, read_yaml, to_yaml
 from tide.device import set_threads
 from tide.errors import ConfigError, did_you_mean
-from tide.models.presets import MODELS, PRESETS, TASKS, preset
+from tide.models.presets import MODELS, TASKS, preset
 
 DESCRIPTION = (
     f"Train a preset on a data set: tide train PRESET [OPTIONS]. PRESET is one of {', '.join(TASKS)}, or MODEL.TASK "
@@ -60,7 +60,7 @@ def _base(arguments: Sequence[str]) -> tuple[str | None, Config, list[str]]:
     else:
         base = Config()
         if file is None and not {"-h", "--help"} & set(rest):
-            raise ConfigError(f"no preset given{did_you_mean('', PRESETS)}; or give --config FILE or --resume RUN")
+            raise ConfigError(_no_preset(_value(rest, "--data")))
     if file is not None:
         base = read_yaml(Config, file, base=base)
     data = _value(rest, "--data")
@@ -73,6 +73,14 @@ def _base(arguments: Sequence[str]) -> tuple[str | None, Config, list[str]]:
         if kind is not None:
             base = from_dict(Config, {section: {"kind": kind}}, base=base)
     return name, base, rest
+
+
+def _no_preset(data: str | None) -> str:
+    """Say in one line that a preset is wanted, and which one suits the data."""
+    wanted = "no preset given, the name of one is wanted"
+    if data is not None and data.startswith(("folder:", "hub:")):
+        return f"{wanted}: tide train photos --data {data}, or photos.small"
+    return f"{wanted}{did_you_mean(data or '', TASKS)}; or --config FILE or --resume RUN"
 
 
 def _value(arguments: Sequence[str], option: str) -> str | None:

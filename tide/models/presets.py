@@ -40,6 +40,9 @@ INPUTS: Mapping[str, InputConfig] = {
 }
 """Shape and pixel statistics of each named data set (of its training images)."""
 
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Pixel statistics of ImageNet's photos, which fit most others."""
+
 
 def mnist() -> Config:
     """MNIST: 256 neurons, 50,000 steps of 64 images."""
@@ -124,8 +127,8 @@ def imagenet() -> Config:
             size=224,
             crop=0.875,
             classes=1000,
-            mean=(0.485, 0.456, 0.406),
-            std=(0.229, 0.224, 0.225),
+            mean=IMAGENET_MEAN,
+            std=IMAGENET_STD,
         ),
         backbone=DeepHRFConfig(),
         core=CoreConfig(
@@ -198,6 +201,37 @@ def imagenet_tiny() -> Config:
             head=HeadConfig(hidden=64),
         ),
         train=replace(base.train, batch=8, accumulation=2, tbptt=4),
+    )
+
+
+def photos() -> Config:
+    """Your own photos, by class in a folder: colour, 128 pixels, 256 neurons, 3,000 steps of 32 photos.
+
+    They are decoded when they are used, in training to a random part of them, so that any number will do; a tenth of
+    the training photos is held out to choose the best checkpoint by.
+    """
+    steps = 3_000
+    return Config(
+        input=InputConfig(channels=3, size=128, crop=0.875, mean=IMAGENET_MEAN, std=IMAGENET_STD),
+        core=CoreConfig(ticks=25, neuron_models=NeuronModelConfig(memory_length=15)),
+        data=DataConfig(name="folder:photos", photos="streamed", flip=True, validation=0.1),
+        train=TrainConfig(
+            steps=steps,
+            batch=32,
+            reference=ReferenceSchedule(steps=steps, warmup=150, curriculum_start=150, curriculum_length=600),
+            eval_every=500,
+            eval_batch=100,
+        ),
+    )
+
+
+def photos_small() -> Config:
+    """The same at 64 pixels, for a few thousand photos: decoded once, kept in memory, cropped there."""
+    base = photos()
+    return replace(
+        base,
+        input=replace(base.input, size=64, crop=1.0),
+        data=replace(base.data, photos="in_memory", crop_padding=8),
     )
 
 
@@ -290,6 +324,8 @@ TASKS: Mapping[str, Callable[[], Config]] = {
     "imagenet": imagenet,
     "imagenet.small": imagenet_small,
     "imagenet.tiny": imagenet_tiny,
+    "photos": photos,
+    "photos.small": photos_small,
 }
 """TIDE's experiment on each named data set."""
 
