@@ -31,7 +31,7 @@ class ShowArguments:
     """PNG or JPEG file of any size and mode, or the number of an image of the run's test split; without it the picture
     shows how the training went."""
     out: Path | None = None
-    """Picture to write (default: thought-<image>.png or training-<run>.png in the current folder)."""
+    """Picture to write (none: thought-<image>.png or training-<run>.png in the current folder)."""
     animate: Path | None = None
     """Write the thought as an animation instead, a frame for every tick: .gif, .webp, or .mp4 where ffmpeg is found."""
     data_dir: Path | None = None
