@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from tide.data import decode
-from tide.data.photos.decode import decode_part
+from tide.data.photos.decode import _expect_large, decode_part
 from tide.errors import DataError
 
 
@@ -122,7 +122,9 @@ GRAY = (FOUR @ [0.299, 0.587, 0.114]).round().astype(np.uint8)[..., None].repeat
     ],
     ids=["rgb", "jpeg", "cmyk", "gray", "16 bits", "palette", "transparent palette", "turned", "turned jpeg", "tiff"],
 )
-def test_a_part_of_every_kind_of_photo_has_the_right_corners(image, options, kind, wanted):
+@pytest.mark.parametrize(("size", "large"), [(12, 2**26), (6, 0)], ids=["", "large"])
+def test_a_part_of_every_kind_of_photo_has_the_right_corners(image, options, kind, wanted, size, large, monkeypatch):
+    monkeypatch.setattr("tide.data.photos.decode._LARGE", large)
     seen = []
 
     def choose(width: int, height: int) -> tuple[int, int, int, int]:
@@ -131,10 +133,10 @@ def test_a_part_of_every_kind_of_photo_has_the_right_corners(image, options, kin
 
     for channels, colours in ((3, wanted), (1, (wanted @ [0.299, 0.587, 0.114]).round()[..., None])):
         for mirrored in (False, True):
-            pixels = decode_part(saved(image, kind, **options), 12, channels, choose, mirrored=mirrored)
+            pixels = decode_part(saved(image, kind, **options), size, channels, choose, mirrored=mirrored)
             assert pixels.dtype == torch.uint8
-            assert pixels.shape == (channels, 12, 12)
-            corners = pixels[:, ::11, ::11].permute(1, 2, 0).double()
+            assert pixels.shape == (channels, size, size)
+            corners = pixels[:, :: size - 1, :: size - 1].permute(1, 2, 0).double()
             expected = torch.from_numpy(colours.astype(float))
             assert (corners - (expected.flip(1) if mirrored else expected)).abs().max() <= 6
     assert set(seen) == {(60, 40)}
@@ -169,6 +171,18 @@ def test_draft_decoding_of_large_jpegs_stays_close():
     ramp = np.linspace(0, 255, 512).astype(np.uint8)[None].repeat(512, 0)
     pixels = decode(saved(Image.fromarray(ramp), "JPEG", quality=95), 16, 1)[0].float()
     assert (pixels - torch.from_numpy(ramp.reshape(512, 16, 32).mean((0, 2)))).abs().max() < 3
+
+
+def test_the_largest_photos_are_refused_and_large_ones_taken_in_silence(tmp_path, refuses, monkeypatch, recwarn):
+    path = tmp_path / "large.png"
+    Image.new("RGB", (150, 100)).save(path)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10_000)
+    _expect_large.cache_clear()  # pytest restores the filters of warnings after each test
+    assert decode(path, 8, 3).sum() == 0
+    assert not recwarn.list
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 5_000)
+    with refuses(path, "is too large a photo", "scale it down"):
+        decode(path, 8, 3)
 
 
 def test_refuses_what_is_no_photo(tmp_path, refuses):

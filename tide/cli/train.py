@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,6 +32,7 @@ def run(arguments: Sequence[str]) -> int:
         default=TrainArguments(settings=base),
     )
     # Only now torch and the data: --help and most mistakes need neither.
+    _announce()
     from tide.cli import training
 
     set_threads(given.threads)
@@ -43,6 +46,12 @@ def run(arguments: Sequence[str]) -> int:
     return training.dry_run(given) if given.dry_run else training.start(given, name or "run")
 
 
+def _announce() -> None:
+    """Say that it goes on, once, before the seconds that PyTorch takes to load."""
+    if "torch" not in sys.modules and os.environ.get("RANK", "0") == "0":
+        print("tide: loading PyTorch ...", file=sys.stderr, flush=True)
+
+
 def _base(arguments: Sequence[str]) -> tuple[str | None, Config, list[str]]:
     """Return the preset's name, the settings that options change, and the remaining arguments.
 
@@ -54,6 +63,7 @@ def _base(arguments: Sequence[str]) -> tuple[str | None, Config, list[str]]:
     if name is not None:
         base = preset(name)
     elif resumed is not None:
+        _announce()
         from tide.runs.folder import RunFolder
 
         base = RunFolder.open(Path(resumed)).config
@@ -65,6 +75,7 @@ def _base(arguments: Sequence[str]) -> tuple[str | None, Config, list[str]]:
         base = read_yaml(Config, file, base=base)
     data = _value(rest, "--data")
     if data is not None:  # before the other options of the data, which must fit this one and not the preset's
+        _announce()
         from tide.train.prepare import with_data
 
         base = with_data(base, data)
