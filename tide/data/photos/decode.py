@@ -133,8 +133,8 @@ def _opened(path_or_file: str | os.PathLike[str] | IO[bytes]) -> Iterator[Image.
     except Image.DecompressionBombError as error:
         most = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6
         raise DataError(
-            f"{_name_of(path_or_file)} is too large a photo ({one_line(error)}), one of at most {most} megapixels is "
-            "wanted: scale it down or remove it"
+            f"{_name_of(path_or_file)}: too large a photo met ({one_line(error)}), at most {most} megapixels wanted: "
+            "scale it down or remove it"
         ) from error
     # Besides OSError, Pillow's readers let these through when data are damaged.
     except (
