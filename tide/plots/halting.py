@@ -11,6 +11,7 @@ import numpy.typing as npt
 from tide.data import ImageSet, to_float
 from tide.evaluate.halting import HaltingSweep, LongerThought
 from tide.plots.attention import show_image
+from tide.plots.axes import whole_numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,12 +41,13 @@ def _speed(axes: Axes, sweep: HaltingSweep) -> None:
     halted = [run for run in sweep.runs if run.threshold is not None]
     whole = next(run for run in sweep.runs if run.threshold is None)
     axes.plot([run.speed_up for run in halted], [100 * run.accuracy for run in halted], "o-", color="#c0392b")
-    for run in halted:
+    axes.margins(y=0.12)
+    for number, run in enumerate(halted):
         axes.annotate(
             f"{run.threshold:g}",
             (run.speed_up, 100 * run.accuracy),
             textcoords="offset points",
-            xytext=(4, 5),
+            xytext=(4, 5 if number % 2 else -12),
             fontsize=8,
         )
     axes.axhline(100 * whole.accuracy, color="#2d6ca2", linewidth=1, label=f"no halting: {100 * whole.accuracy:.2f} %")
@@ -93,6 +95,7 @@ def _stopping(axes: Axes, sweep: HaltingSweep, classes: Sequence[str], figure: A
     if len(classes) <= 20:
         axes.set_yticks(range(len(classes)), classes, fontsize=8)
     axes.set_xlabel("tick")
+    whole_numbers(axes)
     axes.set_title(f"where the images of each class stop, threshold {sweep.shown:g} (red: mean)", fontsize=10)
     figure.colorbar(shown, ax=axes, label="% of the class", pad=0.01)
 
