@@ -66,6 +66,7 @@ def _longer(axes: Axes, longer: LongerThought) -> None:
     axes.axvline(longer.trained_ticks, color="0.5", linestyle="--", label=f"trained with {longer.trained_ticks} ticks")
     axes.set_xlabel("tick")
     axes.set_ylabel("accuracy, %")
+    whole_numbers(axes)
     axes.set_title("thinking longer than trained", fontsize=10)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8, loc="lower right")
