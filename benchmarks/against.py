@@ -32,9 +32,9 @@ from tide.train.step import Trainer
 config = resolved(preset(task, core={"ticks": ticks}))
 model = Thinker(config.model)
 trainer = Trainer(model, make_optimizer(model, config.train), config)
-shape = (config.train.batch, config.input.channels, config.input.size, config.input.size)
+shape = (config.train.batch, config.images.channels, config.images.size, config.images.size)
 images = torch.rand(shape, generator=torch.Generator().manual_seed(0))
-labels = torch.arange(config.train.batch) % config.input.classes
+labels = torch.arange(config.train.batch) % config.output.classes
 for index, line in enumerate(sys.stdin):
     began = time.perf_counter()
     trainer.step(index, [(images, labels)])

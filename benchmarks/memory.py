@@ -58,8 +58,11 @@ def measure(settings: Settings) -> dict[str, float]:
     config = resolved(preset(settings.preset, core={"ticks": settings.ticks[0]}, train=train))
     model = Thinker(config.model)
     trainer = Trainer(model, make_optimizer(model, config.train), config)
-    shape, count = config.input, config.train.batch
-    images, labels = torch.rand(count, shape.channels, shape.size, shape.size), torch.randint(shape.classes, (count,))
+    shape, count = config.images, config.train.batch
+    images, labels = (
+        torch.rand(count, shape.channels, shape.size, shape.size),
+        torch.randint(config.output.classes, (count,)),
+    )
     before, seconds = peak_memory(torch.device("cpu")), 0.0
     for step in range(2):
         began = time.perf_counter()

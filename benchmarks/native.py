@@ -111,11 +111,11 @@ def recurrent(settings: Settings, ticks: int) -> dict[str, float]:
     def part(config: Config) -> Callable[[], None]:
         model = Thinker(config.model).train()
         with torch.no_grad():
-            shape = config.input
+            shape = config.images
             images = torch.rand(config.train.batch, shape.channels, shape.size, shape.size)
             tokens = model.backbone(images)
         tokens.requires_grad_()
-        labels = torch.arange(len(images)) % shape.classes
+        labels = torch.arange(len(images)) % model.config.output.classes
         vars(model)["_tokens"] = lambda _: tokens
 
         def run() -> None:
@@ -137,7 +137,7 @@ def inference(settings: Settings, ticks: int, batch: int) -> dict[str, Any]:
         model: Thinker = Thinker.from_pretrained(str(settings.model))
     else:
         model = Thinker(config_of(settings, ticks).model).eval()
-    shape = model.config.input
+    shape = model.config.images
     contrast = torch.linspace(0, 1, batch)[:, None, None, None]
     images = contrast * torch.rand(batch, shape.channels, shape.size, shape.size)
     halt = settings.halt if settings.halt is not None else drawn_threshold(model, images, ticks)

@@ -95,7 +95,7 @@ def train(settings: Settings, seed: int) -> dict[str, Any]:
     model = Thinker(config.model)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        model.cell = PooledCell(config.backbone.features, config.input.classes)
+        model.cell = PooledCell(config.backbone.features, config.output.classes)
         trainer = Trainer(model, make_optimizer(model, config.train), config)
         feed = MemoryFeed(splits.train, config, torch.device("cpu"))
         began = time.perf_counter()

@@ -97,7 +97,7 @@ def measure(settings: Settings) -> dict[str, Any]:
     """Return milliseconds of each way and how many times as fast as eager torch it is."""
     set_threads(settings.threads)
     model = load(settings.model)
-    wanted = model.config.input
+    wanted = model.config.images
     image = torch.rand(1, wanted.channels, wanted.size, wanted.size, generator=torch.Generator().manual_seed(0))
     answers: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:

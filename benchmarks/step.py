@@ -111,7 +111,7 @@ def component_functions(trainer: Trainer) -> dict[str, list[tuple[Any, str]]]:
         "synchronisation": [(cell.synchronisation, "begin retention forward read")],
         "memory": [(cell.memory, "begin forward"), (cell, "consolidate_")],
         "head": [(cell.head, "forward"), (tide.models.thinker, "certainty")],
-        "loss": [(here, "objective most_certain")],
+        "loss": [(here, "objective read_answers")],
         "optimiser, clipping, projection": [
             (trainer.optimizer, "zero_grad step"),
             (here, "gradient_norm clip_gradients_"),

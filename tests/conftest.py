@@ -60,7 +60,8 @@ def tiny_config() -> Callable[..., ModelConfig]:
         ModelConfig,
         {
             "seed": 3,
-            "input": {"size": 9, "classes": 4, "mean": [0.5], "std": [0.25]},
+            "input": {"size": 9, "mean": [0.5], "std": [0.25]},
+            "output": {"classes": 4},
             "backbone": {"width": 4, "branch_width": 3, "features": 8},
             "core": {
                 "neurons": 20,

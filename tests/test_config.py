@@ -16,7 +16,7 @@ OUT_OF_RANGE = [
     ("seed", -1),
     ("input.channels", 2),
     ("input.size", 7),
-    ("input.classes", 1),
+    ("output.classes", 1),
     ("input.mean", [0.5, 0.5]),
     ("input.std", [0.0]),
     ("backbone.width", 0),

@@ -20,6 +20,7 @@ ROOMS = [
     "native",
     "backbones",
     "heads",
+    "inputs",
     "models",
     "losses",
     "data",

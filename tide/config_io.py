@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get
 
 import yaml
 
+from tide.config.formats import upgraded
 from tide.config_yaml import read_yaml_file
 from tide.errors import ConfigError, did_you_mean, shown
 
@@ -124,7 +125,7 @@ def read_settings(path: str | Path) -> dict[str, Any]:
     mapping = read_yaml_file(Path(path))
     if mapping is not None and not isinstance(mapping, Mapping):
         raise ConfigError(f"configuration is {shown(mapping)}, a mapping of settings is wanted")
-    return dict(mapping or {})
+    return upgraded(mapping or {})
 
 
 def flatten(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

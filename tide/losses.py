@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tide.config import LossConfig
+from tide.config import LossConfig, OutputConfig
 from tide.config.training import TERMS, LossTerm
 from tide.core.blocks import RecurrentBlocks
 from tide.core.perron import perron_estimate
+from tide.heads import over_positions
 from tide.types import Dynamics, GamePenalty, ThoughtOutput
 
 
@@ -25,8 +26,9 @@ class LossTerms(NamedTuple):
 
 
 def cross_entropies(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return the cross-entropy of logits (B, C, T) with targets (B,) at every tick, (B, T)."""
-    return F.cross_entropy(logits, targets[:, None].expand(-1, logits.shape[2]), reduction="none")
+    """Return the cross-entropy of logits (B, C, *S, T) with targets (B, *S) at every tick, the mean over S, (B, T)."""
+    every = targets[..., None].expand(*targets.shape, logits.shape[-1])
+    return over_positions(F.cross_entropy(logits, every, reduction="none"))
 
 
 def task_loss(logits: Tensor, certainty: Tensor, targets: Tensor, every_tick: float = 0.0) -> Tensor:
@@ -38,6 +40,36 @@ def task_loss(logits: Tensor, certainty: Tensor, targets: Tensor, every_tick: fl
     losses = cross_entropies(logits, targets)
     two_point = dual_losses(losses, certainty).mean()
     return two_point if every_tick == 0 else (1 - every_tick) * two_point + every_tick * losses.mean()
+
+
+def list_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Return the loss of each list (B,) that is emitted over the ticks: CTC, divided by the number of its symbols.
+
+    ``logits`` (B, C, T), whose last class is the blank, and ``targets`` (B, N). Graves et al., Connectionist temporal
+    classification, ICML 2006. It is infinite where there are fewer ticks than symbols.
+    """
+    batch, classes, ticks = logits.shape
+    length = targets.shape[1]
+    lengths = (torch.full((batch,), ticks), torch.full((batch,), length))
+    log_p = F.log_softmax(logits, 1).permute(2, 0, 1)
+    return F.ctc_loss(log_p, targets, *lengths, blank=classes - 1, reduction="none") / length
+
+
+Objective = Callable[[Tensor, Tensor, Tensor, LossConfig], Tensor]
+
+OBJECTIVES: Mapping[str, Objective] = {
+    "two_point": lambda logits, certainty, targets, config: task_loss(logits, certainty, targets),
+    "anytime": lambda logits, certainty, targets, config: task_loss(logits, certainty, targets, config.anytime_weight),
+    "ctc": lambda logits, certainty, targets, config: list_loss(logits, targets).mean(),
+}
+"""The task term by the name of its objective, of logits (B, C, *S, T), certainty (B, T) and targets (B, *S)."""
+
+
+def tick_losses(logits: Tensor, targets: Tensor, output: OutputConfig) -> Tensor:
+    """Return what each tick's answer costs, (B, T); of a list that is emitted over the ticks, what the whole costs."""
+    if output.emitted:
+        return list_loss(logits, targets)[:, None].expand(-1, logits.shape[-1])
+    return cross_entropies(logits, targets)
 
 
 def dual_losses(losses: Tensor, certainty: Tensor) -> Tensor:
@@ -152,7 +184,8 @@ class Evidence(NamedTuple):
 
 
 def _task(e: Evidence) -> Tensor:
-    return task_loss(e.out.logits, e.out.certainty, e.targets, e.config.every_tick)
+    logits, certainty = e.out.answers()
+    return OBJECTIVES[e.config.objective](logits, certainty, e.targets, e.config)
 
 
 def _ei(e: Evidence) -> Tensor:

@@ -1,7 +1,7 @@
 """What a model returns, and the letters used for shapes everywhere.
 
 B batch, C classes, T internal ticks, D neurons, n_E and n_I neurons per population, N token positions, P pairs,
-M history length, d_z latent width, d_m memory width.
+M history length, d_z latent width, d_m memory width; *S the positions of an answer, none for a single class.
 """
 
 from __future__ import annotations
@@ -53,9 +53,10 @@ class Dynamics(NamedTuple):
 class ThoughtOutput:
     """What ``model(images)`` returns, whatever was asked to be recorded.
 
-    ``logits`` (B, C, T) and ``certainty`` (B, T) at every tick; ``ei_ratio`` (B, T), the excitatory-inhibitory
-    activity ratio, and ``dynamics``, what losses and monitors read: both None for a model without two populations
-    (CTM, LSTM); ``trace``, the recorded quantities by name, each (B, T, ...).
+    ``logits`` (B, C, *S, T) and ``certainty`` (B, T) at every tick, of which those from ``answers_from`` on count
+    as answers (all, unless the input is shown little by little: :meth:`answers`); ``ei_ratio`` (B, T), the
+    excitatory-inhibitory activity ratio, and ``dynamics``, what losses and monitors read: both None for a model
+    without two populations (CTM, LSTM); ``trace``, the recorded quantities by name, each (B, T, ...).
     """
 
     logits: Tensor
@@ -63,17 +64,25 @@ class ThoughtOutput:
     ei_ratio: Tensor | None = None
     dynamics: Dynamics | None = None
     trace: Mapping[str, Tensor] = field(default_factory=dict)
+    answers_from: int = 0
+
+    def answers(self) -> tuple[Tensor, Tensor]:
+        """Return logits and certainty of the ticks that count as answers."""
+        if self.answers_from == 0:
+            return self.logits, self.certainty
+        return self.logits[..., self.answers_from :], self.certainty[:, self.answers_from :]
 
 
 @dataclass(frozen=True)
 class Prediction:
     """What ``model.predict(images)`` returns.
 
-    ``label`` (B,), the class at the most certain tick that was run; ``certainty`` (B,) there; ``ticks`` (B,), how
-    many ticks each image was given; ``probabilities`` (B, C).
+    ``label`` (B, *S), the class at the most certain tick that was run; ``certainty`` (B,) there; ``ticks`` (B,), how
+    many ticks each image was given; ``probabilities`` (B, C, *S). Of a list that is emitted symbol by symbol ``label``
+    is (B, N), what was emitted, -1 where nothing was, and ``probabilities`` is None.
     """
 
     label: Tensor
     certainty: Tensor
     ticks: Tensor
-    probabilities: Tensor
+    probabilities: Tensor | None

@@ -162,7 +162,7 @@ def damage_missing(folder: Path) -> None:
     [
         (damage_pickle, "is not a whole safetensors file"),
         (damage_truncate, "is not a whole safetensors file"),
-        (damage_version, "has format 99, this version reads format 1"),
+        (damage_version, "has format 99, 1 to 2 are read by this version"),
         (damage_config, "belong to another configuration"),
         (damage_json, "it is damaged"),
         (damage_missing, "does not exist"),

@@ -156,7 +156,7 @@ def test_a_photo_folder_is_a_data_set(tmp_path: Path, monkeypatch: pytest.Monkey
     options = [part for key, value in flat.items() for part in (f"--{key.replace('_', '-')}", str(value))]
     assert main(["train", "digits", "--data", "folder:photos", *options, "--out", "run", "--device", "cpu"]) == 0
     model = tide.load("run", checkpoint="last")
-    assert model.config.input.labels == ("dark", "light")
+    assert model.config.output.labels == ("dark", "light")
     monkeypatch.chdir(tmp_path / "photos")  # the run knows its photos from anywhere
     assert main(["train", "--resume", str(tmp_path / "run"), "--device", "cpu"]) == 0
 

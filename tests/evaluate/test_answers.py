@@ -76,9 +76,15 @@ def test_evaluation_is_the_mean_over_images_asked_one_by_one(tiny_model, split, 
 def test_joined_answers_of_batches_are_those_of_all_images_in_order(tiny_model, split, kind):
     model, some = tiny_model(kind=kind).eval(), torch.tensor([0, 2, 3])
     with torch.no_grad():
-        whole = Answers.of(model(to_float(split.images)), split.labels, torch.arange(7), some)
+        whole = Answers.of(model(to_float(split.images)), split.labels, torch.arange(7), model.config.output, some)
         parts = [
-            Answers.of(model(to_float(split.images[part])), split.labels[part], torch.arange(7)[part], some)
+            Answers.of(
+                model(to_float(split.images[part])),
+                split.labels[part],
+                torch.arange(7)[part],
+                model.config.output,
+                some,
+            )
             for part in (slice(0, 2), slice(2, 3), slice(3, 7))
         ]
     collected = collect_answers(model, split, batch=3, classes=some)

@@ -13,7 +13,7 @@ from tide.models.thinker import Thinker
 
 KINDS = ("tide", "ctm", "lstm")
 TICKS = 5
-HELD = ("weights", "keys", "values")  # what depends on the image and the weights alone keeps its gradient
+HELD = ("weights", "keys", "values", "drive")  # what depends on the image and the weights alone keeps its gradient
 MOVING = {
     "tide": {"rates", "history", "synchrony.products", "synchrony.normalizer", "latent"},
     "ctm": {

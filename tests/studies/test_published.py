@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from tests import slow
+from tide.config import ModelConfig, OutputConfig
 from tide.corruptions.augmentations import AUGMENTATIONS, perturb
 from tide.data import Decoding, ImageSet, to_float
 from tide.heads import certainty
@@ -82,6 +83,7 @@ class Reader(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(1))
+        self.config = ModelConfig(output=OutputConfig(classes=4))
         self.readers = torch.randn(4, SIZE * SIZE, 4, generator=torch.Generator().manual_seed(1)) / 4
 
     def forward(self, images: torch.Tensor, ticks: int | None = None) -> ThoughtOutput:

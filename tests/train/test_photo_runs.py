@@ -216,8 +216,8 @@ def test_unreadable_photos_are_named_once_left_out_and_bounded(folder: Path, tmp
 def test_classes_come_from_the_folder_and_statistics_from_the_settings(folder: Path) -> None:
     config = settings(folder)
     fitted = fit_to_data(config, read_splits(config))
-    assert fitted.input.labels == ("left", "right")
-    assert (fitted.input.classes, fitted.input.mean) == (2, (0.5, 0.5, 0.5))
+    assert fitted.output.labels == ("left", "right")
+    assert (fitted.output.classes, fitted.input.mean) == (2, (0.5, 0.5, 0.5))
 
 
 @pytest.mark.parametrize(

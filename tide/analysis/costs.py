@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 from tide.config import Config
+from tide.inputs import example
 from tide.losses import objective
 from tide.models.thinker import Thinker
 
@@ -146,18 +147,27 @@ def count_costs(config: Config) -> StepCosts:
     It is a step's last micro-batch: with accumulation, gradients are there before it. Objective, truncation,
     recomputation and mixed precision are those of ``config``; all lateral iterations are taken.
     """
-    shape, train = config.input, config.train
+    train, output = config.train, config.output
     with FakeTensorMode():
         model = Thinker(config.model).train()
         model.backbone_precision = HALF[train.mixed_precision]
-        images = torch.zeros(train.batch, shape.channels, shape.size, shape.size)
-        labels = torch.zeros(train.batch, dtype=torch.long)
+        images = example(config.model, train.batch)
+        positions = (output.emitted,) if output.emitted else output.positions
+        labels = torch.zeros(train.batch, *positions, dtype=torch.long)
         parameters = sum(_size(parameter) for parameter in model.parameters())
         several = train.accumulation > 1
         for parameter in model.parameters() if several else ():
             parameter.grad = torch.zeros_like(parameter)
         gradients = [p.grad for p in model.parameters() if p.grad is not None]
-        with CostCounter([*model.parameters(), *model.buffers(), *gradients, images, labels]) as counter:
+        with CostCounter(
+            [
+                *model.parameters(),
+                *model.buffers(),
+                *gradients,
+                *(images if isinstance(images, tuple) else (images,)),
+                labels,
+            ]
+        ) as counter:
             out = model(images, tbptt=train.tbptt, recompute=train.recompute)
             terms = objective(out, labels, model.cell.blocks(), config.loss, curriculum=1.0)
             terms.total.backward()  # type: ignore[no-untyped-call]

@@ -8,10 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from tide.config import FeatureMapConfig
+from tide.inputs import example, moved
 from tide.models.thinker import Thinker
-
-FEATURE_MAP = 8  # rows and columns assumed of a feature map
 
 
 @dataclass(frozen=True)
@@ -45,10 +43,7 @@ def count_operations(model: Thinker) -> Operations:
 
 
 def _total(model: Thinker, batch: int, ticks: int) -> int:
-    config = model.config
-    shape = (config.input.channels, config.input.size, config.input.size)
-    if isinstance(config.backbone, FeatureMapConfig):
-        shape = (config.backbone.features, FEATURE_MAP, FEATURE_MAP)
+    inputs = moved(example(model.config, batch), torch.device("meta"))
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model(torch.empty(batch, *shape, device="meta"), ticks=ticks)
+        model(inputs, ticks=ticks)
     return int(counter.get_total_flops())

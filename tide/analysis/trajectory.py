@@ -87,6 +87,5 @@ def all_lateral_iterations(cell: TideCell) -> Iterator[None]:
 def raw_preactivation(cell: TideCell, state: TideState) -> Tensor:
     """Return h = W_eff r + U o + b of the tick that follows ``state``, before the norm, (B, D)."""
     weights = state.weights.dynamics
-    attended = cell.attention(state.latent, state.keys, state.values)
-    drive = torch.addmm(weights.bias, attended.output, weights.input)
+    drive = torch.addmm(weights.bias, cell.read(state).output, weights.input)
     return torch.addmm(drive, state.rates, weights.recurrent)

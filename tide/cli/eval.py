@@ -62,7 +62,6 @@ def run(arguments: Sequence[str]) -> int:
         raise InputError(f"--batch is {given.batch}, 1 or more are wanted")
     set_threads(given.threads)
     import json
-    from dataclasses import asdict
 
     from rich.console import Console
 
@@ -122,7 +121,7 @@ def run(arguments: Sequence[str]) -> int:
             print(f"    {first + 1:>3}-{first + len(row):<3} " + " ".join(f"{100 * value:6.2f}" for value in row))
     if given.out is not None:
         try:
-            given.out.write_text(json.dumps(finite(asdict(result)), indent=2) + "\n", encoding="utf-8")
+            given.out.write_text(json.dumps(finite(result.readings()), indent=2) + "\n", encoding="utf-8")
         except OSError as error:
             raise InputError(f"cannot write {given.out}: {error.strerror}; give another --out") from error
     return 0

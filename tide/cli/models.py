@@ -19,6 +19,7 @@ def run(arguments: Sequence[str]) -> int:
     from rich.console import Console
     from rich.table import Table
 
+    from tide.inputs import described
     from tide.models.card import CARD, Card
     from tide.models.files import CONFIG, WEIGHTS, read_config
     from tide.models.pretrained import PRETRAINED, names, shipped
@@ -33,7 +34,7 @@ def run(arguments: Sequence[str]) -> int:
             f"{PRETRAINED}{name}",
             f"{100 * card.accuracy:.2f} %",
             f"{card.images:,} held out",
-            f"{config.input.channels} x {config.input.size} x {config.input.size}",
+            described(config),
             config.core.population,
             str(config.core.ticks),
             f"{(shipped(name) / WEIGHTS).stat().st_size:,}",

@@ -49,6 +49,6 @@ def run(arguments: Sequence[str]) -> int:
     width = max(len(str(path)) for path in given.images)
     for path, photo in zip(given.images, photos, strict=True):
         answer = model.predict(photo.to(device), halt=given.halt)
-        label = model.config.input.label(int(answer.label))
+        label = model.config.output.label(int(answer.label))
         print(f"{path!s:<{width}}  {label}  certainty {float(answer.certainty):.3f}  ticks {int(answer.ticks)}")
     return 0

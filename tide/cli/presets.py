@@ -24,6 +24,7 @@ def run(arguments: Sequence[str]) -> int:
 
     from tide.analysis.operations import count_operations
     from tide.config import LSTMConfig
+    from tide.inputs import described
     from tide.models.load import outline
     from tide.models.presets import PRESETS, preset
 
@@ -47,7 +48,7 @@ def run(arguments: Sequence[str]) -> int:
     for name in track(shown, "counting", console=Console(stderr=True), transient=True):
         config = preset(name)
         model = outline(config.model)
-        core, images, operations = config.core, config.input, count_operations(model)
+        core, operations = config.core, count_operations(model)
         table.add_row(
             name,
             f"{sum(p.numel() for p in model.parameters()):,}",
@@ -58,7 +59,7 @@ def run(arguments: Sequence[str]) -> int:
             f"{operations.image(core.ticks) / 1e6:.0f} M",
             f"{config.train.steps:,}",
             f"{config.train.batch} x {config.train.accumulation}".removesuffix(" x 1"),
-            f"{images.channels} x {images.size} x {images.size}, {images.classes} classes",
+            f"{described(config.model)}, {config.output.classes} classes",
         )
     Console(width=140).print(table)
     print(

@@ -91,8 +91,8 @@ def open_models(
 
 
 def _kind(source: SplitSource, path: Path) -> Kind:
-    wanted = source.wanted
-    classes = wanted.labels or source.read(path).test.classes
+    wanted = source.model.images
+    classes = source.model.output.labels or source.read(path).test.classes
     name, _, place = (source.data or "").partition(":")
     data = f"{name}:{Path(place).expanduser()}" if place else source.data
     return Kind(data, wanted.channels, wanted.size, wanted.crop, classes)

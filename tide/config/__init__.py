@@ -1,8 +1,8 @@
 """Settings: frozen, keyword-only dataclasses that validate themselves.
 
 Each component owns its section. Defaults are the MNIST column of the paper's Table A.1, completed by the choices
-marked [C] in ``docs/fidelity.md``. Where there is a choice of sections (backbone, core) their field ``kind`` says which
-one it is. Reading, writing and comparing configurations is in :mod:`tide.config_io`.
+marked [C] in ``docs/fidelity.md``. Where there is a choice of sections (input, backbone, core) their field ``kind``
+says which one it is. Reading, writing and comparing configurations is in :mod:`tide.config_io`.
 """
 
 from tide.config.backbones import (
@@ -29,7 +29,7 @@ from tide.config.core import (
     SynchronyConfig,
 )
 from tide.config.experiment import Config, ModelConfig
-from tide.config.inputs import DataConfig, InputConfig
+from tide.config.inputs import DataConfig, ImageConfig, InputConfig, OutputConfig, ScheduleConfig, SequenceConfig
 from tide.config.training import (
     ClipConfig,
     GameLoss,
@@ -56,6 +56,7 @@ __all__ = [
     "Guarantee",
     "HRFConfig",
     "HeadConfig",
+    "ImageConfig",
     "InputConfig",
     "LSTMConfig",
     "LateralConfig",
@@ -66,11 +67,14 @@ __all__ = [
     "ModelConfig",
     "NeuronModelConfig",
     "Objective",
+    "OutputConfig",
     "PairSelection",
     "RateNorm",
     "RatioNormalization",
     "ReferenceSchedule",
     "ResNetConfig",
+    "ScheduleConfig",
+    "SequenceConfig",
     "SynchronyConfig",
     "TrainConfig",
 ]

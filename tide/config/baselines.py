@@ -28,7 +28,7 @@ class CTMConfig:
     attention_width: int = 128
     """Width of queries, keys, values and output."""
     heads: int = 8
-    """Number of attention heads."""
+    """Number of attention heads; 0: no attention, the input stands before the state as it is."""
     synapse_depth: int = 4
     """Depth of the synapse model: 1 is one gated linear layer, more is a U-Net of so many widths."""
     memory_length: int = 25
@@ -45,13 +45,18 @@ class CTMConfig:
     synchrony_out: int = 448
     """Pairs (random-pairing) or neurons (otherwise) whose synchrony gives the logits."""
     synchrony_action: int = 448
-    """Pairs (random-pairing) or neurons (otherwise) whose synchrony steers the attention."""
+    """Pairs (random-pairing) or neurons (otherwise) whose synchrony steers the attention; 0 without attention."""
     self_pairs: int = 0
     """How many of the random pairs join a neuron with itself."""
     dropout: float = 0.0
     """Share dropped in training in attention weights and synapse inputs."""
     neuron_dropout: float | None = None
     """Share dropped in training in the neuron-level models' inputs (default: as `dropout`)."""
+
+    @property
+    def attends(self) -> bool:
+        """Whether the input is read by attention."""
+        return self.heads > 0
 
     @property
     def population(self) -> str:
@@ -74,13 +79,17 @@ class CTMConfig:
             memory_length=self.memory_length,
             hidden=self.hidden,
             synchrony_out=self.synchrony_out,
-            synchrony_action=self.synchrony_action,
         )
-        not_negative("core", self_pairs=self.self_pairs)
+        not_negative("core", self_pairs=self.self_pairs, synchrony_action=self.synchrony_action)
+        check(
+            (self.synchrony_action > 0) == self.attends,
+            f"core.synchrony_action is {self.synchrony_action} with core.heads = {self.heads}, "
+            f"{'a value above 0' if self.attends else '0'} is wanted: it steers the attention",
+        )
         _check_attention(self.attention_width, self.heads)
         one_of("core", "selection", self.selection, ("random-pairing", "random", "first-last"))
         if self.selection == "random-pairing":
-            for name in ("synchrony_out", "synchrony_action"):
+            for name in ("synchrony_out", *(["synchrony_action"] * self.attends)):
                 check(
                     getattr(self, name) > self.self_pairs,
                     f"core.self_pairs is {self.self_pairs}, fewer than core.{name} = {getattr(self, name)} are wanted",
@@ -111,9 +120,14 @@ class LSTMConfig:
     attention_width: int = 128
     """Width of queries, keys, values and output."""
     heads: int = 8
-    """Number of attention heads."""
+    """Number of attention heads; 0: no attention, the input drives the first layer as it is."""
     dropout: float = 0.0
     """Share dropped in training in attention weights and between layers."""
+
+    @property
+    def attends(self) -> bool:
+        """Whether the input is read by attention."""
+        return self.heads > 0
 
     @property
     def population(self) -> str:
@@ -129,8 +143,12 @@ class LSTMConfig:
 
 
 def _check_attention(width: int, heads: int) -> None:
-    positive("core", attention_width=width, heads=heads)
-    check(width % heads == 0, f"core.heads is {heads}, a divisor of core.attention_width = {width} is wanted")
+    positive("core", attention_width=width)
+    not_negative("core", heads=heads)
+    check(
+        heads == 0 or width % heads == 0,
+        f"core.heads is {heads}, a divisor of core.attention_width = {width} is wanted",
+    )
 
 
 def _check_dropout(name: str, value: float | None) -> None:

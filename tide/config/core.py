@@ -22,14 +22,15 @@ class AttentionConfig:
     width: int = 128
     """Width of queries, keys, values and output, d_attn."""
     heads: int = 8
-    """Number of heads."""
+    """Number of heads; 0: no attention, the input is a drive of the neurons as it is."""
     residual: bool = False
     """Add a linear map of the latent state inside the LayerNorm (ImageNet)."""
 
     def __post_init__(self) -> None:
-        positive("core.attention", width=self.width, heads=self.heads)
+        positive("core.attention", width=self.width)
+        not_negative("core.attention", heads=self.heads)
         check(
-            self.width % self.heads == 0,
+            self.heads == 0 or self.width % self.heads == 0,
             f"core.attention.heads is {self.heads}, a divisor of core.attention.width = {self.width} is wanted",
         )
 
@@ -187,6 +188,11 @@ class CoreConfig:
     synchrony: SynchronyConfig = field(default_factory=SynchronyConfig)
     memory: MemoryConfig = field(default_factory=MemoryConfig)
     head: HeadConfig = field(default_factory=HeadConfig)
+
+    @property
+    def attends(self) -> bool:
+        """Whether the input is read by attention."""
+        return self.attention.heads > 0
 
     @property
     def history(self) -> int:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tide.config.backbones import BackboneConfig, HRFConfig
+from tide.config.backbones import BackboneConfig, FeatureMapConfig, HRFConfig
 from tide.config.baselines import CTMConfig, LSTMConfig
 from tide.config.core import CoreConfig
-from tide.config.inputs import DataConfig, InputConfig
+from tide.config.inputs import DataConfig, ImageConfig, InputConfig, OutputConfig, SequenceConfig
 from tide.config.training import TERMS, LossConfig, TrainConfig
-from tide.errors import check
+from tide.errors import ConfigError, check
+
+HEADS = {"tide": "core.attention.heads", "ctm": "core.heads", "lstm": "core.heads"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,12 +20,33 @@ class ModelConfig:
 
     seed: int = 42
     """Seed of the weights and the pair indices (and, in training, of data order, augmentation and dropout)."""
-    input: InputConfig = field(default_factory=InputConfig)
+    input: InputConfig = field(default_factory=ImageConfig)
+    output: OutputConfig = field(default_factory=OutputConfig)
     backbone: BackboneConfig = field(default_factory=HRFConfig)
     core: CoreConfig | CTMConfig | LSTMConfig = field(default_factory=CoreConfig)
 
     def __post_init__(self) -> None:
         check(0 <= self.seed < 2**63, f"seed is {self.seed}, a whole number from 0 to 2^63 - 1 is wanted")
+        numbers = isinstance(self.input, SequenceConfig) and not self.input.alphabet
+        check(
+            numbers != self.core.attends,
+            f"{HEADS[self.core.kind]} is above 0 for numbers, 0 is wanted: numbers are no tokens to attend to"
+            if numbers
+            else f"{HEADS[self.core.kind]} is 0, a number above 0 is wanted: only numbers drive neurons as they are",
+        )
+        if isinstance(self.input, SequenceConfig) and numbers:
+            check(
+                isinstance(self.backbone, FeatureMapConfig) and self.backbone.features == self.input.length,
+                f"backbone is {self.backbone.kind} of {self.backbone.features} features, none of {self.input.length} "
+                "is wanted: numbers come as they are",
+            )
+
+    @property
+    def images(self) -> ImageConfig:
+        """The images that the model takes; raises :class:`~tide.errors.ConfigError` where it takes something else."""
+        if not isinstance(self.input, ImageConfig):
+            raise ConfigError(f"the model takes a {self.input.kind}, a model of images is wanted here")
+        return self.input
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +59,16 @@ class Config(ModelConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check(
+            (self.loss.objective == "ctc") == (self.output.emitted > 0),
+            f"loss.objective is {self.loss.objective} with output.emitted = {self.output.emitted}, ctc is wanted for a "
+            "list that is emitted over the ticks, and only for one",
+        )
+        check(
+            self.output.emitted <= self.core.ticks,
+            f"core.ticks is {self.core.ticks}, output.emitted = {self.output.emitted} or more are wanted: a tick emits "
+            "one symbol at most",
+        )
         if self.core.kind == "tide":
             return
         for term in TERMS:
@@ -49,4 +82,4 @@ class Config(ModelConfig):
     @property
     def model(self) -> ModelConfig:
         """The part that determines the model."""
-        return ModelConfig(seed=self.seed, input=self.input, backbone=self.backbone, core=self.core)
+        return ModelConfig(seed=self.seed, input=self.input, output=self.output, backbone=self.backbone, core=self.core)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from tide.config.checks import at_most, not_negative, one_of, positive
 from tide.errors import check
 
 MixedPrecision = Literal["none", "bf16", "fp16"]
 GameLoss = Literal["mean_field", "residual", "augmented_lagrangian"]
-Objective = Literal["two_point", "anytime"]
+Objective = Literal["two_point", "anytime", "ctc"]
 
 
 class LossTerm(NamedTuple):
@@ -83,7 +83,7 @@ class LossConfig:
             perron_iterations=self.perron_iterations,
         )
         one_of("loss", "game", self.game, ("mean_field", "residual", "augmented_lagrangian"))
-        one_of("loss", "objective", self.objective, ("two_point", "anytime"))
+        one_of("loss", "objective", self.objective, get_args(Objective))
         check(
             0 < self.anytime_weight <= 1,
             f"loss.anytime_weight is {self.anytime_weight}, above 0 and at most 1 is wanted: 0 is --loss.objective "
@@ -94,11 +94,6 @@ class LossConfig:
         """Return the weight of a term of the objective."""
         value: float = getattr(self, f"{term.name}_weight")
         return value
-
-    @property
-    def every_tick(self) -> float:
-        """Share of the mean over all ticks in the task term."""
-        return self.anytime_weight if self.objective == "anytime" else 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

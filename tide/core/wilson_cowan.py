@@ -93,7 +93,8 @@ def euler_step(
 class WilsonCowan(Bounded):
     """The recurrent weights of both populations, their input from attention, gains and start rates."""
 
-    def __init__(self, config: CoreConfig) -> None:
+    def __init__(self, config: CoreConfig, inputs: int | None = None) -> None:
+        """``inputs`` is the width of what drives the neurons, that of the attention where it is not given."""
         super().__init__()
         self.config = config
         n_e, n_i = config.n_e, config.n_i
@@ -101,7 +102,7 @@ class WilsonCowan(Bounded):
         self.w_ei = _uniform(n_e, n_i, 2.0) if config.inhibition else None
         self.w_ie = _uniform(n_i, n_e, 2.0)
         self.w_ii = _uniform(n_i, n_i, 2.0)
-        self.input = nn.Linear(config.attention.width, config.neurons)
+        self.input = nn.Linear(inputs or config.attention.width, config.neurons)
         self.gain = nn.Parameter(torch.ones(config.neurons))
         highest = per_neuron(torch.tensor([config.start_rates]), n_e, config.neurons)[0]
         self.start = nn.Parameter(torch.rand(config.neurons) * highest)

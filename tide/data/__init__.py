@@ -1,6 +1,8 @@
 """Image data: named sets and photos, read, checked, downloaded, decoded, augmented and put into training order."""
 
-from tide.data.augment import augment, to_float
+from tide.data.augment import augment
+from tide.data.drawn.sets import DrawnSamples, DrawnSet
+from tide.data.drawn.tasks import Draw, DrawnTask, is_drawn, register
 from tide.data.hold_out import hold_out
 from tide.data.hub.photo_stream import PhotoStream
 from tide.data.load import hub_place, load, open_photos, open_test_photos, read_splits
@@ -14,10 +16,15 @@ from tide.data.photos.reading import Decoding
 from tide.data.photos.sources import PhotoFiles, PhotoSource
 from tide.data.sets import Batch, ImageSet, LabelledSet, Splits, TrainingSet, statistics
 from tide.data.shifted.layouts import load_test_photos
+from tide.inputs import to_float
 
 __all__ = [
     "Batch",
     "Decoding",
+    "Draw",
+    "DrawnSamples",
+    "DrawnSet",
+    "DrawnTask",
     "ImageSet",
     "LabelledSet",
     "PhotoFiles",
@@ -35,12 +42,14 @@ __all__ = [
     "fetch",
     "hold_out",
     "hub_place",
+    "is_drawn",
     "load",
     "load_test_photos",
     "names",
     "open_photos",
     "open_test_photos",
     "read_splits",
+    "register",
     "statistics",
     "status",
     "to_float",

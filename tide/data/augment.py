@@ -71,8 +71,3 @@ def apply_crop_flip(images: Tensor, top: Tensor, left: Tensor, mirrored: Tensor,
     index = rows[:, :, None] * padded.shape[3] + columns[:, None, :]
     shared = index.view(batch, 1, -1).expand(-1, channels, -1)
     return padded.flatten(2).gather(2, shared).view(batch, channels, height, width)
-
-
-def to_float(images: Tensor) -> Tensor:
-    """Return pixel values 0..255 (uint8, any shape) as float32 in 0..1."""
-    return images.to(torch.float32).div_(255)

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import torch
 
-from tide.config import Config
+from tide.config import Config, ImageConfig
+from tide.data.drawn.sets import drawn_splits
+from tide.data.drawn.tasks import is_drawn
 from tide.data.hold_out import hold_out
 from tide.data.hub.files import is_repository
 from tide.data.hub.open import open_hub, open_hub_test
@@ -72,6 +74,12 @@ def read_splits(config: Config, directory: Path | None = None) -> Splits:
     ``directory`` holds the named sets. Raises :class:`DataError` as :func:`load` and :func:`open_photos` do.
     """
     data, image = config.data, config.input
+    if is_drawn(data.name):
+        return drawn_splits(config, directory)
+    if not isinstance(image, ImageConfig):
+        raise DataError(
+            f"data.name is {data.name}, a task is wanted: the model takes a {image.kind}, and images are none"
+        )
     if data.photos == "streamed":
         splits = open_photos(
             data.name, size=image.size, channels=image.channels, crop=image.crop, buffer=data.shuffle_buffer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 import torch
 from torch import Tensor
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 class Batch(NamedTuple):
-    """Images (B, C, H, W) as uint8, their labels (B,) and their positions in the set (B,), both int64."""
+    """Images (B, C, H, W) as uint8, or other inputs; their labels (B, *S) and positions in the set (B,), both int64."""
 
-    images: Tensor
+    images: Any
     labels: Tensor
     positions: Tensor
 
@@ -33,16 +33,16 @@ class TrainingSet(Protocol):
         ...
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of an image."""
+    def shape(self) -> tuple[int, ...]:
+        """Channels, height and width of an image; the shape of another input."""
         ...
 
     def __len__(self) -> int:
         """Return the number of images."""
         ...
 
-    def select(self, index: slice | Tensor) -> ImageSet:
-        """Return the images of a slice, or at positions (n,), in that order, in memory."""
+    def select(self, index: slice | Tensor) -> Any:
+        """Return the images of a slice, or at positions (n,), in memory: an :class:`ImageSet`; drawn, a batch."""
         ...
 
     def checksum(self) -> int:
@@ -182,7 +182,7 @@ def check_labels(labels: Tensor, count: int, classes: tuple[str, ...]) -> None:
         )
 
 
-def check_same_shape(name: str, train: tuple[int, int, int], test: tuple[int, int, int]) -> None:
+def check_same_shape(name: str, train: tuple[int, ...], test: tuple[int, ...]) -> None:
     """Raise :class:`~tide.errors.DataError` unless the images of both parts of a data set have the same shape."""
     if train != test:
         raise DataError(

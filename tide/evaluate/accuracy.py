@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from tide.data import LabelledSet
 from tide.evaluate.answers import Answers, collect_answers
@@ -17,6 +18,8 @@ from tide.models.thinker import Thinker
 class Evaluation:
     """Means over a split: accuracies in [0, 1], the per-tick one of length T.
 
+    Accuracies are the share of positions that are right where an answer has several; ``whole_accuracy`` and
+    ``whole_accuracy_per_tick`` then the share of answers that are right as a whole, and None otherwise.
     ``accuracy``, ``certainty`` and ``calibration_error`` are those of the answer, at the most certain tick.
     ``ei_ratio`` is None for a model without excitatory and inhibitory populations. ``loss`` is the dual loss in nats,
     ``loss_most_certain`` and ``loss_per_tick`` are cross-entropies. For ``oracle_accuracy`` to ``answering_tick`` see
@@ -40,6 +43,12 @@ class Evaluation:
     loss_most_certain: float
     loss_per_tick: list[float]
     certainty_per_tick: list[float]
+    whole_accuracy: float | None = None
+    whole_accuracy_per_tick: list[float] | None = None
+
+    def readings(self) -> dict[str, Any]:
+        """Return everything by name, without what a single class does not have."""
+        return {name: value for name, value in asdict(self).items() if value is not None or name == "ei_ratio"}
 
 
 def evaluate(
@@ -56,7 +65,7 @@ def evaluate(
 
 def summarize(answers: Answers) -> Evaluation:
     """Return the means of a split's answers, taken in float64."""
-    correct = answers.correct
+    correct, whole = answers.correct, answers.whole
     right = answers.at_most_certain(correct)
     hedging = read_hedging(answers.losses, answers.certainty, correct)
     return Evaluation(
@@ -72,4 +81,6 @@ def summarize(answers: Answers) -> Evaluation:
         loss_per_tick=answers.losses.double().mean(0).tolist(),
         certainty_per_tick=answers.certainty.double().mean(0).tolist(),
         **{name: float(value) for name, value in hedging._asdict().items()},
+        whole_accuracy=float(answers.at_most_certain(whole).double().mean()) if whole is not None else None,
+        whole_accuracy_per_tick=whole.double().mean(0).tolist() if whole is not None else None,
     )

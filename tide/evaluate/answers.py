@@ -10,8 +10,11 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from tide.config import OutputConfig
 from tide.data import LabelledSet, to_float
-from tide.losses import cross_entropies
+from tide.heads import at_tick, over_positions, read_answers, share_right
+from tide.inputs import moved
+from tide.losses import tick_losses
 from tide.models.thinker import Thinker
 from tide.types import ThoughtOutput
 
@@ -20,11 +23,11 @@ from tide.types import ThoughtOutput
 class Answers:
     """Of n images over T ticks, on the CPU.
 
-    ``positions`` (n,) of the images in the split, ascending; ``labels`` (n,); ``predicted`` (n, T), the likeliest class
-    at every tick; ``certainty`` (n, T); ``confidence`` (n, T), the probability of that class; ``losses`` (n, T), the
-    cross-entropy; ``ratio`` (n, T), the E-I ratio, None for a model without populations; ``restricted`` and
-    ``restricted_confidence`` (n, T), the likeliest of some classes and its probability in a softmax over only these,
-    None unless they were named.
+    ``positions`` (n,) of the images in the split, ascending; ``labels`` (n, *S); ``predicted`` (n, *S, T), the
+    likeliest class at every tick; ``certainty`` (n, T); ``confidence`` (n, T), the probability of that class;
+    ``losses`` (n, T), the cross-entropy; ``ratio`` (n, T), the E-I ratio, None for a model without populations;
+    ``restricted`` and ``restricted_confidence`` (n, T), the likeliest of some classes and its probability in a
+    softmax over only these, None unless they were named.
     """
 
     positions: Tensor
@@ -38,16 +41,24 @@ class Answers:
     restricted_confidence: Tensor | None = None
 
     @classmethod
-    def of(cls, out: ThoughtOutput, labels: Tensor, positions: Tensor, classes: Tensor | None = None) -> Self:
-        """Take the answers of one batch from the model's output, the labels (B,) and the images' positions (B,).
+    def of(
+        cls,
+        out: ThoughtOutput,
+        labels: Tensor,
+        positions: Tensor,
+        output: OutputConfig,
+        classes: Tensor | None = None,
+    ) -> Self:
+        """Take the answers of one batch from the model's output, the labels (B, *S) and the images' positions (B,).
 
         With ``classes`` (k,) the likeliest of these is noted, too.
         """
-        logits = out.logits.cpu()
-        confidence, predicted = torch.softmax(logits, 1).max(1)
-        ratio = out.ei_ratio.cpu() if out.ei_ratio is not None else None
-        losses = cross_entropies(logits, labels)
-        answers = cls(positions, labels, predicted, out.certainty.cpu(), confidence, losses, ratio)
+        logits, certainty = (part.cpu() for part in out.answers())
+        answer = read_answers(logits, certainty, output)
+        confidence = over_positions(torch.softmax(logits, 1).amax(1))
+        ratio = out.ei_ratio[:, out.answers_from :].cpu() if out.ei_ratio is not None else None
+        losses = tick_losses(logits, labels, output)
+        answers = cls(positions, labels, answer.classes, answer.certainty, confidence, losses, ratio)
         if classes is None:
             return answers
         sure, place = torch.softmax(logits[:, classes], 1).max(1)
@@ -71,12 +82,19 @@ class Answers:
 
     @property
     def correct(self) -> Tensor:
-        """Whether the answer is right at every tick, (n, T) bool."""
-        return self.predicted == self.labels[:, None]
+        """Whether the answer is right at every tick, (n, T) bool; of several positions, the share that are."""
+        return share_right(self.predicted, self.labels)
+
+    @property
+    def whole(self) -> Tensor | None:
+        """Whether all positions of an answer are right at every tick, (n, T) bool; None of a single class."""
+        if self.labels.dim() == 1:
+            return None
+        return (self.predicted == self.labels[..., None]).flatten(1, -2).all(1)
 
     def at_most_certain(self, values: Tensor) -> Tensor:
-        """Return ``values`` (n, T) at each image's most certain tick, (n,): where the model answers."""
-        return values.gather(1, self.certainty.argmax(1, keepdim=True)).squeeze(1)
+        """Return ``values`` (n, ..., T) at each image's most certain tick, (n, ...): where the model answers."""
+        return at_tick(values, self.certainty.argmax(1))
 
 
 @contextmanager
@@ -114,8 +132,8 @@ def collect_answers(
     stream = split.batches(batch, positions=positions)
     with evaluating(model), closing(stream):
         for images, labels, places in stream:
-            out = model(to_float(images.to(device)), ticks=ticks)
-            parts.append(Answers.of(out, labels.cpu(), places, classes))
+            out = model(to_float(moved(images, device)), ticks=ticks)
+            parts.append(Answers.of(out, labels.cpu(), places, model.config.output, classes))
             done += len(labels)
             if progress is not None:
                 progress(done, asked)

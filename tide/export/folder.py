@@ -35,13 +35,13 @@ def write_folder(model: Thinker, folder: Path) -> list[Path]:
 
 def description(model: Thinker) -> dict[str, Any]:
     """Return what one must know beside the graphs: the images wanted, the names of the classes, the ticks."""
-    settings, core = model.config.input, model.config.core
+    settings, output, core = model.config.images, model.config.output, model.config.core
     return {
         "format": FORMAT,
         "core": core.kind,
         "channels": settings.channels,
         "size": settings.size,
-        "labels": [settings.label(c) for c in range(settings.classes)],
+        "labels": [output.label(c) for c in range(output.classes)],
         "ticks": core.ticks,
         "neurons": core.neurons,
         "n_e": getattr(core, "n_e", 0),

@@ -132,7 +132,7 @@ def can_intervene(model: Thinker) -> bool:
 
 
 def _graphs(model: Thinker, interventions: bool) -> dict[str, Graph]:
-    cell, settings, backbone = model.cell, model.config.input, model.config.backbone
+    cell, settings, backbone = model.cell, model.config.images, model.config.backbone
     channels = backbone.features if isinstance(backbone, FeatureMapConfig) else settings.channels
     images = torch.rand(2, channels, settings.size, settings.size)
     state, carry = model.begin(images), cell.begin_readout(2)

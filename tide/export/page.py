@@ -38,7 +38,7 @@ def page(shown: Sequence[Shown], examples: LabelledSet | None = None) -> str:
     :func:`tide.models.half.rounded`, not those of the model. Raises :class:`InputError` where models differ in their
     images, or the page's reader does not know an operator of one.
     """
-    inputs = {(one.model.config.input.channels, one.model.config.input.size) for one in shown}
+    inputs = {(one.model.config.images.channels, one.model.config.images.size) for one in shown}
     if len(inputs) != 1:
         raise InputError(f"the models take images of {sorted(inputs)} (channels, pixels), the same is wanted of all")
     chosen = _chosen(examples)
@@ -82,7 +82,7 @@ def _about(title: str, model: Thinker, frame: float) -> dict[str, Any]:
     cell, core, pairs = model.cell, model.config.core, model.cell.pairs()
     parameters = sum(parameter.numel() for parameter in model.parameters())
     with torch.no_grad():
-        settings = model.config.input
+        settings = model.config.images
         keys: Any = model.begin(torch.zeros(1, settings.channels, settings.size, settings.size))
     activity = [
         {"title": name[:1].upper() + name[1:], "quantity": quantity, "population": "ei"[number]}

@@ -81,10 +81,10 @@ def answers(content: bytes, shown: Sequence[Shown]) -> list[dict[str, str | floa
     _check_pixels(content)
     found: list[dict[str, str | float | int]] = []
     for title, model in shown:
-        wanted = model.config.input
+        wanted = model.config.images
         image = to_float(decode(io.BytesIO(content), wanted.size, wanted.channels, crop=wanted.crop))[None]
         answer = model.predict(image)
-        label = wanted.label(int(answer.label))
+        label = model.config.output.label(int(answer.label))
         found.append({"title": title, "label": label, "certainty": float(answer.certainty), "ticks": int(answer.ticks)})
     return found
 

@@ -19,18 +19,19 @@ def build_backbone(config: ModelConfig) -> nn.Module:
     """Return the backbone of a configuration: images → tokens (B, N, d_kv)."""
     if isinstance(config.backbone, FeatureMapConfig):
         return FeatureMap()
+    channels = config.images.channels
     if isinstance(config.backbone, DeepHRFConfig):
-        return DeepHRF(config.input.channels, config.backbone)
+        return DeepHRF(channels, config.backbone)
     if isinstance(config.backbone, ResNetConfig):
-        return ResNet18(config.input.channels, config.backbone)
-    return ShallowHRF(config.input.channels, config.backbone)
+        return ResNet18(channels, config.backbone)
+    return ShallowHRF(channels, config.backbone)
 
 
 def build_cell(config: ModelConfig) -> Cell:
     """Return the cell of a configuration."""
-    core, features, classes = config.core, config.backbone.features, config.input.classes
+    core, features, outputs = config.core, config.backbone.features, config.output.values
     if isinstance(core, CTMConfig):
-        return CTMCell(core, features=features, classes=classes, seed=config.seed)
+        return CTMCell(core, features=features, outputs=outputs, seed=config.seed)
     if isinstance(core, LSTMConfig):
-        return LSTMCell(core, features=features, classes=classes)
-    return TideCell(core, features=features, classes=classes, seed=config.seed)
+        return LSTMCell(core, features=features, outputs=outputs)
+    return TideCell(core, features=features, outputs=outputs, seed=config.seed)

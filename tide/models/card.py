@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from tide.errors import CheckpointError, one_line
+from tide.inputs import described
 from tide.json_io import read_mapping
 
 if TYPE_CHECKING:
@@ -86,11 +87,10 @@ def read_card(folder: Path, state: Mapping[str, Tensor]) -> Card | None:
 def as_markdown(model: Thinker) -> str:
     """Return the text of a model card, without the header that a hub wants."""
     config, card = model.config, model.card
-    size, colours = config.input.size, "grey" if config.input.channels == 1 else "RGB"
     parameters = sum(parameter.numel() for parameter in model.parameters())
     rows: dict[str, Any] = {
         "core": f"{config.core.kind}: {config.core.population}, {config.core.ticks} ticks, {parameters:,} parameters",
-        "images": f"{colours}, {size} x {size} pixels, {config.input.classes} classes",
+        config.input.kind: f"{described(config)}, {config.output.classes} classes",
     }
     if card is None:
         rows["accuracy"] = "not stated: nobody wrote down what these weights were measured on"

@@ -37,7 +37,10 @@ class Carry(Protocol):
 
 
 class Readout(NamedTuple):
-    """Logits (B, C, T), named per-tick quantities (B, T, ...), and the state to continue from at later ticks."""
+    """Logits (B, C |S|, T), named per-tick quantities (B, T, ...), and the state to continue from at later ticks.
+
+    Those of several positions stand one behind the other, C for each.
+    """
 
     logits: Tensor
     observed: dict[str, Tensor]
@@ -49,24 +52,33 @@ class Cell(nn.Module):
 
     ``observables`` maps names to functions of one tick's features that return (B, ...); ``needed`` names those that
     the read-out wants stacked over ticks, ``needed_by_dynamics`` those that :meth:`dynamics` wants besides;
-    ``readout_observables`` names what the read-out adds. ``components`` maps
-    names that users know (for clipping, parameter counts, gradient norms) to the modules and parameters they cover;
-    ``probes`` maps further names to prefixes of parameters whose gradient norms the stability monitor reports;
-    ``activity`` maps the titles of the pictures of neurons over ticks to observables (B, T, neurons). What has a body
-    below fits a model without excitatory and inhibitory populations.
+    ``readout_observables`` names what the read-out adds, ``absent`` the observables that this cell lacks.
+    ``components`` maps names that users know (for clipping, parameter counts, gradient norms) to the modules and
+    parameters they cover; ``probes`` maps further names to prefixes of parameters whose gradient norms the
+    stability monitor reports; ``activity`` maps the titles of the pictures of neurons over ticks to observables (B,
+    T, neurons). What has a body below fits a model without excitatory and inhibitory populations.
     """
 
     observables: ClassVar[Mapping[str, Callable[[Any], Tensor]]]
     needed: ClassVar[tuple[str, ...]]
     needed_by_dynamics: ClassVar[tuple[str, ...]] = ()
     readout_observables: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
     components: ClassVar[Mapping[str, tuple[str, ...]]]
     activity: ClassVar[Mapping[str, str]]
     probes: ClassVar[Mapping[str, str]] = {}
 
     @abstractmethod
-    def begin(self, tokens: Tensor) -> CellState:
-        """Return the state before the first tick, given tokens (B, N, d_kv)."""
+    def begin(self, shown: Tensor) -> CellState:
+        """Return the state before the first tick on what is shown, see :meth:`show`."""
+
+    @abstractmethod
+    def show(self, state: Any, shown: Tensor | None) -> CellState:
+        """Return the state from which the next ticks read something else.
+
+        Tokens (B, N, d_kv) are attended to; a drive (B, d) stands in the place of what attention would read; None is
+        a drive of zeros.
+        """
 
     @abstractmethod
     def step(self, state: Any) -> tuple[CellState, Any]:
@@ -102,4 +114,4 @@ class Cell(nn.Module):
 
     def recordable(self) -> tuple[str, ...]:
         """Names that ``record=`` takes."""
-        return (*self.observables, *self.readout_observables)
+        return (*(name for name in self.observables if name not in self.absent), *self.readout_observables)

@@ -68,6 +68,8 @@ class CTM(ReferenceModel):
 
     def _load_reference_buffers_(self, given: dict[str, Tensor]) -> None:
         for use, synchrony in (("action", self.cell.synchrony_action), ("out", self.cell.synchrony_out)):
+            if synchrony is None:
+                continue
             left, right = (given[f"{use}_neuron_indices_{side}"].long() for side in ("left", "right"))
             if self.cell.config.selection != "random-pairing":
                 left, right = every_pair(left, right)

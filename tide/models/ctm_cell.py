@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import ClassVar, NamedTuple, Self
+from typing import ClassVar, NamedTuple, Self, cast
 
 import torch
 from torch import Tensor, nn
 
 from tide.config import CTMConfig
-from tide.core.attention import ProjectedAttention, ReaderWeights
+from tide.core.attention import ProjectedAttention, ReaderWeights, driven, nothing_to_read
 from tide.core.neuron_models import push
 from tide.core.synapses import make_synapses
 from tide.core.synchrony import PairSynchrony, SynchronyState
@@ -21,17 +21,18 @@ from tide.models.cell import Cell, Readout
 class CTMWeights(NamedTuple):
     """Weights composed once per forward pass and used by every tick."""
 
-    attention: ReaderWeights
+    attention: ReaderWeights | None
     models: tuple[TraceWeights, ...]
-    retention_action: Tensor
+    retention_action: Tensor | None
     retention_out: Tensor
 
 
 class CTMState(NamedTuple):
     """What a tick hands to the next.
 
-    ``keys`` and ``values`` stay; ``post_activations`` (B, D), ``history`` of pre-activations (D, B, M) and the
-    synchrony of the pairs that steer the attention (``action``) and give the logits (``out``) change.
+    ``keys`` and ``values`` stay, and so does ``drive`` (B, d), which stands in their place where there is one;
+    ``post_activations`` (B, D), ``history`` of pre-activations (D, B, M) and the synchrony of the pairs that steer the
+    attention (``action``, None without attention) and give the logits (``out``) change.
     """
 
     weights: CTMWeights
@@ -39,15 +40,16 @@ class CTMState(NamedTuple):
     values: Tensor
     post_activations: Tensor
     history: Tensor
-    action: SynchronyState
+    action: SynchronyState | None
     out: SynchronyState
+    drive: Tensor | None = None
 
     def detach(self) -> Self:
         """Cut the gradient to earlier ticks; keys, values and weights keep theirs."""
         return self._replace(
             post_activations=self.post_activations.detach(),
             history=self.history.detach(),
-            action=self.action.detach(),
+            action=self.action.detach() if self.action is not None else None,
             out=self.out.detach(),
         )
 
@@ -58,8 +60,9 @@ class CTMState(NamedTuple):
             values=self.values[index],
             post_activations=self.post_activations[index],
             history=self.history[:, index],
-            action=self.action.rows(index),
+            action=self.action.rows(index) if self.action is not None else None,
             out=self.out.rows(index),
+            drive=self.drive[index] if self.drive is not None else None,
         )
 
 
@@ -68,7 +71,7 @@ class CTMFeatures(NamedTuple):
 
     pre_activations: Tensor
     post_activations: Tensor
-    synch_action: Tensor
+    synch_action: Tensor | None
     synch_out: Tensor
     attention: Tensor
 
@@ -79,7 +82,7 @@ class CTMCell(Cell):
     observables: ClassVar[Mapping[str, Callable[[CTMFeatures], Tensor]]] = {
         "pre_activations": lambda f: f.pre_activations,
         "post_activations": lambda f: f.post_activations,
-        "synch_action": lambda f: f.synch_action,
+        "synch_action": lambda f: cast(Tensor, f.synch_action),
         "synch_out": lambda f: f.synch_out,
         "synchrony": lambda f: f.synch_out,
         "attention": lambda f: f.attention,
@@ -97,54 +100,75 @@ class CTMCell(Cell):
         "post-activations": "post_activations",
     }
 
-    def __init__(self, core: CTMConfig, *, features: int, classes: int, seed: int) -> None:
-        """``features`` is the tokens' width d_kv; ``seed`` draws the pairs."""
+    def __init__(self, core: CTMConfig, *, features: int, outputs: int, seed: int) -> None:
+        """``features`` is the tokens' width d_kv; ``outputs`` how many logits a tick has; ``seed`` draws the pairs."""
         super().__init__()
         self.config = core
         action, out = choose_pairs(core, torch.Generator().manual_seed(seed))
-        self.synchrony_action, self.synchrony_out = PairSynchrony(action), PairSynchrony(out)
-        self.attention = ProjectedAttention(
-            action.shape[1], features, core.attention_width, core.heads, dropout=core.dropout
+        self.synchrony_action = PairSynchrony(action) if core.attends else None
+        self.synchrony_out = PairSynchrony(out)
+        self.inputs = core.attention_width if core.attends else features
+        self.absent = () if core.attends else ("attention", "synch_action")
+        self.attention = (
+            ProjectedAttention(action.shape[1], features, core.attention_width, core.heads, dropout=core.dropout)
+            if core.attends
+            else None
         )
-        self.synapses = make_synapses(
-            core.attention_width + core.neurons, core.neurons, core.synapse_depth, core.dropout
-        )
+        self.synapses = make_synapses(self.inputs + core.neurons, core.neurons, core.synapse_depth, core.dropout)
         self.trace_models = TraceModels(core)
-        self.head = nn.Linear(out.shape[1], classes)
+        self.head = nn.Linear(out.shape[1], outputs)
         self.start = nn.Parameter(_symmetric(core.neurons, of=core.neurons))
         self.start_history = nn.Parameter(
             _symmetric(core.neurons, core.memory_length, of=core.neurons + core.memory_length)
         )
 
-    def begin(self, tokens: Tensor) -> CTMState:
-        """Learned start activations and history; keys and values of the image."""
+    def begin(self, shown: Tensor) -> CTMState:
+        """Learned start activations and history."""
         weights = CTMWeights(
-            self.attention.compose(),
+            self.attention.compose() if self.attention is not None else None,
             self.trace_models.compose(),
-            self.synchrony_action.retention(),
+            self.synchrony_action.retention() if self.synchrony_action is not None else None,
             self.synchrony_out.retention(),
         )
-        keys, values = self.attention.prepare(tokens)
-        batch = tokens.shape[0]
+        batch = shown.shape[0]
         post = self.start.expand(batch, -1)
         history = self.start_history[:, None].expand(-1, batch, -1)
-        action, out = self.synchrony_action.begin(post), self.synchrony_out.begin(post)
-        return CTMState(weights, keys, values, post, history, action, out)
+        action = self.synchrony_action.begin(post) if self.synchrony_action is not None else None
+        out = self.synchrony_out.begin(post)
+        keys, values = nothing_to_read(batch, self.config.heads, post)
+        return self.show(CTMState(weights, keys, values, post, history, action, out), shown)
+
+    def show(self, state: CTMState, shown: Tensor | None) -> CTMState:
+        """Let the next ticks read tokens, or put a drive in the place of the attention's output as it is."""
+        if shown is None:
+            shown = state.post_activations.new_zeros(len(state.post_activations), self.inputs)
+        if self.attention is None or shown.dim() == 2:
+            return state._replace(drive=shown)
+        keys, values = self.attention.prepare(shown)
+        return state._replace(keys=keys, values=values, drive=None)
 
     def step(self, state: CTMState) -> tuple[CTMState, CTMFeatures]:
         """Advance by one tick."""
         weights = state.weights
-        synch_action = self.synchrony_action.value(state.action)
-        read = self.attention(synch_action, state.keys, state.values, weights.attention)
+        steering, synch_action, action = self.synchrony_action, None, None
+        if steering is not None and state.action is not None:
+            synch_action = steering.value(state.action)
+        if state.drive is not None:
+            read = driven(state.drive, state.keys)
+        else:
+            assert self.attention is not None
+            read = self.attention(synch_action, state.keys, state.values, weights.attention)
         pre = self.synapses(torch.cat((read.output, state.post_activations), 1))
         history = push(state.history, pre)
         post = self.trace_models(history, weights.models)
+        if steering is not None:
+            # Already that of the next tick, which reads it first.
+            action = steering(state.action, post, weights.retention_action)
         out = self.synchrony_out(state.out, post, weights.retention_out)
         following = state._replace(
             post_activations=post,
             history=history,
-            # Already that of the next tick, which reads it first.
-            action=self.synchrony_action(state.action, post, weights.retention_action),
+            action=action,
             out=out,
         )
         return following, CTMFeatures(pre, post, synch_action, self.synchrony_out.value(out), read.weights)

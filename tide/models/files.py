@@ -12,12 +12,12 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from tide.config import ModelConfig
+from tide.config.formats import FORMAT, upgraded
 from tide.config_io import from_dict, to_dict
 from tide.core.constraints import violations
 from tide.errors import CheckpointError, ConfigError, one_line
 from tide.json_io import read_mapping
 
-FORMAT = 1
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 
 
@@ -56,12 +56,12 @@ def read_config(path: Path) -> ModelConfig:
         version = mapping.pop("format")
     except (OSError, ValueError, KeyError) as error:
         raise CheckpointError(f"{path} is not a configuration of this library ({error!r}); it is damaged") from error
-    if version != FORMAT:
+    if version not in (1, FORMAT):
         raise CheckpointError(
-            f"{path} has format {version!r}, this version reads format {FORMAT}: install the version that wrote it"
+            f"{path} has format {version!r}, 1 to {FORMAT} are read by this version: install the version that wrote it"
         )
     try:
-        return from_dict(ModelConfig, mapping)
+        return from_dict(ModelConfig, upgraded(mapping))
     except ConfigError as error:
         raise CheckpointError(f"{path}: {error}") from error
 

@@ -10,18 +10,22 @@ import torch
 from torch import Tensor, nn
 
 from tide.config import LSTMConfig
-from tide.core.attention import ProjectedAttention, ReaderWeights
+from tide.core.attention import ProjectedAttention, ReaderWeights, driven, nothing_to_read
 from tide.models.cell import Cell, Readout
 
 
 class LSTMState(NamedTuple):
-    """What a tick hands to the next: ``hidden`` and ``memory`` of every layer, (layers, B, D); the rest stays."""
+    """What a tick hands to the next: ``hidden`` and ``memory`` of every layer, (layers, B, D); the rest stays.
 
-    weights: ReaderWeights
+    ``drive`` (B, d) stands in the place of keys and values where there is one.
+    """
+
+    weights: ReaderWeights | None
     keys: Tensor
     values: Tensor
     hidden: Tensor
     memory: Tensor
+    drive: Tensor | None = None
 
     def detach(self) -> Self:
         """Cut the gradient to earlier ticks; keys, values and weights keep theirs."""
@@ -34,6 +38,7 @@ class LSTMState(NamedTuple):
             values=self.values[index],
             hidden=self.hidden[:, index].contiguous(),
             memory=self.memory[:, index].contiguous(),
+            drive=self.drive[index] if self.drive is not None else None,
         )
 
 
@@ -62,31 +67,53 @@ class LSTMCell(Cell):
     }
     activity: ClassVar[Mapping[str, str]] = {"hidden state": "post_activations", "cell state": "cell_state"}
 
-    def __init__(self, core: LSTMConfig, *, features: int, classes: int) -> None:
-        """``features`` is the tokens' width d_kv."""
+    def __init__(self, core: LSTMConfig, *, features: int, outputs: int) -> None:
+        """``features`` is the tokens' width d_kv, ``outputs`` how many logits a tick has."""
         super().__init__()
         self.config = core
-        self.attention = ProjectedAttention(core.neurons, features, core.attention_width, core.heads, core.dropout)
+        self.attention = (
+            ProjectedAttention(core.neurons, features, core.attention_width, core.heads, core.dropout)
+            if core.attends
+            else None
+        )
+        self.absent = () if core.attends else ("attention",)
+        self.inputs = core.attention_width if core.attends else features
         # Between layers only; torch warns where there is nothing between.
         dropout = core.dropout if core.layers > 1 else 0.0
-        self.lstm = nn.LSTM(core.attention_width, core.neurons, core.layers, dropout=dropout)
-        self.head = nn.Linear(core.neurons, classes)
+        self.lstm = nn.LSTM(self.inputs, core.neurons, core.layers, dropout=dropout)
+        self.head = nn.Linear(core.neurons, outputs)
         self.start_hidden, self.start_memory = (
             nn.Parameter((2 * torch.rand(core.layers, core.neurons) - 1) / math.sqrt(core.neurons)) for _ in range(2)
         )
 
-    def begin(self, tokens: Tensor) -> LSTMState:
-        """Learned start states; keys and values of the image."""
-        keys, values = self.attention.prepare(tokens)
+    def begin(self, shown: Tensor) -> LSTMState:
+        """Learned start states."""
+        batch = shown.shape[0]
         hidden, memory = (
-            start[:, None].expand(-1, tokens.shape[0], -1).contiguous()
-            for start in (self.start_hidden, self.start_memory)
+            start[:, None].expand(-1, batch, -1).contiguous() for start in (self.start_hidden, self.start_memory)
         )
-        return LSTMState(self.attention.compose(), keys, values, hidden, memory)
+        weights = self.attention.compose() if self.attention is not None else None
+        keys, values = nothing_to_read(batch, self.config.heads, hidden)
+        return self.show(LSTMState(weights, keys, values, hidden, memory), shown)
+
+    def show(self, state: LSTMState, shown: Tensor | None) -> LSTMState:
+        """Let the next ticks read tokens, or be driven; with attention, a drive passes its projection of tokens."""
+        if shown is None:
+            return state._replace(drive=state.hidden.new_zeros(state.hidden.shape[1], self.inputs))
+        if self.attention is None:
+            return state._replace(drive=shown)
+        if shown.dim() == 2:
+            return state._replace(drive=self.attention.token_norm(self.attention.tokens(shown)))
+        keys, values = self.attention.prepare(shown)
+        return state._replace(keys=keys, values=values, drive=None)
 
     def step(self, state: LSTMState) -> tuple[LSTMState, LSTMFeatures]:
         """Advance by one tick."""
-        read = self.attention(state.hidden[-1], state.keys, state.values, state.weights)
+        if state.drive is not None:
+            read = driven(state.drive, state.keys)
+        else:
+            assert self.attention is not None
+            read = self.attention(state.hidden[-1], state.keys, state.values, state.weights)
         _, (hidden, memory) = self.lstm(read.output[None], (state.hidden, state.memory))
         return state._replace(hidden=hidden, memory=memory), LSTMFeatures(hidden[-1], memory[-1], read.weights)
 

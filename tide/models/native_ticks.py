@@ -114,12 +114,14 @@ def _halt(library: Library, cell: TideCell, state: TideState, halter: Halter, ti
 
 
 def _plan(cell: TideCell) -> Plan:
+    assert cell.attention is not None
     # The lateral inhibition's own mode: it alone of what the loop runs differs between training and eval.
     return make_plan(cell.config, cell.attention, cell.synchronisation, training=cell.lateral.training)
 
 
 def _weights(cell: TideCell, state: TideState) -> LoopWeights:
     weights = state.weights
+    assert cell.attention is not None
     return gather_weights(
         cell.attention,
         weights.dynamics,

@@ -8,7 +8,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from tide.heads import certainty
+from tide.config import OutputConfig
+from tide.heads import arranged, certainty, read_answers
 from tide.models.cell import Carry, Cell, CellState
 from tide.types import Prediction
 
@@ -70,16 +71,18 @@ class Halter:
     """Reads out every tick and lets a sample go once its certainty reaches the threshold.
 
     Samples that are done leave the state, so later ticks do not compute them. A sample that never gets there is
-    answered at its most certain tick, as without halting.
+    answered at its most certain tick, as without halting. Ticks before ``first`` are no answers.
     """
 
     recorded: tuple[str, ...] = ()  # beyond what the read-out needs
 
-    def __init__(self, cell: Cell, threshold: float) -> None:
-        self._cell, self._threshold = cell, threshold
+    def __init__(self, cell: Cell, output: OutputConfig, threshold: float, first: int = 0) -> None:
+        self._cell, self._output, self._threshold, self._before = cell, output, threshold, first
+        self._emitting: Tensor | None = None  # logits so far of those thinking, where a list is emitted over the ticks
         self._alive: Tensor | None = None  # positions in the batch of the samples still thinking
         self._carry: Carry | None = None
-        self._best: tuple[Tensor, Tensor, Tensor] | None = None  # logits, certainty, ticks of the whole batch
+        # Logits (of an emitted list, its symbols), certainty and ticks of the whole batch.
+        self._best: tuple[Tensor, Tensor, Tensor] | None = None
 
     def observe(self, state: CellState, features: Any) -> CellState | None:
         """Read out one tick; return the state of the samples that go on, or None when all are done."""
@@ -92,11 +95,14 @@ class Halter:
     def read(self, ticks: Mapping[str, Tensor]) -> Tensor:
         """Read out ticks from what the read-out needs, (B, ticks, ...); return which samples go on, (kept,)."""
         reading = self._cell.readout(ticks, self._carry)
-        sure = certainty(reading.logits)
+        answers, sure = self._answers(arranged(reading.logits, self._output))
         keep = torch.arange(len(sure), device=sure.device)
         alive = keep if self._alive is None else self._alive
         for tick in range(sure.shape[1]):
-            self._note(alive, reading.logits[keep, :, tick], sure[keep, tick])
+            if self._before > 0:
+                self._before -= 1
+                continue
+            self._note(alive, answers[keep][..., tick], sure[keep, tick])
             on = (sure[keep, tick] < self._threshold).nonzero().squeeze(1)
             if len(on) < len(keep):
                 keep, alive = keep[on], alive[on]
@@ -104,20 +110,32 @@ class Halter:
         self._carry = reading.carry
         if len(keep) < len(sure) and self._carry is not None:
             self._carry = self._carry.rows(keep)
+        if len(keep) < len(sure) and self._emitting is not None:
+            self._emitting = self._emitting[keep]
         return keep
 
-    def _note(self, alive: Tensor, logits: Tensor, sure: Tensor) -> None:
-        """Keep the more certain of the answers (alive, C) at a tick and at those before."""
+    def _answers(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what is to be noted of some ticks, (B, ..., ticks), and how certain it is, (B, ticks)."""
+        if not self._output.emitted:
+            return logits, certainty(logits)
+        self._emitting = logits if self._emitting is None else torch.cat((self._emitting, logits), -1)
+        answer = read_answers(self._emitting, certainty(self._emitting), self._output)
+        return answer.classes[..., -logits.shape[-1] :], answer.certainty[:, -logits.shape[-1] :]
+
+    def _note(self, alive: Tensor, answers: Tensor, sure: Tensor) -> None:
+        """Keep the more certain of the answers (alive, ...) at a tick and at those before."""
         if self._best is None:
-            self._best = (logits.clone(), sure.clone(), torch.ones_like(alive))
+            self._best = (answers.clone(), sure.clone(), torch.ones_like(alive))
             return
         better = sure > self._best[1][alive]
-        self._best[0][alive[better]] = logits[better]
+        self._best[0][alive[better]] = answers[better]
         self._best[1][alive[better]] = sure[better]
         self._best[2][alive] += 1
 
     def prediction(self) -> Prediction:
         """Return the answers for the whole batch, in its order."""
         assert self._best is not None
-        logits, sure, ticks = self._best
-        return Prediction(logits.argmax(1), sure, ticks, torch.softmax(logits, 1))
+        answers, sure, ticks = self._best
+        if self._output.emitted:
+            return Prediction(answers, sure, ticks, None)
+        return Prediction(answers.argmax(1), sure, ticks, torch.softmax(answers, 1))

@@ -16,29 +16,33 @@ from tide.config import (
     DeepHRFConfig,
     HeadConfig,
     HRFConfig,
+    ImageConfig,
     InputConfig,
     LossConfig,
     LSTMConfig,
     MemoryConfig,
     NeuronModelConfig,
+    OutputConfig,
     ReferenceSchedule,
     SynchronyConfig,
     TrainConfig,
 )
+from tide.config.formats import upgraded
 from tide.config.training import TERMS
 from tide.config_io import from_dict
 from tide.errors import ConfigError, did_you_mean
 
 INPUTS: Mapping[str, InputConfig] = {
-    "digits": InputConfig(size=16, mean=(0.3062,), std=(0.3191,)),
-    "mnist": InputConfig(),
-    "fashion-mnist": InputConfig(mean=(0.2860,), std=(0.3530,)),
-    "cifar10": InputConfig(channels=3, size=32, mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616)),
-    "cifar100": InputConfig(
-        channels=3, size=32, classes=100, mean=(0.5071, 0.4865, 0.4409), std=(0.2673, 0.2564, 0.2762)
-    ),
+    "digits": ImageConfig(size=16, mean=(0.3062,), std=(0.3191,)),
+    "mnist": ImageConfig(),
+    "fashion-mnist": ImageConfig(mean=(0.2860,), std=(0.3530,)),
+    "cifar10": ImageConfig(channels=3, size=32, mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616)),
+    "cifar100": ImageConfig(channels=3, size=32, mean=(0.5071, 0.4865, 0.4409), std=(0.2673, 0.2564, 0.2762)),
 }
 """Shape and pixel statistics of each named data set (of its training images)."""
+
+OUTPUTS: Mapping[str, OutputConfig] = {name: OutputConfig(classes=100 if name == "cifar100" else 10) for name in INPUTS}
+"""What there is to answer about each named data set."""
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Pixel statistics of ImageNet's photos, which fit most others."""
@@ -85,6 +89,7 @@ def cifar100() -> Config:
     return replace(
         base,
         input=INPUTS["cifar100"],
+        output=OUTPUTS["cifar100"],
         core=replace(base.core, neurons=718),
         data=replace(base.data, name="cifar100"),
         train=replace(base.train, steps=steps, reference=replace(base.train.reference, steps=steps)),
@@ -122,14 +127,14 @@ def imagenet() -> Config:
     """ImageNet-1K from a folder of photos: 4,096 neurons, deep HRF, 100,000 steps of 16 x 64 photos."""
     steps = 100_000
     return Config(
-        input=InputConfig(
+        input=ImageConfig(
             channels=3,
             size=224,
             crop=0.875,
-            classes=1000,
             mean=IMAGENET_MEAN,
             std=IMAGENET_STD,
         ),
+        output=OutputConfig(classes=1000),
         backbone=DeepHRFConfig(),
         core=CoreConfig(
             neurons=4096,
@@ -188,7 +193,7 @@ def imagenet_tiny() -> Config:
     assert isinstance(base.core, CoreConfig)
     return replace(
         base,
-        input=replace(base.input, size=64),
+        input=replace(base.images, size=64),
         backbone=DeepHRFConfig(width=8, blocks=1, grid=4),
         core=replace(
             base.core,
@@ -212,7 +217,7 @@ def photos() -> Config:
     """
     steps = 3_000
     return Config(
-        input=InputConfig(channels=3, size=128, crop=0.875, mean=IMAGENET_MEAN, std=IMAGENET_STD),
+        input=ImageConfig(channels=3, size=128, crop=0.875, mean=IMAGENET_MEAN, std=IMAGENET_STD),
         core=CoreConfig(ticks=25, neuron_models=NeuronModelConfig(memory_length=15)),
         data=DataConfig(name="folder:photos", photos="streamed", flip=True, validation=0.1),
         train=TrainConfig(
@@ -228,6 +233,7 @@ def photos() -> Config:
 def photos_small() -> Config:
     """The same at 64 pixels, for a few thousand photos: decoded once, kept in memory, cropped there."""
     base = photos()
+    assert isinstance(base.input, ImageConfig)
     return replace(
         base,
         input=replace(base.input, size=64, crop=1.0),
@@ -341,4 +347,4 @@ def preset(name: str, **sections: Any) -> Config:
     if name not in PRESETS:
         raise ConfigError(f"unknown preset {name!r}{did_you_mean(name, PRESETS)}")
     model, task = ("tide", name) if name in TASKS else name.split(".", 1)
-    return from_dict(Config, sections, base=MODELS[model](TASKS[task]()))
+    return from_dict(Config, upgraded(sections), base=MODELS[model](TASKS[task]()))

@@ -9,7 +9,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from tide.config import FeatureMapConfig, InputConfig, ModelConfig
+from tide.config import FeatureMapConfig, ModelConfig, OutputConfig
 from tide.errors import CheckpointError, ConfigError, did_you_mean
 from tide.models.thinker import Thinker
 
@@ -108,7 +108,7 @@ class ReferenceModel(Thinker):
 def bare_config(core: Any, arguments: Mapping[str, Any]) -> ModelConfig:
     """Return a model without a backbone, its input a feature map; ``d_input`` wide until weights say otherwise."""
     return ModelConfig(
-        input=InputConfig(classes=arguments["out_dims"]),
+        output=OutputConfig(classes=arguments["out_dims"]),
         backbone=FeatureMapConfig(features=arguments["d_input"]),
         core=core,
     )

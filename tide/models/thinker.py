@@ -4,30 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from itertools import accumulate
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import torch
 from huggingface_hub import ModelCard, PyTorchModelHubMixin, snapshot_download
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from tide.config import FeatureMapConfig, ModelConfig
+from tide.config import FeatureMapConfig, ModelConfig, ScheduleConfig, SequenceConfig
 from tide.config.checks import MOST_TICKS
 from tide.core.constraints import project_
 from tide.errors import InputError, did_you_mean, shown
-from tide.heads import certainty, most_certain
+from tide.heads import arranged, at_tick, certainty, read_answers
+from tide.inputs import Inputs, answers_from, check_inputs, fitted
 from tide.models.build import build_backbone, build_cell
 from tide.models.card import CARD, Card, as_markdown, digest, read_card
 from tide.models.cell import Cell, CellState
 from tide.models.files import load_weights, read_model, write_model
-from tide.models.inputs import check_inputs, fitted
 from tide.models.native_ticks import OBSERVED, is_as_written, run_native
 from tide.models.observers import Collector, Halter, Observer
 from tide.models.tide import TideCell
 from tide.native.choice import Choice, choose
 from tide.types import Prediction, ThoughtOutput
+
+
+class Shown(NamedTuple):
+    """What the cell reads, see :meth:`tide.models.cell.Cell.show`, and for how many ticks before something else.
+
+    The last is for the ticks of the answer; the first is never nothing.
+    """
+
+    content: Tensor | None
+    ticks: int
 
 
 class Thinker(
@@ -37,10 +48,12 @@ class Thinker(
     paper_url="https://arxiv.org/abs/2605.19403",
     tags=["image-classification", "excitatory-inhibitory", "wilson-cowan"],
 ):
-    """An image classifier that thinks in ticks: TIDE, CTM or LSTM, whichever core its configuration names.
+    """A model that thinks in ticks: TIDE, CTM or LSTM, whichever core its configuration names.
 
-    ``config`` determines the model entirely, weights included. The model normalises pixels itself: it takes float
-    images in [0, 1], (B, channels, H, W); without a backbone, a feature map as it is, (B, features, H, W).
+    ``config`` determines the model entirely, weights included. What it takes stands in ``config.input``, what it
+    answers in ``config.output``. It normalises pixels itself: it takes float images in [0, 1], (B, channels, H, W);
+    without a backbone, a feature map as it is, (B, features, H, W). Sequences are (B, length), and
+    :class:`~tide.inputs.Questions` are shown part by part.
     """
 
     mean: Tensor
@@ -54,9 +67,11 @@ class Thinker(
             torch.default_generator.manual_seed(config.seed)  # torch.manual_seed would reseed accelerators too
             self.backbone = build_backbone(config)
             self.cell: Cell = build_cell(config)
-        # A feature map comes as it is.
-        bare = isinstance(config.backbone, FeatureMapConfig)
-        mean, std = ((0.0,), (1.0,)) if bare else (config.input.mean, config.input.std)
+        # A feature map comes as it is, and so do sequences.
+        mean: tuple[float, ...] = (0.0,)
+        std: tuple[float, ...] = (1.0,)
+        if not isinstance(config.backbone, FeatureMapConfig) and not isinstance(config.input, SequenceConfig):
+            mean, std = config.input.mean, config.input.std
         self.register_buffer("mean", torch.tensor(mean).reshape(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).reshape(1, -1, 1, 1), persistent=False)
         self.compiled_step: Any = None
@@ -67,14 +82,14 @@ class Thinker(
 
     def forward(
         self,
-        images: Tensor,
+        images: Inputs,
         *,
         record: Iterable[str] = (),
         ticks: int | None = None,
         tbptt: int = 0,
         recompute: int = 0,
     ) -> ThoughtOutput:
-        """Think about ``images`` (B, channels, H, W), float in [0, 1].
+        """Think about ``images`` (B, channels, H, W), float in [0, 1], or whatever else the model takes.
 
         ``record`` names quantities to return per tick in ``out.trace``; ``ticks`` overrides the configured number;
         ``tbptt`` > 0 cuts the gradient every so many ticks; ``recompute`` > 0 keeps the activations of only so many
@@ -94,16 +109,18 @@ class Thinker(
         observed = collector.stacked()
         reading = self.cell.readout(observed)
         observed = {**observed, **reading.observed}
+        logits = arranged(reading.logits, self.config.output)
         return ThoughtOutput(
-            logits=reading.logits,
-            certainty=certainty(reading.logits),
+            logits=logits,
+            certainty=certainty(logits),
             ei_ratio=observed.get("ei_ratio"),
             dynamics=self.cell.dynamics(collector.last, observed, reading.carry),
             trace={name: observed[name] for name in record},
+            answers_from=answers_from(images, self.config),
         )
 
     @torch.no_grad()
-    def predict(self, images: Tensor, *, halt: float | None = None, ticks: int | None = None) -> Prediction:
+    def predict(self, images: Inputs, *, halt: float | None = None, ticks: int | None = None) -> Prediction:
         """Classify ``images``, in eval mode, at the most certain tick.
 
         Images of another size than the model was made for are brought to it, with a warning. With ``halt`` an image
@@ -120,7 +137,7 @@ class Thinker(
             )
         return prediction
 
-    def _predict(self, images: Tensor, halt: float | None, ticks: int | None) -> Prediction:
+    def _predict(self, images: Inputs, halt: float | None, ticks: int | None) -> Prediction:
         if halt is not None and (isinstance(halt, bool) or not isinstance(halt, Real) or not halt > 0):
             raise InputError(
                 f"halt is {shown(halt)}, a certainty above 0 is wanted: 0.9 is usual, above 1 nothing stops"
@@ -129,11 +146,16 @@ class Thinker(
         self.eval()
         try:
             if halt is None:
-                out = self(images, ticks=ticks)
-                best = most_certain(out.logits, out.certainty)
-                thought = torch.full_like(best[:, 0], out.logits.shape[2], dtype=torch.long)
-                return Prediction(best.argmax(1), out.certainty.amax(1), thought, torch.softmax(best, 1))
-            halter = Halter(self.cell, halt)
+                logits, sure = self(images, ticks=ticks).answers()
+                answer = read_answers(logits, sure, self.config.output)
+                tick = answer.certainty.argmax(1)
+                return Prediction(
+                    label=at_tick(answer.classes, tick),
+                    certainty=answer.certainty.amax(1),
+                    ticks=torch.full_like(tick, logits.shape[-1]),
+                    probabilities=None if self.config.output.emitted else torch.softmax(at_tick(logits, tick), 1),
+                )
+            halter = Halter(self.cell, self.config.output, halt, answers_from(images, self.config))
             self._think(images, halter, ticks)
             return halter.prediction()
         finally:
@@ -142,7 +164,7 @@ class Thinker(
 
     def _think(
         self,
-        images: Tensor,
+        images: Inputs,
         observer: Observer,
         ticks: int | None,
         tbptt: int = 0,
@@ -154,12 +176,19 @@ class Thinker(
             raise InputError(f"ticks is {shown(ticks)}, a whole number of 1 or more is wanted")
         if ticks > MOST_TICKS:
             raise InputError(f"ticks is {ticks}, at most {MOST_TICKS} are wanted: every tick's answer is kept")
-        state: CellState | None = self.begin(images)
+        parts = self._perceive(images)
+        starts = dict(zip(accumulate(part.ticks for part in parts), parts[1:], strict=False))
+        ticks += sum(part.ticks for part in parts)
+        first = parts[0].content
+        assert first is not None
+        state: CellState | None = self.cell.begin(first)
         run = self._runner(observer)
-        ends = {end for every in (tbptt, recompute) if every for end in range(every, ticks, every)}
+        ends = {end for every in (tbptt, recompute) if every for end in range(every, ticks, every)} | starts.keys()
         begin = 0
         for end in (*sorted(ends), ticks):
             assert state is not None
+            if begin in starts:
+                state = self.cell.show(state, starts[begin].content)
             if tbptt and begin and begin % tbptt == 0:
                 state = state.detach()
             if recompute and isinstance(observer, Collector) and torch.is_grad_enabled():
@@ -172,10 +201,26 @@ class Thinker(
                 return
             begin = end
 
-    def begin(self, images: Tensor) -> CellState:
+    def begin(self, images: Inputs) -> CellState:
         """Return the state before the first tick on ``images``; raises :class:`InputError` as :meth:`forward` does."""
-        check_inputs(images, self.config)
-        return self.cell.begin(self._tokens(images))
+        first = self._perceive(images)[0].content
+        assert first is not None
+        return self.cell.begin(first)
+
+    def _perceive(self, inputs: Inputs) -> list[Shown]:
+        """Return what the cell is shown, one after the other; the last for all ticks of the answer."""
+        check_inputs(inputs, self.config)
+        settings = self.config.input
+        if not isinstance(settings, ScheduleConfig):
+            assert isinstance(inputs, Tensor)
+            return [Shown(self._tokens(inputs), 0)]
+        digits, question = inputs
+        read, parts = self.backbone((digits.to(self.mean.dtype) - self.mean) / self.std, question)
+        return [
+            *(Shown(tokens, settings.ticks_per_digit) for tokens in read),
+            *(Shown(drive, settings.ticks_per_part) for drive in parts),
+            Shown(None, 0),
+        ]
 
     def run_ticks(self, state: CellState, observer: Observer, ticks: int) -> CellState | None:
         """The only eager loop over ticks. The observer sees each and returns the state that goes on, None to stop."""
@@ -193,6 +238,7 @@ class Thinker(
         record = (record,) if isinstance(record, str) else record
         recorded = any(name in self.cell.observables and name not in OBSERVED for name in record)
         altered = self.compiled_step is not None or not is_as_written(self.cell, self.mean)
+        altered = altered or isinstance(self.config.input, ScheduleConfig)
         return choose(self.config.core, self.mean, recorded=recorded, altered=altered)
 
     def _runner(self, observer: Observer) -> Callable[[Any, Any, int], CellState | None]:
@@ -205,7 +251,9 @@ class Thinker(
 
     def _tokens(self, images: Tensor) -> Tensor:
         """Normalise and run the backbone, in training with its own precision; tokens come in the model's."""
-        normalised = (images.to(self.mean.dtype) - self.mean) / self.std
+        normalised = images.to(self.mean.dtype)
+        if not isinstance(self.config.input, SequenceConfig):
+            normalised = (normalised - self.mean) / self.std
         if self.backbone_precision is None or not self.training:
             tokens: Tensor = self.backbone(normalised)
             return tokens

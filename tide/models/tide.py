@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tide.config import CoreConfig
-from tide.core.attention import CrossAttention
+from tide.core.attention import AttentionRead, CrossAttention, driven, nothing_to_read
 from tide.core.blocks import RecurrentBlocks
 from tide.core.lateral import LateralInhibition, LateralWeights
 from tide.core.memory import MemoryState, SurpriseMemory
@@ -35,8 +35,8 @@ class TickWeights(NamedTuple):
 class TideState(NamedTuple):
     """What a tick hands to the next.
 
-    ``keys`` and ``values`` stay as they are; ``rates`` (B, D), ``history`` (D, B, M), ``synchrony`` (B, P) and
-    ``latent`` (B, d_z) change.
+    ``keys`` and ``values`` stay as they are, and so does ``drive`` (B, d), which stands in their place where there is
+    one; ``rates`` (B, D), ``history`` (D, B, M), ``synchrony`` (B, P) and ``latent`` (B, d_z) change.
     """
 
     weights: TickWeights
@@ -46,6 +46,7 @@ class TideState(NamedTuple):
     history: Tensor
     synchrony: SynchronyState
     latent: Tensor
+    drive: Tensor | None = None
 
     def detach(self) -> Self:
         """Cut the gradient to earlier ticks; keys, values and weights keep theirs."""
@@ -65,6 +66,7 @@ class TideState(NamedTuple):
             history=self.history[:, index],
             synchrony=self.synchrony.rows(index),
             latent=self.latent[index],
+            drive=self.drive[index] if self.drive is not None else None,
         )
 
     def repeated(self, count: int) -> Self:
@@ -76,6 +78,7 @@ class TideState(NamedTuple):
             history=self.history.expand(-1, count, -1),
             synchrony=self.synchrony._replace(products=self.synchrony.products.expand(count, -1)),
             latent=self.latent.expand(count, -1),
+            drive=self.drive.expand(count, -1) if self.drive is not None else None,
         )
 
 
@@ -133,42 +136,63 @@ class TideCell(Cell):
         "memory_gate": "memory.sharpness",
     }
 
-    def __init__(self, core: CoreConfig, *, features: int, classes: int, seed: int) -> None:
-        """``features`` is the tokens' width d_kv; ``seed`` draws the pairs."""
+    def __init__(self, core: CoreConfig, *, features: int, outputs: int, seed: int) -> None:
+        """``features`` is the tokens' width d_kv; ``outputs`` how many logits a tick has; ``seed`` draws the pairs."""
         super().__init__()
         self.config = core
         latent, memory = 3 * core.synchrony.width, core.memory
-        self.attention = CrossAttention(
-            latent, features, core.attention.width, core.attention.heads, residual=core.attention.residual
+        width, heads = core.attention.width, core.attention.heads
+        self.inputs = width if core.attends else features
+        self.absent = () if core.attends else ("attention",)
+        self.attention = (
+            CrossAttention(latent, features, width, heads, residual=core.attention.residual) if core.attends else None
         )
-        self.wilson_cowan = WilsonCowan(core)
+        self.wilson_cowan = WilsonCowan(core, self.inputs)
         self.lateral = LateralInhibition(core.n_e, core.n_i, core.lateral, dale=core.dale)
         self.neuron_models = NeuronModels(core) if core.neuron_models.enabled else None
         self.synchronisation = Synchronisation(core, seed)
         self.memory = SurpriseMemory(latent, core.ratio_target, memory) if memory.enabled else None
         self.readout_observables = MEMORY_OBSERVABLES if memory.enabled else ()
         read = latent + (memory.width if memory.enabled else 0)
-        self.head = OutputHead(read, core.head.hidden, classes, core.head.dropout, core.head.norm_epsilon)
+        self.head = OutputHead(read, core.head.hidden, outputs, core.head.dropout, core.head.norm_epsilon)
 
-    def begin(self, tokens: Tensor) -> TideState:
-        """Learned start rates, an empty history, S⁰ from the start rates; keys and values of the image."""
+    def begin(self, shown: Tensor) -> TideState:
+        """Learned start rates, an empty history, S⁰ from the start rates."""
+        batch = shown.shape[0]
         weights = TickWeights(
             self.wilson_cowan.compose(),
             self.lateral.compose(),
             self.neuron_models.compose() if self.neuron_models is not None else None,
             self.synchronisation.retention(),
         )
-        keys, values = self.attention.prepare(tokens)
-        rates = self.wilson_cowan.start.expand(tokens.shape[0], -1)
-        history = rates.new_zeros(self.config.neurons, tokens.shape[0], self.config.neuron_models.memory_length)
+        rates = self.wilson_cowan.start.expand(batch, -1)
+        history = rates.new_zeros(self.config.neurons, batch, self.config.neuron_models.memory_length)
         synchrony = self.synchronisation.begin(rates)
         _, latent = self.synchronisation.read(synchrony)
-        return TideState(weights, keys, values, rates, history, synchrony, latent)
+        keys, values = nothing_to_read(batch, self.config.attention.heads, rates)
+        return self.show(TideState(weights, keys, values, rates, history, synchrony, latent), shown)
+
+    def show(self, state: TideState, shown: Tensor | None) -> TideState:
+        """Let the next ticks read tokens, or be driven by what stands in the place of the attention's output."""
+        if shown is None:
+            shown = state.rates.new_zeros(len(state.rates), self.inputs)
+        if self.attention is None or shown.dim() == 2:
+            return state._replace(drive=shown)
+        keys, values = self.attention.prepare(shown)
+        return state._replace(keys=keys, values=values, drive=None)
+
+    def read(self, state: TideState) -> AttentionRead:
+        """Return what the latent state reads of what is shown."""
+        if state.drive is not None:
+            return driven(state.drive, state.keys)
+        assert self.attention is not None
+        read: AttentionRead = self.attention(state.latent, state.keys, state.values)
+        return read
 
     def step(self, state: TideState) -> tuple[TideState, TideFeatures]:
         """Advance by one tick."""
         n_e, weights = self.config.n_e, state.weights
-        attended = self.attention(state.latent, state.keys, state.values)
+        attended = self.read(state)
         euler = self.wilson_cowan(state.rates, attended.output, weights.dynamics)
         # The ratio is that of the dynamics: the lateral inhibition would shift it.
         ratio = ei_ratio(euler.rates, n_e, self.config.ratio_normalization)

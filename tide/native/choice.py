@@ -59,6 +59,8 @@ def unsupported(core: CoreConfig, like: Tensor) -> str | None:
         return f"the native loop is for CPUs, not for device {like.device.type}"
     if like.dtype != torch.float32:
         return f"the native loop is for float32, not for {str(like.dtype).removeprefix('torch.')}"
+    if not core.attends:
+        return "the native loop reads its input by attention"
     if core.activation != "relu":
         return f"the native loop has no core.activation {core.activation}"
     if core.norm not in NORMS:

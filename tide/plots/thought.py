@@ -52,7 +52,7 @@ class Thought:
         def array(tensor: Tensor) -> Array:
             return tensor.detach().cpu().double().numpy()
 
-        settings = model.config.input
+        output = model.config.output
         blocks, pairs, synchrony = model.cell.blocks(), model.cell.pairs(), None
         if pairs is not None:
             neurons = model.config.core.neurons
@@ -69,7 +69,7 @@ class Thought:
             probabilities=array(out.logits[0].softmax(0)),
             synchrony=synchrony,
             n_e=blocks.ee.shape[0] if blocks is not None else 0,
-            labels=tuple(settings.label(c) for c in range(settings.classes)),
+            labels=tuple(output.label(c) for c in range(output.classes)),
             truth=truth,
         )
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from tide.config import InputConfig
+from tide.config import ModelConfig
 from tide.data import LabelledSet, decode, load, load_test_photos, open_test_photos, to_float
 from tide.errors import InputError
 from tide.models.load import load as load_model
@@ -23,7 +23,7 @@ class TestData(NamedTuple):
 
 
 class SplitSource(NamedTuple):
-    """Where a test split comes from, and the images that a model wants of it; equal ones give equal splits.
+    """Where a test split comes from, and the model that is tested on it; equal ones give equal splits.
 
     ``data`` is None where neither the model nor the user says.
     """
@@ -31,7 +31,7 @@ class SplitSource(NamedTuple):
     data: str | None
     directory: Path | None
     streamed: bool
-    wanted: InputConfig
+    model: ModelConfig
 
     def read(self, run: Path) -> TestData:
         """Read the split for the model in ``run``.
@@ -40,12 +40,12 @@ class SplitSource(NamedTuple):
         (:func:`tide.data.load_test_photos`), for the classes of the model. Raises :class:`InputError` when the data's
         channels or classes are not the model's, or nobody says what data.
         """
-        wanted = self.wanted
+        wanted, output = self.model.images, self.model.output
         if self.data is None:
             raise InputError(f"{run} does not say which data it was trained on; name it with --data")
         folder = Path(self.data.removeprefix("folder:")).expanduser()
         if self.data.startswith("folder:") and not (folder / "train").is_dir():
-            labels = wanted.labels or tuple(str(number) for number in range(wanted.classes))
+            labels = tuple(output.label(number) for number in range(output.classes))
             return TestData(self.data, load_test_photos(folder, labels, wanted.size, wanted.channels, crop=wanted.crop))
         photos = self.streamed or self.data.startswith("hub:")
         test: LabelledSet
@@ -58,10 +58,10 @@ class SplitSource(NamedTuple):
             splits = load(self.data, self.directory, size=wanted.size, channels=wanted.channels, crop=wanted.crop)
             name, test = splits.name, splits.test
         found = (test.shape[0], len(test.classes))
-        if found != (wanted.channels, wanted.classes):
+        if found != (wanted.channels, output.classes):
             raise InputError(
                 f"{name} has {found[0]} channels and {found[1]} classes, the model in {run} wants "
-                f"{wanted.channels} and {wanted.classes}; use data of its kind"
+                f"{wanted.channels} and {output.classes}; use data of its kind"
             )
         return TestData(name, test)
 
@@ -82,7 +82,7 @@ def open_with_source(
         directory = directory or (Path(stored) if stored else None)
     elif model.card is not None:
         data = data or model.card.data
-    return model, SplitSource(data, directory, streamed, model.config.input)
+    return model, SplitSource(data, directory, streamed, model.config)
 
 
 class Reopened(NamedTuple):
@@ -107,7 +107,8 @@ def reopen(path: Path, *, checkpoint: str = "best", data: str | None = None, dat
 
 def read_photo(model: Thinker, path: Path) -> Tensor:
     """Read a photo of any size and mode as the model takes it, (1, channels, size, size) float in [0, 1]."""
-    wanted = model.config.input
+    wanted = model.config.images
     if not path.is_file():
         raise InputError(f"image {path} does not exist; give the path of a PNG or JPEG file")
-    return to_float(decode(path, wanted.size, wanted.channels, crop=wanted.crop))[None]
+    photo: Tensor = to_float(decode(path, wanted.size, wanted.channels, crop=wanted.crop))
+    return photo[None]

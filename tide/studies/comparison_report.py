@@ -108,7 +108,7 @@ def _pair(first: Sequence[RunFacts], second: Sequence[RunFacts]) -> dict[str, An
             {
                 **joint_outcomes(of_a == label, of_b == label)._asdict(),
                 "agreement": agreement(of_a, of_b),
-                "kappa": cohens_kappa(of_a, of_b, a.config.input.classes),
+                "kappa": cohens_kappa(of_a, of_b, a.config.output.classes),
             }
         )
     return {"seeds": len(rows)} | {

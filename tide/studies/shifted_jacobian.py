@@ -71,8 +71,10 @@ def hardest(suite: Suite) -> list[Shift]:
 def _images(suite: Suite, shift: Shift, positions: Tensor) -> ImageSet:
     if shift == CLEAN:
         assert suite.clean is not None
-        return suite.clean.select(positions)
-    return suite.images(shift, positions).select(slice(None))
+        found: ImageSet = suite.clean.select(positions)
+    else:
+        found = suite.images(shift, positions).select(slice(None))
+    return found
 
 
 def radii(model: Thinker, images: Tensor) -> dict[str, float]:

@@ -8,7 +8,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from tide.config import Config
+from tide.config import Config, ImageConfig
 from tide.config_io import differences
 from tide.errors import CheckpointError, InputError
 from tide.runs.folder import RunFolder
@@ -55,15 +55,15 @@ class Trial:
 
     def _as_fitted(self, there: Config) -> Config:
         """Return the settings with what a run takes from its data, as it did: names of classes, and of photos more."""
-        data, image, met = self.config.data, self.config.input, there.input
-        image = replace(image, labels=met.labels if len(met.labels) == image.classes else image.labels)
+        data, image, output, met = self.config.data, self.config.input, self.config.output, there.output
+        output = replace(output, labels=met.labels if len(met.labels) == output.classes else output.labels)
         if data.name.startswith(("folder:", "hub:")):
-            image = replace(image, classes=met.classes, labels=met.labels)
-            if data.photos == "in_memory":
-                image = replace(image, mean=met.mean, std=met.std)
+            output = met
+            if data.photos == "in_memory" and isinstance(image, ImageConfig):
+                image = replace(image, mean=there.images.mean, std=there.images.std)
         if there.data.name.startswith(f"{data.name}@"):  # the hub's commit, where the settings leave it open
             data = replace(data, name=there.data.name)
-        return replace(self.config, input=image, data=data)
+        return replace(self.config, input=image, output=output, data=data)
 
 
 def check_seeds(seeds: tuple[int, ...]) -> None:

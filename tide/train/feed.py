@@ -11,8 +11,19 @@ import torch
 from torch import Tensor
 
 from tide.config import Config
-from tide.data import Batch, ImageSet, PhotoSet, PhotoStream, TrainingSet, augment, batch_indices, derive_seed
+from tide.data import (
+    Batch,
+    DrawnSamples,
+    ImageSet,
+    PhotoSet,
+    PhotoStream,
+    TrainingSet,
+    augment,
+    batch_indices,
+    derive_seed,
+)
 from tide.errors import DataError
+from tide.inputs import Inputs, moved
 
 DATA_STREAM, AUGMENT_STREAM, DROPOUT_STREAM = range(3)  # independent random streams derived from the one seed
 
@@ -24,8 +35,8 @@ class Feed(Protocol):
         """Return which training images make up a micro-batch, of this process or another, int64 (B,), on the CPU."""
         ...
 
-    def take(self, step: int, micro: int) -> tuple[Tensor, Tensor]:
-        """Return micro-batch ``micro`` of a step: pixels uint8 (B, C, H, W) and labels (B,), on the run's device."""
+    def take(self, step: int, micro: int) -> tuple[Inputs, Tensor]:
+        """Return micro-batch ``micro`` of a step: inputs, pixels as uint8, and labels (B, *S), on the run's device."""
         ...
 
     def close(self) -> None:
@@ -119,10 +130,34 @@ class PhotoFeed:
         self._stream = None
 
 
+class DrawnFeed:
+    """Samples that a program draws: those of a micro-batch follow from the seed and its number."""
+
+    def __init__(self, train: DrawnSamples, config: Config, device: torch.device) -> None:
+        self.train, self.config, self.device = train, config, device
+
+    def order(self, step: int, micro: int) -> Tensor:
+        """See :class:`Feed`: the samples are numbered in the order in which they are drawn."""
+        train = self.config.train
+        return torch.arange(train.batch) + (step * train.accumulation + micro) * train.batch
+
+    def take(self, step: int, micro: int) -> tuple[Inputs, Tensor]:
+        """See :class:`Feed`."""
+        batch = self.train.drawn(self.config.train.batch, derive_seed(self.config.seed, DATA_STREAM, step, micro))
+        return moved(batch.images, self.device), batch.labels.to(self.device)
+
+    def close(self) -> None:
+        """See :class:`Feed`."""
+
+
 def make_feed(train: TrainingSet, config: Config, device: torch.device, mine: Sequence[int]) -> Feed:
     """Return the feed for a training set; ``mine`` are the micro-batches of each step that this process takes."""
+    if isinstance(train, DrawnSamples):
+        return DrawnFeed(train, config, device)
     if isinstance(train, ImageSet):
         return MemoryFeed(train, config, device)
     if isinstance(train, PhotoSet | PhotoStream):
         return PhotoFeed(train, config, device, mine)
-    raise DataError(f"training images are a {type(train).__name__}, an ImageSet, PhotoSet or PhotoStream is wanted")
+    raise DataError(
+        f"training images are a {type(train).__name__}, an ImageSet, PhotoSet, PhotoStream or drawn samples are wanted"
+    )

@@ -254,7 +254,7 @@ class TrainingRun:
     def _probe(self) -> None:
         """Evaluate on the first test images only: the learning curve, finer than whole evaluations can afford."""
         result = summarize(self._answers(self.config.train.probe_images))
-        self.run.append("metrics", {"kind": "probe", "step": self.position.step, **asdict(result)})
+        self.run.append("metrics", {"kind": "probe", "step": self.position.step, **result.readings()})
         self.run.append("timing", {"step": self.position.step, "seconds": self.position.seconds})
 
     def _evaluate(self, stop: StopRequest) -> None:
@@ -273,7 +273,7 @@ class TrainingRun:
             if self.team.leads:
                 save_checkpoint(self.run.best, self.model)
         self.run.write_answers(answers)
-        self.run.append("metrics", {"kind": "evaluation", "step": position.step, **asdict(result)})
+        self.run.append("metrics", {"kind": "evaluation", "step": position.step, **result.readings()})
         self.reporter.evaluation(position.step, self.config.data.measured_on, result, best)
 
     def _answers(self, count: int, progress: Callable[[int, int], None] | None = None) -> Answers:

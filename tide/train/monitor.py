@@ -10,12 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tide.config import CoreConfig
+from tide.config import CoreConfig, OutputConfig
 from tide.core.blocks import RecurrentBlocks
 from tide.core.guarantee import certified_rate
 from tide.core.perron import perron_estimate
 from tide.evaluate.hedging import read_hedging
-from tide.losses import cross_entropies
+from tide.heads import read_answers, share_right
+from tide.losses import tick_losses
 from tide.models.thinker import Thinker
 from tide.train.optim import component_parameters, gradient_norm
 from tide.train.step import MicroBatch
@@ -63,11 +64,12 @@ def activity_quantities(dynamics: Dynamics, ratio: Tensor, n_e: int) -> dict[str
 
 
 @torch.no_grad()
-def answer_quantities(batch: MicroBatch) -> dict[str, float]:
+def answer_quantities(batch: MicroBatch, output: OutputConfig) -> dict[str, float]:
     """Return how far the ticks hedge on one training batch."""
-    logits, certainty = batch.out.logits.detach(), batch.out.certainty.detach()
-    correct = logits.argmax(1) == batch.labels[:, None]
-    hedging = read_hedging(cross_entropies(logits, batch.labels), certainty, correct)
+    logits, certainty = (part.detach() for part in batch.out.answers())
+    answer = read_answers(logits, certainty, output)
+    correct = share_right(answer.classes, batch.labels)
+    hedging = read_hedging(tick_losses(logits, batch.labels, output), answer.certainty, correct)
     return {name: float(value) for name, value in hedging._asdict().items()}
 
 
@@ -96,7 +98,7 @@ class StabilityMonitor:
 
     def read(self, batch: MicroBatch) -> tuple[dict[str, float], list[str]]:
         """Return all quantities and the texts of the alarms that begin, from the last batch and its gradients."""
-        quantities = answer_quantities(batch) | gradient_quantities(self._model)
+        quantities = answer_quantities(batch, self._model.config.output) | gradient_quantities(self._model)
         blocks, dynamics, ratio = self._model.cell.blocks(), batch.out.dynamics, batch.out.ei_ratio
         if blocks is None or dynamics is None or ratio is None:
             return quantities, []

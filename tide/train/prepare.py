@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from tide.config import Config
-from tide.data import ImageSet, PhotoStream, Splits, hub_place, statistics
+from tide.config import Config, ImageConfig, OutputConfig
+from tide.data import ImageSet, PhotoStream, Splits, hub_place, is_drawn, statistics
 from tide.errors import ConfigError
-from tide.models.presets import INPUTS
+from tide.models.presets import INPUTS, OUTPUTS
 from tide.train.schedule import resolve
 
 
@@ -26,7 +26,7 @@ def with_data(config: Config, name: str) -> Config:
         crop_padding=0 if photos == "streamed" else data.crop_padding,
         shuffle_buffer=data.shuffle_buffer if kind == "hub" else 0,
     )
-    return replace(config, data=data, input=INPUTS.get(name, config.input))
+    return replace(config, data=data, input=INPUTS.get(name, config.input), output=OUTPUTS.get(name, config.output))
 
 
 def fit_to_data(config: Config, splits: Splits) -> Config:
@@ -36,23 +36,25 @@ def fit_to_data(config: Config, splits: Splits) -> Config:
     the run goes on with the same version. Raises :class:`ConfigError` when the data's shape is not the one that the
     settings name, and :class:`~tide.errors.DataError` when a stream has too few row groups for its micro-batches.
     """
-    labels, settings = splits.train.classes, config.input
+    labels, settings, output = splits.train.classes, config.input, config.output
+    if not isinstance(settings, ImageConfig) or is_drawn(config.data.name):
+        return config
     if config.data.name.startswith(("folder:", "hub:")):
-        settings = replace(settings, classes=len(labels), labels=())
+        output = OutputConfig(classes=len(labels))
         if isinstance(splits.train, ImageSet):
             mean, std = statistics(splits.train.images)
             settings = replace(settings, mean=mean, std=std)
         config = replace(config, data=replace(config.data, name=splits.name))
     if isinstance(splits.train, PhotoStream):
         splits.train.order(config.train.accumulation, config.seed)  # refuses what cannot be dealt out
-    wanted = (settings.channels, settings.size, settings.classes)
+    wanted = (settings.channels, settings.size, output.classes)
     found = (*splits.train.shape[:2], len(labels))
     if wanted != found:
         raise ConfigError(
             f"{splits.name} has {found[0]} channels, {found[1]} pixels, {found[2]} classes; the settings want "
             f"{wanted[0]}, {wanted[1]}, {wanted[2]}: use --data, which sets them"
         )
-    return replace(config, input=replace(settings, labels=labels))
+    return replace(config, input=settings, output=replace(output, labels=labels))
 
 
 def resolved(config: Config) -> Config:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from tide.config import Config
-from tide.heads import most_certain
+from tide.heads import at_tick, read_answers
+from tide.inputs import Inputs
 from tide.losses import LossTerms, clipped_residuals, objective
 from tide.models.thinker import Thinker
 from tide.train.multipliers import GameMultipliers
@@ -21,7 +22,7 @@ from tide.types import ThoughtOutput
 
 
 class MicroBatch(NamedTuple):
-    """One forward and backward pass: detached loss terms, training accuracy, output, labels (B,).
+    """One forward and backward pass: detached loss terms, training accuracy, output, labels (B, *S).
 
     ``finite`` says whether all logits are.
     """
@@ -68,8 +69,8 @@ class Trainer:
         if config.loss.game == "augmented_lagrangian" and config.core.kind == "tide":
             self.multipliers = GameMultipliers.start(config.loss)
 
-    def step(self, index: int, batches: Iterable[tuple[Tensor, Tensor]]) -> StepResult:
-        """Run step ``index`` (0-based) on its micro-batches of (images (B, channels, H, W) in [0, 1], labels (B,))."""
+    def step(self, index: int, batches: Iterable[tuple[Inputs, Tensor]]) -> StepResult:
+        """Run step ``index`` (0-based) on its micro-batches of (inputs as the model takes them, labels (B, *S))."""
         train = self.config.train
         assert train.warmup is not None
         assert train.curriculum_start is not None
@@ -133,14 +134,15 @@ class Trainer:
         residual_e, residual_i = self.team.mean(torch.stack(pairs).mean(0))
         self.multipliers.observe(residual_e, residual_i, self.config.loss.game_every)
 
-    def _micro_batch(self, images: Tensor, labels: Tensor, kappa: float) -> MicroBatch:
+    def _micro_batch(self, images: Inputs, labels: Tensor, kappa: float) -> MicroBatch:
         config = self.config
         out = self.model(images, tbptt=config.train.tbptt, recompute=config.train.recompute)
         penalty = self.multipliers.penalty_now() if self.multipliers is not None else None
         terms = objective(out, labels, self.model.cell.blocks(), config.loss, curriculum=kappa, penalty=penalty)
         self.scaler.scale(terms.total / config.train.accumulation).backward()  # type: ignore[no-untyped-call]
-        answers = most_certain(out.logits.detach(), out.certainty.detach()).argmax(1)
-        accuracy = (answers == labels).float().mean()
+        logits, certainty = (part.detach() for part in out.answers())
+        answer = read_answers(logits, certainty, config.output)
+        accuracy = (at_tick(answer.classes, answer.certainty.argmax(1)) == labels).float().mean()
         detached = LossTerms(terms.total.detach(), {name: term.detach() for name, term in terms.terms.items()})
         # A tick that the loss does not read sends its NaN into no gradient.
         return MicroBatch(detached, accuracy, out.logits.detach().isfinite().all(), out, labels)

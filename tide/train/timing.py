@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from tide.config import Config
+from tide.config import Config, ImageConfig
 from tide.errors import TrainingError
+from tide.inputs import example, moved
 from tide.models.thinker import Thinker
 from tide.train.optim import make_optimizer
 from tide.train.step import Trainer
@@ -22,9 +23,12 @@ def step_on_random_images(config: Config, device: torch.device) -> tuple[Trainer
     """
     model = Thinker(config.model).to(device)
     trainer = Trainer(model, make_optimizer(model, config.train), config)
-    generator, shape = torch.Generator().manual_seed(0), config.input
-    images = torch.rand(config.train.batch, shape.channels, shape.size, shape.size, generator=generator).to(device)
-    labels = torch.randint(shape.classes, (config.train.batch,), generator=generator).to(device)
+    generator, images = torch.Generator().manual_seed(0), example(config.model, config.train.batch)
+    if isinstance(config.input, ImageConfig):
+        assert isinstance(images, torch.Tensor)
+        images = torch.rand(images.shape, generator=generator)
+    images = moved(images, device)
+    labels = random_targets(config, generator).to(device)
     start, length = config.train.curriculum_start, config.train.curriculum_length
     assert start is not None
     assert length is not None
@@ -35,6 +39,14 @@ def step_on_random_images(config: Config, device: torch.device) -> tuple[Trainer
             raise TrainingError("a timed step was rejected: its loss or gradient is not finite on random images")
 
     return trainer, step
+
+
+def random_targets(config: Config, generator: torch.Generator) -> torch.Tensor:
+    """Return targets of a micro-batch, (B, *S) int64."""
+    output, batch = config.output, config.train.batch
+    if output.emitted:
+        return torch.randint(output.classes - 1, (batch, output.emitted), generator=generator)
+    return torch.randint(output.classes, (batch, *output.positions), generator=generator)
 
 
 def alternate(

@@ -1,4 +1,4 @@
-"""What a model accepts: images, or a feature map where there is no backbone."""
+"""Images, or a feature map where there is no backbone, as the input of a model."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tide.config import FeatureMapConfig, ModelConfig
+from tide.config import FeatureMapConfig, ImageConfig, ModelConfig
 from tide.errors import InputError
 
 BRIGHTEST = 2.0  # a float pixel above is on the scale 0 to 255; what augmentation overshoots is below
+FEATURE_MAP = 8  # rows and columns assumed of a feature map
 SMALLEST = 8  # pixels; a smaller image has no room for the convolutions
 
 
-def check_inputs(images: Tensor, config: ModelConfig) -> None:
+def check(images: Tensor, config: ModelConfig, wanted: ImageConfig) -> None:
     """Raise :class:`InputError` unless ``images`` are what the model takes.
 
     With a backbone (B, channels, H, W), float, 8 x 8 pixels or more; without, a feature map (B, features, H, W) of any
@@ -29,7 +30,7 @@ def check_inputs(images: Tensor, config: ModelConfig) -> None:
     if isinstance(config.backbone, FeatureMapConfig):
         channels, kind, smallest = config.backbone.features, "feature maps of this width: it has no backbone", 1
     else:
-        channels, smallest = config.input.channels, SMALLEST
+        channels, smallest = wanted.channels, SMALLEST
         kind = "grey images" if channels == 1 else "RGB images"
     if images.dim() != 4 or images.shape[1] != channels:
         raise InputError(
@@ -51,30 +52,37 @@ def check_inputs(images: Tensor, config: ModelConfig) -> None:
     if isinstance(config.backbone, FeatureMapConfig):
         return
     if high > BRIGHTEST:
-        warnings.warn(f"pixels go up to {high:g}, [0, 1] is wanted: images / 255", stacklevel=4)
-    if _of_another_size(images, config):
-        warnings.warn(f"{_sizes(images, config)}: bring them to that size, on others it errs", stacklevel=4)
+        warnings.warn(f"pixels go up to {high:g}, [0, 1] is wanted: images / 255", stacklevel=5)
+    if _of_another_size(images, wanted):
+        warnings.warn(f"{_sizes(images, wanted)}: bring them to that size, on others it errs", stacklevel=5)
 
 
-def fitted(images: Tensor, config: ModelConfig) -> Tensor:
+def fitted(images: Tensor, config: ModelConfig, wanted: ImageConfig) -> Tensor:
     """Return ``images`` at the size that the model was made for, with a warning where they have another.
 
-    Scaled bilinearly with antialiasing. What is no batch of images is returned as it is, for :func:`check_inputs`.
+    Scaled bilinearly with antialiasing. What is no batch of images is returned as it is, for :func:`check`.
     """
     bare = isinstance(config.backbone, FeatureMapConfig)
     if bare or not isinstance(images, Tensor) or images.dim() != 4 or not images.is_floating_point():
         return images
-    if not _of_another_size(images, config) or 0 in images.shape or min(images.shape[2:]) < SMALLEST:
+    if not _of_another_size(images, wanted) or 0 in images.shape or min(images.shape[2:]) < SMALLEST:
         return images
-    warnings.warn(f"{_sizes(images, config)}: they are scaled to that", stacklevel=4)
-    size = (config.input.size, config.input.size)
+    warnings.warn(f"{_sizes(images, wanted)}: they are scaled to that", stacklevel=5)
+    size = (wanted.size, wanted.size)
     return functional.interpolate(images, size, mode="bilinear", antialias=True, align_corners=False)
 
 
-def _of_another_size(images: Tensor, config: ModelConfig) -> bool:
-    return tuple(images.shape[2:]) != (config.input.size, config.input.size)
+def example(config: ModelConfig, wanted: ImageConfig, batch: int) -> Tensor:
+    """Return black images, or feature maps of zeros."""
+    if isinstance(config.backbone, FeatureMapConfig):
+        return torch.zeros(batch, config.backbone.features, FEATURE_MAP, FEATURE_MAP)
+    return torch.zeros(batch, wanted.channels, wanted.size, wanted.size)
 
 
-def _sizes(images: Tensor, config: ModelConfig) -> str:
+def _of_another_size(images: Tensor, wanted: ImageConfig) -> bool:
+    return tuple(images.shape[2:]) != (wanted.size, wanted.size)
+
+
+def _sizes(images: Tensor, wanted: ImageConfig) -> str:
     height, width = images.shape[2:]
-    return f"images are {height}x{width} pixels, the model was made for {config.input.size}x{config.input.size}"
+    return f"images are {height}x{width} pixels, the model was made for {wanted.size}x{wanted.size}"

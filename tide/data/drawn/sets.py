@@ -1,0 +1,141 @@
+"""Drawn samples as sets to learn from and to measure on."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Generator, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from tide.config import Config
+from tide.data.drawn.tasks import Draw, DrawnTask, make_task
+from tide.data.orders import derive_seed
+from tide.data.photos.reading import Decoding
+from tide.data.sets import Batch, Splits
+from tide.inputs import select, shape_of
+
+TEST_COUNT = 1_000  # samples of a test set, or of a set to choose by
+TEST_SEED, VALIDATION_SEED = 2_000_003, 2_000_029  # the same for every run: a training step's are derived otherwise
+
+
+class DrawnSamples:
+    """Samples drawn anew for each micro-batch: none is seen twice."""
+
+    def __init__(self, draw: Draw, classes: tuple[str, ...], count: int) -> None:
+        """``count`` is how many a whole run draws."""
+        self.draw, self.classes, self._count = draw, classes, count
+
+    def __len__(self) -> int:
+        """Return how many samples a whole run draws."""
+        return self._count
+
+    def drawn(self, count: int, seed: int) -> Batch:
+        """Return the samples that a seed determines."""
+        inputs, targets = self.draw(count, torch.Generator().manual_seed(seed))
+        return Batch(inputs, targets, torch.arange(count))
+
+    def select(self, index: slice | Tensor) -> Batch:
+        """Return as many samples as are asked for, always the same."""
+        return self.drawn(len(torch.arange(self._count)[index]) if isinstance(index, slice) else len(index), 0)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of an input."""
+        return shape_of(self.select(slice(1)).images)
+
+    def checksum(self) -> int:
+        """Return a number that two sets that draw the same samples share."""
+        return _checksum([self.drawn(8, 0)])
+
+    def decoded_with(self, decoding: Decoding) -> DrawnSamples:
+        """Return the set as it is."""
+        return self
+
+
+class DrawnSet:
+    """A fixed set of drawn samples, in parts whose inputs may differ in shape."""
+
+    def __init__(self, parts: Sequence[Batch], classes: tuple[str, ...]) -> None:
+        """``parts`` hold inputs, targets and positions, ascending from part to part."""
+        self.parts, self.classes = list(parts), classes
+
+    @property
+    def labels(self) -> Tensor:
+        """Targets of all samples, (N, *S)."""
+        return torch.cat([part.labels for part in self.parts])
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return sum(len(part.labels) for part in self.parts)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of an input."""
+        return shape_of(self.parts[0].images)
+
+    def part(self, positions: Tensor) -> DrawnSet:
+        """Return the set of the samples at ``positions`` (n,)."""
+        return DrawnSet(list(self.batches(len(self), positions=positions)), self.classes)
+
+    def select(self, index: slice | Tensor) -> Batch:
+        """Return the samples of a slice or at positions (n,), which must lie in one part."""
+        (found,) = self.batches(len(self), positions=torch.arange(len(self))[index])
+        return found
+
+    def batches(self, batch: int, *, positions: Tensor | None = None) -> Generator[Batch, None, None]:
+        """Yield the samples in batches of at most ``batch``, each of one part; those at ``positions``, ascending."""
+        chosen = torch.arange(len(self)) if positions is None else positions
+        begin = 0
+        for part in self.parts:
+            inside = chosen[(chosen >= begin) & (chosen < begin + len(part.labels))]
+            for start in range(0, len(inside), batch):
+                some = inside[start : start + batch]
+                yield Batch(select(part.images, some - begin), part.labels[some - begin], some)
+            begin += len(part.labels)
+
+    def checksum(self) -> int:
+        """Return a number that two equal sets share."""
+        return _checksum(self.parts)
+
+    def decoded_with(self, decoding: Decoding) -> DrawnSet:
+        """Return the set as it is."""
+        return self
+
+
+def drawn_splits(config: Config, directory: Path | None = None) -> Splits:
+    """Return the samples of the task that an experiment names, drawn for its settings.
+
+    Test samples are the same for every run; with ``data.validation`` others stand in their place, as many as it says
+    (of a share below 1, that part of :data:`TEST_COUNT`). Raises :class:`~tide.errors.ConfigError` for an unknown task
+    and for settings that do not fit it.
+    """
+    data, train = config.data, config.train
+    task = make_task(config, directory)
+    classes = tuple(config.output.label(number) for number in range(config.output.classes))
+    count, seed = TEST_COUNT, TEST_SEED
+    if data.validation:
+        count, seed = round(data.validation * (TEST_COUNT if data.validation < 1 else 1)), VALIDATION_SEED
+    samples = DrawnSamples(task.train, classes, train.steps * train.batch * train.accumulation)
+    return Splits(data.name, train=samples, test=_drawn_set(task, count, seed, classes))
+
+
+def _drawn_set(task: DrawnTask, count: int, seed: int, classes: tuple[str, ...]) -> DrawnSet:
+    """Draw so many samples, the same number of each part to within one."""
+    parts, begin = [], 0
+    for number, draw in enumerate(task.test):
+        size = (count * (number + 1)) // len(task.test) - begin
+        if size:
+            inputs, targets = draw(size, torch.Generator().manual_seed(derive_seed(seed, number)))
+            parts.append(Batch(inputs, targets, torch.arange(begin, begin + size)))
+        begin += size
+    return DrawnSet(parts, classes)
+
+
+def _checksum(parts: Sequence[Batch]) -> int:
+    value = 0
+    for part in parts:
+        for tensor in (*(part.images if isinstance(part.images, tuple) else (part.images,)), part.labels):
+            value = zlib.crc32(tensor.numpy().tobytes(), value)
+    return value

@@ -1,0 +1,49 @@
+"""What a task whose data a program draws consists of, and which there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from tide.config import Config
+from tide.errors import ConfigError, did_you_mean
+
+Draw = Callable[[int, torch.Generator], tuple[Any, Tensor]]
+"""Draw so many samples: inputs as the model takes them (pixels as uint8), and targets (B, *S) int64, on the CPU."""
+
+
+class DrawnTask(NamedTuple):
+    """How training samples are drawn, and those of each part of the test set: one part for each difficulty."""
+
+    train: Draw
+    test: tuple[Draw, ...]
+
+
+Maker = Callable[[Config, Path | None], DrawnTask]
+"""Make a task for the settings of an experiment, given the folder of the named data sets."""
+
+_MAKERS: dict[str, Maker] = {}
+
+
+def register(name: str, make: Maker) -> None:
+    """Make a task known under a name, for ``data.name``; raises :class:`ConfigError` where the name is taken."""
+    if _MAKERS.get(name, make) is not make:
+        raise ConfigError(f"task {name!r} is already registered, another name is wanted")
+    _MAKERS[name] = make
+
+
+def is_drawn(name: str) -> bool:
+    """Whether a data set is one that a program draws."""
+    return name in _MAKERS
+
+
+def make_task(config: Config, directory: Path | None) -> DrawnTask:
+    """Return the task that an experiment names; raises :class:`ConfigError` where there is none of the name."""
+    name = config.data.name
+    if name not in _MAKERS:
+        raise ConfigError(f"unknown task {name!r}{did_you_mean(name, _MAKERS)}")
+    return _MAKERS[name](config, directory)

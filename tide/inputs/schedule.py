@@ -1,0 +1,69 @@
+"""Digits shown one after the other and a question about them as the input of a model (QAMNIST, arXiv:2505.05522)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from tide.config import ScheduleConfig
+from tide.config.inputs import MOST_SHOWN
+from tide.errors import InputError
+
+OPERATORS = {-1: "+", -2: "-"}
+"""How the operators of a question are written; indices of digits are 0 or more."""
+
+
+class Questions(NamedTuple):
+    """Digits (B, N, channels, size, size), float in [0, 1], and questions (B, Q) int64 about them.
+
+    A question is an index, then operator and index in turns; see :data:`OPERATORS`.
+    """
+
+    digits: Tensor
+    question: Tensor
+
+
+def check(inputs: tuple[Tensor, Tensor], config: ScheduleConfig) -> None:
+    """Raise :class:`InputError` unless these are digits and questions that the model takes."""
+    if not isinstance(inputs, tuple) or len(inputs) != 2 or not all(isinstance(part, Tensor) for part in inputs):
+        raise InputError(f"the input is a {type(inputs).__name__}, digits and questions are wanted: Questions(d, q)")
+    digits, question = inputs
+    wanted = (config.channels, config.size, config.size)
+    if digits.dim() != 5 or tuple(digits.shape[2:]) != wanted or 0 in digits.shape or not digits.is_floating_point():
+        raise InputError(f"digits are {digits.dtype} of shape {tuple(digits.shape)}, float (B, N, {wanted}) is wanted")
+    if (
+        question.dim() != 2
+        or len(question) != len(digits)
+        or question.shape[1] % 2 == 0
+        or question.is_floating_point()
+    ):
+        raise InputError(
+            f"questions are {question.dtype} of shape {tuple(question.shape)}, whole numbers (B, odd) are wanted: an "
+            "index, then operator and index in turns"
+        )
+    if torch.compiler.is_compiling() or digits.is_meta:
+        return
+    if not bool(digits.isfinite().all()):
+        raise InputError("digits hold NaN or infinite pixels, finite ones are wanted: clean the data")
+    indices, operators = question[:, ::2], question[:, 1::2]
+    most = min(digits.shape[1], MOST_SHOWN)
+    if not bool(((indices >= 0) & (indices < most)).all()):
+        raise InputError(
+            f"a question names digit {int(indices.max())} or {int(indices.min())}, 0 to {most - 1} are shown"
+        )
+    if operators.numel() and not bool(torch.isin(operators, operators.new_tensor(list(OPERATORS))).all()):
+        raise InputError(f"a question has an operator other than {', '.join(map(str, OPERATORS))} (+ and -)")
+
+
+def example(config: ScheduleConfig, batch: int) -> Questions:
+    """Return as many black digits as there may be at most, and the longest question."""
+    digits = torch.zeros(batch, config.digits[1], config.channels, config.size, config.size)
+    question = torch.tensor([0, *[-1, 0] * config.operations[1]])
+    return Questions(digits, question.repeat(batch, 1))
+
+
+def ticks_shown(inputs: Questions, config: ScheduleConfig) -> int:
+    """Return for how many ticks something is shown, before the answer."""
+    return inputs.digits.shape[1] * config.ticks_per_digit + inputs.question.shape[1] * config.ticks_per_part
