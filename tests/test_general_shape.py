@@ -23,8 +23,8 @@ from tide.data import DrawnTask, read_splits, register
 from tide.errors import ConfigError, InputError
 from tide.evaluate.answers import collect_answers
 from tide.heads import arranged, certainty, emitted, read_answers, share_right
-from tide.losses import cross_entropies, list_loss
 from tide.models.thinker import Thinker
+from tide.objectives import cross_entropies, list_loss
 from tide.runs.folder import RunFolder
 from tide.train.loop import TrainingRun
 from tide.train.prepare import fit_to_data, resolved

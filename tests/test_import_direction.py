@@ -22,6 +22,7 @@ ROOMS = [
     "heads",
     "inputs",
     "models",
+    "objectives",
     "losses",
     "data",
     "corruptions",

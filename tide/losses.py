@@ -8,13 +8,15 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from tide.config import LossConfig, OutputConfig
+from tide.config import LossConfig
 from tide.config.training import TERMS, LossTerm
 from tide.core.blocks import RecurrentBlocks
 from tide.core.perron import perron_estimate
-from tide.heads import over_positions
+from tide.objectives import OBJECTIVES
+from tide.objectives import cross_entropies as cross_entropies  # the task's functions are found here, too
+from tide.objectives import dual_losses as dual_losses
+from tide.objectives import task_loss as task_loss
 from tide.types import Dynamics, GamePenalty, ThoughtOutput
 
 
@@ -23,62 +25,6 @@ class LossTerms(NamedTuple):
 
     total: Tensor
     terms: Mapping[str, Tensor]
-
-
-def cross_entropies(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return the cross-entropy of logits (B, C, *S, T) with targets (B, *S) at every tick, the mean over S, (B, T)."""
-    every = targets[..., None].expand(*targets.shape, logits.shape[-1])
-    return over_positions(F.cross_entropy(logits, every, reduction="none"))
-
-
-def task_loss(logits: Tensor, certainty: Tensor, targets: Tensor, every_tick: float = 0.0) -> Tensor:
-    """Mean over samples of (1 − w) · :func:`dual_losses` + w · mean of CE over all ticks, w = ``every_tick``.
-
-    w = 0 is the paper's objective and the reference CTM's: ticks that are neither the best nor the most certain cost
-    nothing, so that different ticks may hold different answers.
-    """
-    losses = cross_entropies(logits, targets)
-    two_point = dual_losses(losses, certainty).mean()
-    return two_point if every_tick == 0 else (1 - every_tick) * two_point + every_tick * losses.mean()
-
-
-def list_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return the loss of each list (B,) that is emitted over the ticks: CTC, divided by the number of its symbols.
-
-    ``logits`` (B, C, T), whose last class is the blank, and ``targets`` (B, N). Graves et al., Connectionist temporal
-    classification, ICML 2006. It is infinite where there are fewer ticks than symbols.
-    """
-    batch, classes, ticks = logits.shape
-    length = targets.shape[1]
-    lengths = (torch.full((batch,), ticks), torch.full((batch,), length))
-    log_p = F.log_softmax(logits, 1).permute(2, 0, 1)
-    return F.ctc_loss(log_p, targets, *lengths, blank=classes - 1, reduction="none") / length
-
-
-Objective = Callable[[Tensor, Tensor, Tensor, LossConfig], Tensor]
-
-OBJECTIVES: Mapping[str, Objective] = {
-    "two_point": lambda logits, certainty, targets, config: task_loss(logits, certainty, targets),
-    "anytime": lambda logits, certainty, targets, config: task_loss(logits, certainty, targets, config.anytime_weight),
-    "ctc": lambda logits, certainty, targets, config: list_loss(logits, targets).mean(),
-}
-"""The task term by the name of its objective, of logits (B, C, *S, T), certainty (B, T) and targets (B, *S)."""
-
-
-def tick_losses(logits: Tensor, targets: Tensor, output: OutputConfig) -> Tensor:
-    """Return what each tick's answer costs, (B, T); of a list that is emitted over the ticks, what the whole costs."""
-    if output.emitted:
-        return list_loss(logits, targets)[:, None].expand(-1, logits.shape[-1])
-    return cross_entropies(logits, targets)
-
-
-def dual_losses(losses: Tensor, certainty: Tensor) -> Tensor:
-    """Return ½ (CE at the tick of least CE + CE at the tick of most certainty) of each sample (B,), given both (B, T).
-
-    Paper, Appendix B.3; reference CTM.
-    """
-    at_certain = losses.gather(1, certainty.argmax(1, keepdim=True)).squeeze(1)
-    return 0.5 * (losses.amin(1) + at_certain)
 
 
 def ei_loss(ratio: Tensor, target: float) -> Tensor:

@@ -16,7 +16,7 @@ from tide.core.constraints import violations
 from tide.data import Splits, to_float
 from tide.losses import LossTerms, objective
 from tide.models.thinker import Thinker
-from tide.train.optim import clip_gradients_, component_parameters, gradient_norm, make_optimizer
+from tide.train.optim import NormHistory, clip_gradients_, component_parameters, gradient_norm, make_optimizer
 from tide.train.step import Trainer
 from tide.types import ThoughtOutput
 
@@ -151,13 +151,13 @@ def test_clipping_by_component_then_by_global_norm(tiny: Config) -> None:
         parameter.grad = torch.randn(parameter.shape, generator=generator)
     norms = {name: gradient_norm(members) for name, members in component_parameters(model).items()}
     before = gradient_norm(list(model.parameters()))
-    clip_gradients_(model, ClipConfig(total=None, dynamics=0.5, head=1e9), before)
+    clip_gradients_(model, ClipConfig(total=None, dynamics=0.5, head=1e9), before, NormHistory())
     after = {name: gradient_norm(members) for name, members in component_parameters(model).items()}
     assert after["dynamics"] == pytest.approx(0.5, rel=1e-5)
     assert after["head"] == norms["head"]
     assert after["backbone"] == norms["backbone"]
     assert before == pytest.approx(float(sum(n.square() for n in norms.values())) ** 0.5, rel=1e-6)
-    clip_gradients_(model, ClipConfig(total=1.0, dynamics=0.4), before)
+    clip_gradients_(model, ClipConfig(total=1.0, dynamics=0.4), before, NormHistory())
     assert gradient_norm(list(model.parameters())) == pytest.approx(1.0, rel=1e-5)
 
 

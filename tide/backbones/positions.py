@@ -1,11 +1,11 @@
-"""Fixed 2-D sinusoidal positions."""
+"""Where a token is: sinusoidal positions in one and two dimensions, and half a turn along a sequence."""
 
 from __future__ import annotations
 
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def sinusoidal_positions(rows: int, columns: int, width: int) -> Tensor:
@@ -27,3 +27,31 @@ def sinusoidal_positions(rows: int, columns: int, width: int) -> Tensor:
     by_column = encode(columns)[:, None, :].expand(-1, rows, -1)
     positions = torch.cat((by_row, by_column))
     return positions - positions.mean((1, 2), keepdim=True)
+
+
+def sinusoidal_sequence(length: int, width: int) -> Tensor:
+    """Return positions (length, width): sine and cosine in turns, at wavelengths from 2π to 10000·2π.
+
+    As in Vaswani et al. (2017). ``width`` must be even.
+    """
+    frequency = torch.exp(torch.arange(0, width, 2) * (-math.log(10_000.0) / width))
+    angle = torch.arange(length)[:, None] * frequency
+    return torch.stack((angle.sin(), angle.cos()), 2).flatten(1)
+
+
+class RotationalPositions(nn.Module):
+    """Positions of a sequence as a learned map of a vector that makes half a turn along it.
+
+    The reference CTM's ``custom-rotational-1d`` (arXiv:2505.05522): (0, 1) turned by 0° at the first place to 180° at
+    the last, then ``projection``.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.projection = nn.Linear(2, width)
+
+    def forward(self, length: int) -> Tensor:
+        """Return positions (length, width)."""
+        angle = torch.linspace(0, math.pi, length).to(self.projection.weight)
+        positions: Tensor = self.projection(torch.stack((-angle.sin(), angle.cos()), 1))
+        return positions

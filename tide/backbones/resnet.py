@@ -1,4 +1,7 @@
-"""ResNet-18 for small images, the third backbone that the paper's appendix ran (He et al., arXiv:1512.03385)."""
+"""Residual networks (He et al., arXiv:1512.03385).
+
+ResNet-18 for small images, the third backbone that the paper's appendix ran; first stages, which read mazes.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from tide.backbones.positions import sinusoidal_positions
-from tide.config import ResNetConfig
+from tide.config import ResNetConfig, ResNetTrunkConfig
 
 WIDTHS = (64, 128, 256, 512)
 BLOCKS = 2  # per stage
+BLOCKS_OF = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
+"""Blocks of each stage, by the network's depth."""
 
 
 class BasicBlock(nn.Module):
@@ -33,6 +38,15 @@ class BasicBlock(nn.Module):
         return torch.relu(self.body(images) + self.skip(images))
 
 
+def stage_blocks(stage: int, count: int) -> list[BasicBlock]:
+    """Return the blocks of a stage (from 0); all but the first stage halve height and width."""
+    width, inputs = WIDTHS[stage], WIDTHS[max(stage - 1, 0)]
+    return [
+        BasicBlock(width if block else inputs, width, stride=2 if stage > 0 and block == 0 else 1)
+        for block in range(count)
+    ]
+
+
 class ResNet18(nn.Module):
     """Images (B, channels, H, W) → tokens (B, N, d_kv), N = grid²; any H and W of 8 or more.
 
@@ -50,12 +64,8 @@ class ResNet18(nn.Module):
             nn.BatchNorm2d(WIDTHS[0]),
             nn.ReLU(),
         ]
-        inputs = WIDTHS[0]
-        for stage, width in enumerate(WIDTHS):
-            for block in range(BLOCKS):
-                layers.append(BasicBlock(inputs, width, stride=2 if stage > 0 and block == 0 else 1))
-                inputs = width
-        layers += [nn.Conv2d(inputs, config.features, 1, bias=False), nn.BatchNorm2d(config.features)]
+        layers += [block for stage in range(len(WIDTHS)) for block in stage_blocks(stage, BLOCKS)]
+        layers += [nn.Conv2d(WIDTHS[-1], config.features, 1, bias=False), nn.BatchNorm2d(config.features)]
         self.layers = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(config.grid))
         positions = sinusoidal_positions(config.grid, config.grid, config.features)
         self.register_buffer("positions", positions, persistent=False)
@@ -63,4 +73,28 @@ class ResNet18(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return tokens with positions added."""
         tokens: Tensor = (self.layers(images) + self.positions).flatten(2).transpose(1, 2)
+        return tokens
+
+
+class ResNetTrunk(nn.Module):
+    """Images (B, channels, H, W) → tokens (B, N, d_kv), row by row, of the first stages of a ResNet.
+
+    The stem (3 x 3, stride 1; max-pooling, stride 2) and every stage but the first halve height and width, rounded up.
+    As the reference CTM reads mazes (arXiv:2505.05522), whose stem differs from the published network's 7 x 7.
+    """
+
+    def __init__(self, channels: int, config: ResNetTrunkConfig) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(
+            nn.Conv2d(channels, WIDTHS[0], 3, padding=1, bias=False),
+            nn.BatchNorm2d(WIDTHS[0]),
+            nn.ReLU(),
+            nn.MaxPool2d(3, stride=2, padding=1),
+        )
+        counts = BLOCKS_OF[config.depth][: config.stages]
+        self.stages = nn.Sequential(*(nn.Sequential(*stage_blocks(k, count)) for k, count in enumerate(counts)))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return every place of the last stage as a token."""
+        tokens: Tensor = self.stages(self.stem(images)).flatten(2).transpose(1, 2)
         return tokens

@@ -8,10 +8,15 @@ says which one it is. Reading, writing and comparing configurations is in :mod:`
 from tide.config.backbones import (
     BackboneConfig,
     CenterSurroundInit,
+    ConvolutionsConfig,
     DeepHRFConfig,
     FeatureMapConfig,
     HRFConfig,
+    QuestionsConfig,
     ResNetConfig,
+    ResNetTrunkConfig,
+    SequencePositions,
+    SymbolsConfig,
 )
 from tide.config.baselines import CTMConfig, LSTMConfig, PairSelection
 from tide.config.core import (
@@ -37,6 +42,7 @@ from tide.config.training import (
     MixedPrecision,
     Objective,
     ReferenceSchedule,
+    SecondTick,
     TrainConfig,
 )
 
@@ -48,6 +54,7 @@ __all__ = [
     "CenterSurroundInit",
     "ClipConfig",
     "Config",
+    "ConvolutionsConfig",
     "CoreConfig",
     "DataConfig",
     "DeepHRFConfig",
@@ -69,12 +76,17 @@ __all__ = [
     "Objective",
     "OutputConfig",
     "PairSelection",
+    "QuestionsConfig",
     "RateNorm",
     "RatioNormalization",
     "ReferenceSchedule",
     "ResNetConfig",
+    "ResNetTrunkConfig",
     "ScheduleConfig",
+    "SecondTick",
     "SequenceConfig",
+    "SequencePositions",
+    "SymbolsConfig",
     "SynchronyConfig",
     "TrainConfig",
 ]

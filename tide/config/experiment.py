@@ -11,6 +11,12 @@ from tide.config.inputs import DataConfig, ImageConfig, InputConfig, OutputConfi
 from tide.config.training import TERMS, LossConfig, TrainConfig
 from tide.errors import ConfigError, check
 
+BACKBONES = {
+    "image": ("hrf", "deep_hrf", "resnet18", "resnet_trunk", "convolutions", "none"),
+    "sequence": ("symbols", "none"),
+    "schedule": ("questions",),
+}
+"""Backbones that read each kind of input."""
 HEADS = {"tide": "core.attention.heads", "ctm": "core.heads", "lstm": "core.heads"}
 
 
@@ -33,6 +39,11 @@ class ModelConfig:
             f"{HEADS[self.core.kind]} is above 0 for numbers, 0 is wanted: numbers are no tokens to attend to"
             if numbers
             else f"{HEADS[self.core.kind]} is 0, a number above 0 is wanted: only numbers drive neurons as they are",
+        )
+        wanted = BACKBONES[self.input.kind]
+        check(
+            self.backbone.kind in wanted,
+            f"backbone.kind is {self.backbone.kind} for input.kind {self.input.kind}, {' or '.join(wanted)} is wanted",
         )
         if isinstance(self.input, SequenceConfig) and numbers:
             check(
@@ -63,6 +74,10 @@ class Config(ModelConfig):
             (self.loss.objective == "ctc") == (self.output.emitted > 0),
             f"loss.objective is {self.loss.objective} with output.emitted = {self.output.emitted}, ctc is wanted for a "
             "list that is emitted over the ticks, and only for one",
+        )
+        check(
+            self.loss.objective != "route" or len(self.output.positions) == 1,
+            f"loss.objective is route with output.positions = {self.output.positions}, one number of moves is wanted",
         )
         check(
             self.output.emitted <= self.core.ticks,

@@ -10,7 +10,8 @@ from tide.errors import check
 
 MixedPrecision = Literal["none", "bf16", "fp16"]
 GameLoss = Literal["mean_field", "residual", "augmented_lagrangian"]
-Objective = Literal["two_point", "anytime", "ctc"]
+Objective = Literal["two_point", "anytime", "route", "ctc"]
+SecondTick = Literal["certain", "last"]
 
 
 class LossTerm(NamedTuple):
@@ -43,7 +44,12 @@ class LossConfig:
     """Weight of the task term."""
     objective: Objective = "two_point"
     """The task term: `two_point`, the paper's, cross-entropy at the tick of least loss and at the most certain one;
-    `anytime`, a mixture of it with the mean over all ticks, so that every tick holds an answer."""
+    `anytime`, a mixture of it with the mean over all ticks, so that every tick holds an answer; `route`, the first of
+    the moves that are right already and some more; `ctc`, a list that is emitted symbol by symbol over the ticks."""
+    second_tick: SecondTick = "certain"
+    """The tick beside that of least loss: the most `certain` one, or the `last`, as the reference asks of its LSTM."""
+    lookahead: int = 5
+    """Moves of a route that count beyond those that are right already."""
     anytime_weight: float = 0.5
     """Share of the mean over all ticks in the objective `anytime`."""
     ei_weight: float = 0.1
@@ -81,7 +87,9 @@ class LossConfig:
             game_epsilon=self.game_epsilon,
             game_clip=self.game_clip,
             perron_iterations=self.perron_iterations,
+            lookahead=self.lookahead,
         )
+        one_of("loss", "second_tick", self.second_tick, get_args(SecondTick))
         one_of("loss", "game", self.game, ("mean_field", "residual", "augmented_lagrangian"))
         one_of("loss", "objective", self.objective, get_args(Objective))
         check(
@@ -110,9 +118,15 @@ class ClipConfig:
     synchrony: float | None = None
     """Synchronisation together with the memory."""
     head: float | None = None
+    quantile: float | None = None
+    """Clip the global norm at this quantile of those of the last 1,000 steps, that of the step among them."""
 
     def __post_init__(self) -> None:
         positive("train.clip", **vars(self))
+        check(
+            self.quantile is None or self.quantile < 1,
+            f"train.clip.quantile is {self.quantile}, a value below 1 is wanted: 0.9 is usual",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

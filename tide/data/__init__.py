@@ -1,6 +1,7 @@
 """Image data: named sets and photos, read, checked, downloaded, decoded, augmented and put into training order."""
 
 from tide.data.augment import augment
+from tide.data.drawn.named import NAMED
 from tide.data.drawn.sets import DrawnSamples, DrawnSet
 from tide.data.drawn.tasks import Draw, DrawnTask, is_drawn, register
 from tide.data.hold_out import hold_out
@@ -54,3 +55,6 @@ __all__ = [
     "status",
     "to_float",
 ]
+
+for _name, _make in NAMED.items():
+    register(_name, _make)

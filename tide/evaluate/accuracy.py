@@ -10,8 +10,8 @@ from tide.data import LabelledSet
 from tide.evaluate.answers import Answers, collect_answers
 from tide.evaluate.calibration import expected_calibration_error
 from tide.evaluate.hedging import answering_ticks, read_hedging
-from tide.losses import dual_losses
 from tide.models.thinker import Thinker
+from tide.objectives import dual_losses
 
 
 @dataclass(frozen=True)

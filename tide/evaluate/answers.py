@@ -14,8 +14,8 @@ from tide.config import OutputConfig
 from tide.data import LabelledSet, to_float
 from tide.heads import at_tick, over_positions, read_answers, share_right
 from tide.inputs import moved
-from tide.losses import tick_losses
 from tide.models.thinker import Thinker
+from tide.objectives import tick_losses
 from tide.types import ThoughtOutput
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import NamedTuple
 
 import torch
@@ -11,6 +12,7 @@ from tide.config import ScheduleConfig
 from tide.config.inputs import MOST_SHOWN
 from tide.errors import InputError
 
+SMALLEST = 4  # pixels: the digits' backbone halves twice
 OPERATORS = {-1: "+", -2: "-"}
 """How the operators of a question are written; indices of digits are 0 or more."""
 
@@ -31,8 +33,10 @@ def check(inputs: tuple[Tensor, Tensor], config: ScheduleConfig) -> None:
         raise InputError(f"the input is a {type(inputs).__name__}, digits and questions are wanted: Questions(d, q)")
     digits, question = inputs
     wanted = (config.channels, config.size, config.size)
-    if digits.dim() != 5 or tuple(digits.shape[2:]) != wanted or 0 in digits.shape or not digits.is_floating_point():
+    if digits.dim() != 5 or 0 in digits.shape or not digits.is_floating_point() or digits.shape[2] != config.channels:
         raise InputError(f"digits are {digits.dtype} of shape {tuple(digits.shape)}, float (B, N, {wanted}) is wanted")
+    if min(digits.shape[3:]) < SMALLEST:
+        raise InputError(f"digits are of shape {tuple(digits.shape)}, {SMALLEST} pixels or more each way are wanted")
     if (
         question.dim() != 2
         or len(question) != len(digits)
@@ -45,6 +49,10 @@ def check(inputs: tuple[Tensor, Tensor], config: ScheduleConfig) -> None:
         )
     if torch.compiler.is_compiling() or digits.is_meta:
         return
+    if tuple(digits.shape[2:]) != wanted:
+        height, width = digits.shape[3:]
+        told = f"digits are {height}x{width} pixels, the model was made for {config.size}x{config.size}"
+        warnings.warn(f"{told}: bring them to that size, on others it errs", stacklevel=5)
     if not bool(digits.isfinite().all()):
         raise InputError("digits hold NaN or infinite pixels, finite ones are wanted: clean the data")
     indices, operators = question[:, ::2], question[:, 1::2]
@@ -55,6 +63,26 @@ def check(inputs: tuple[Tensor, Tensor], config: ScheduleConfig) -> None:
         )
     if operators.numel() and not bool(torch.isin(operators, operators.new_tensor(list(OPERATORS))).all()):
         raise InputError(f"a question has an operator other than {', '.join(map(str, OPERATORS))} (+ and -)")
+
+
+def from_frames(frames: Tensor, question: Tensor, config: ScheduleConfig) -> Questions:
+    """Return digits and questions from what is shown tick by tick, as the reference implementation writes them.
+
+    ``frames`` (B, N · ticks_per_digit, channels, H, W) repeat each digit, ``question`` (B, Q · ticks_per_part) each
+    part. Raises :class:`InputError` where what is shown changes at another tick.
+    """
+    kept = []
+    for name, shown, ticks in (
+        ("frames", frames, config.ticks_per_digit),
+        ("parts", question, config.ticks_per_part),
+    ):
+        if shown.dim() < 2 or shown.shape[1] % ticks:
+            raise InputError(f"{name} have shape {tuple(shown.shape)}, (B, a multiple of {ticks}, ...) is wanted")
+        each = shown.reshape(len(shown), -1, ticks, *shown.shape[2:])
+        if not torch.equal(each, each[:, :, :1].expand_as(each)):
+            raise InputError(f"{name} change at other ticks, every {ticks} is wanted: give each for {ticks} ticks")
+        kept.append(each[:, :, 0])
+    return Questions(*kept)
 
 
 def example(config: ScheduleConfig, batch: int) -> Questions:

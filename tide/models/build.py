@@ -4,11 +4,27 @@ from __future__ import annotations
 
 from torch import nn
 
+from tide.backbones.convolutions import Convolutions
 from tide.backbones.deep_hrf import DeepHRF
 from tide.backbones.hrf import ShallowHRF
 from tide.backbones.none import FeatureMap
-from tide.backbones.resnet import ResNet18
-from tide.config import CTMConfig, DeepHRFConfig, FeatureMapConfig, LSTMConfig, ModelConfig, ResNetConfig
+from tide.backbones.questions import Questions
+from tide.backbones.resnet import ResNet18, ResNetTrunk
+from tide.backbones.symbols import Symbols
+from tide.config import (
+    ConvolutionsConfig,
+    CTMConfig,
+    DeepHRFConfig,
+    FeatureMapConfig,
+    LSTMConfig,
+    ModelConfig,
+    QuestionsConfig,
+    ResNetConfig,
+    ResNetTrunkConfig,
+    ScheduleConfig,
+    SequenceConfig,
+    SymbolsConfig,
+)
 from tide.models.cell import Cell
 from tide.models.ctm_cell import CTMCell
 from tide.models.lstm_cell import LSTMCell
@@ -16,14 +32,24 @@ from tide.models.tide import TideCell
 
 
 def build_backbone(config: ModelConfig) -> nn.Module:
-    """Return the backbone of a configuration: images → tokens (B, N, d_kv)."""
+    """Return the backbone of a configuration: images or symbols → tokens (B, N, d_kv), questions → what they show."""
     if isinstance(config.backbone, FeatureMapConfig):
         return FeatureMap()
+    if isinstance(config.backbone, SymbolsConfig):
+        assert isinstance(config.input, SequenceConfig)
+        return Symbols(config.input.alphabet, config.backbone)
+    if isinstance(config.backbone, QuestionsConfig):
+        assert isinstance(config.input, ScheduleConfig)
+        return Questions(config.input.channels, config.backbone)
     channels = config.images.channels
     if isinstance(config.backbone, DeepHRFConfig):
         return DeepHRF(channels, config.backbone)
     if isinstance(config.backbone, ResNetConfig):
         return ResNet18(channels, config.backbone)
+    if isinstance(config.backbone, ResNetTrunkConfig):
+        return ResNetTrunk(channels, config.backbone)
+    if isinstance(config.backbone, ConvolutionsConfig):
+        return Convolutions(channels, config.backbone)
     return ShallowHRF(channels, config.backbone)
 
 

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from tide.config import CTMConfig
 from tide.models.ctm_cell import CTMCell, every_pair
-from tide.models.reference import ATTENTION, NOT_BUILT, ReferenceModel, bare_config, check_arguments
+from tide.models.reference import ReferenceModel, check_arguments, model_config, shared_names
+from tide.models.reference_tasks import task_of
 
 REQUIRED = {
-    "iterations": "ticks",
     "d_model": "neurons",
     "d_input": "attention_width",
     "heads": "heads",
@@ -35,8 +35,6 @@ OPTIONAL = {
     "n_random_pairing_self": "self_pairs",
 }
 LEFT_OUT = {
-    **NOT_BUILT,
-    "kind": "ctm",
     "use_thought_attention": False,
     "use_static_thought_trace": False,
 }
@@ -51,19 +49,20 @@ class CTM(ReferenceModel):
     def reference_names(self) -> dict[str, str]:
         """Return the reference's name of each of the cell's parameters, by our name; shapes are the same."""
         return {
-            **ATTENTION,
+            **shared_names(self.cell.config.attends),
             **_synapse_names(self.cell.config.synapse_depth),
             **_trace_names(self.cell.config),
             "start": "start_activated_state",
             "start_history": "start_trace",
-            "synchrony_action.decay": "decay_params_action",
+            **({"synchrony_action.decay": "decay_params_action"} if self.cell.config.attends else {}),
             "synchrony_out.decay": "decay_params_out",
         }
 
     def reference_buffer_shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shape of each index buffer of the reference."""
         core = self.cell.config
-        sizes = {"action": core.synchrony_action, "out": core.synchrony_out}
+        sizes = {"action": core.synchrony_action} if core.attends else {}
+        sizes["out"] = core.synchrony_out
         return {f"{use}_neuron_indices_{side}": (size,) for use, size in sizes.items() for side in ("left", "right")}
 
     def _load_reference_buffers_(self, given: dict[str, Tensor]) -> None:
@@ -78,14 +77,18 @@ class CTM(ReferenceModel):
 
 
 def from_reference_config(arguments: Mapping[str, Any]) -> CTM:
-    """Build a CTM from the arguments of the reference's constructor; the input is the feature map itself.
+    """Build a CTM from the arguments of the reference's constructor and, as ``kind``, the task that it is for.
 
-    Raises :class:`~tide.errors.ConfigError` for arguments that are unknown, missing or out of range, and for backbones
-    and positional embeddings: there are ours.
+    ``ctm`` takes the feature map itself; ``ctm_parity``, ``ctm_maze``, ``ctm_sort`` and ``ctm_qamnist`` what
+    :mod:`tide.models.reference_tasks` says. Raises :class:`~tide.errors.ConfigError` for arguments that are unknown,
+    missing or out of range, and for backbones and positional embeddings that are not built here.
     """
-    check_arguments(arguments, (*REQUIRED, "out_dims"), OPTIONAL, LEFT_OUT)
+    task = task_of(arguments, "ctm")
+    required = (*REQUIRED, "out_dims", task.ticks, *task.further)
+    check_arguments(arguments, required, (*OPTIONAL, "kind", *task.optional, *task.of_loss), {**LEFT_OUT, **task.fixed})
     settings = {ours: arguments[theirs] for theirs, ours in (REQUIRED | OPTIONAL).items() if theirs in arguments}
-    return CTM(bare_config(CTMConfig(**settings), arguments))
+    settings |= {"ticks": arguments[task.ticks]} | ({} if task.attends else {"heads": 0})
+    return CTM(model_config(CTMConfig(**settings), arguments, task))
 
 
 def _synapse_names(depth: int) -> dict[str, str]:

@@ -31,6 +31,7 @@ from tide.config.formats import upgraded
 from tide.config.training import TERMS
 from tide.config_io import from_dict
 from tide.errors import ConfigError, did_you_mean
+from tide.models.task_presets import CTM_CORES, DRAWN_TASKS, LSTM_UNITS, extent
 
 INPUTS: Mapping[str, InputConfig] = {
     "digits": ImageConfig(size=16, mean=(0.3062,), std=(0.3191,)),
@@ -245,7 +246,8 @@ def ctm(base: Config) -> Config:
     """Return a TIDE experiment with the CTM in TIDE's place.
 
     Neurons, ticks, history, attention, hidden units and dropout are the same; each of its two synchronisations has as
-    many pairs as TIDE's one. The synapse model's depth is the reference's default, 4.
+    many pairs as TIDE's one. The synapse model's depth is the reference's default, 4. On tasks for which the reference
+    says more, its own choices stand (:data:`tide.models.task_presets.CTM_CORES`).
     """
     core = base.core
     assert isinstance(core, CoreConfig)
@@ -256,17 +258,28 @@ def ctm(base: Config) -> Config:
             **_of_same_size(core),
             memory_length=core.neuron_models.memory_length,
             hidden=core.neuron_models.hidden,
-            synchrony_out=pairs,
-            synchrony_action=pairs,
+            **{
+                "synchrony_out": pairs,
+                "synchrony_action": pairs if core.attends else 0,
+                **CTM_CORES.get(extent(base), {}),
+            },
         ),
     )
 
 
 def lstm(base: Config) -> Config:
-    """Return a TIDE experiment with the LSTM baseline in TIDE's place: same units per layer, ticks and attention."""
+    """Return a TIDE experiment with the LSTM baseline in TIDE's place: same units per layer, ticks and attention.
+
+    On tasks that a program draws it has the size and the second tick that the reference gives it.
+    """
     core = base.core
     assert isinstance(core, CoreConfig)
-    return _without_auxiliary_terms(base, LSTMConfig(**_of_same_size(core)))
+    settings = _of_same_size(core)
+    if extent(base) in LSTM_UNITS:
+        settings["neurons"], settings["layers"] = LSTM_UNITS[extent(base)]
+    if extent(base) in CTM_CORES:
+        base = replace(base, loss=replace(base.loss, second_tick="last"))
+    return _without_auxiliary_terms(base, LSTMConfig(**settings))
 
 
 def _of_same_size(core: CoreConfig) -> dict[str, Any]:
@@ -332,10 +345,17 @@ TASKS: Mapping[str, Callable[[], Config]] = {
     "imagenet.tiny": imagenet_tiny,
     "photos": photos,
     "photos.small": photos_small,
+    **DRAWN_TASKS,
 }
-"""TIDE's experiment on each named data set."""
+"""TIDE's experiment on each named data set and each task."""
 
-PRESETS: tuple[str, ...] = tuple(task if model == "tide" else f"{model}.{task}" for model in MODELS for task in TASKS)
+PRESETS: tuple[str, ...] = tuple(
+    task if model == "tide" else f"{model}.{task}"
+    for model in MODELS
+    for task, base in TASKS.items()
+    # A list that is emitted over the ticks has no answer at every one of them.
+    if not (model.startswith("anytime") and base().output.emitted)
+)
 """Every preset: a task for TIDE with the paper's objective, or MODEL.TASK for another objective or a baseline."""
 
 

@@ -9,11 +9,13 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from tide.config import FeatureMapConfig, ModelConfig, OutputConfig
+from tide.config import FeatureMapConfig, ModelConfig
 from tide.errors import CheckpointError, ConfigError, did_you_mean
+from tide.models.reference_backbones import backbone_names
+from tide.models.reference_tasks import ReferenceTask
 from tide.models.thinker import Thinker
 
-ATTENTION = {
+READING = {
     "attention.tokens.weight": "kv_proj.0.weight",
     "attention.tokens.bias": "kv_proj.0.bias",
     "attention.token_norm.weight": "kv_proj.1.weight",
@@ -24,12 +26,13 @@ ATTENTION = {
     "attention.inner_bias": "attention.in_proj_bias",
     "attention.output.weight": "attention.out_proj.weight",
     "attention.output.bias": "attention.out_proj.bias",
-    "head.weight": "output_projector.0.weight",
-    "head.bias": "output_projector.0.bias",
 }
-"""Our parameter → the reference's, of what both baselines share."""
-NOT_BUILT = {"backbone_type": "none", "positional_embedding_type": "none", "prediction_reshaper": [-1]}
-"""Arguments of parts of the reference that neither baseline has, with the value that leaves each out."""
+HEAD = {"head.weight": "output_projector.0.weight", "head.bias": "output_projector.0.bias"}
+
+
+def shared_names(attends: bool) -> dict[str, str]:
+    """Return our parameter → the reference's, of what both baselines share."""
+    return (READING if attends else {}) | HEAD
 
 
 class ReferenceModel(Thinker):
@@ -42,6 +45,10 @@ class ReferenceModel(Thinker):
     def _load_reference_buffers_(self, given: dict[str, Tensor]) -> None:
         """Take the reference's buffers out of ``given`` and load them."""
 
+    def reference_shape(self, name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the reference's shape of what has this name there and ``shape`` here."""
+        return shape
+
     def load_reference_state_dict(self, mapping: Mapping[str, Any]) -> Self:
         """Load the reference's parameters and buffers (tensors or arrays) by its names; returns the model.
 
@@ -51,28 +58,47 @@ class ReferenceModel(Thinker):
         """
         given = {name: torch.as_tensor(value) for name, value in mapping.items()}
         self._check_reference(given)
-        self._fit_features_(given["kv_proj.0.weight"].shape[1])
-        parameters = dict(self.cell.named_parameters())
+        if self._free_features():
+            self._fit_features_(given["kv_proj.0.weight"].shape[1])
         with torch.no_grad():
-            for ours, theirs in self.reference_names().items():
-                parameters[ours].copy_(given.pop(theirs))
+            for theirs, tensor in self._shared().items():
+                tensor.copy_(given.pop(theirs).reshape(tensor.shape))
         self._load_reference_buffers_(given)
         self.project_()
         return self
 
+    def reference_tensors(self) -> dict[str, Tensor]:
+        """Return parameters and the backbone's buffers (running statistics, embeddings) by the reference's name.
+
+        In the reference's shape; the pairs of neurons are not among them.
+        """
+        return {name: self._as_there(name, tensor.detach()) for name, tensor in self._shared().items()}
+
     def reference_gradients(self) -> dict[str, Tensor]:
-        """Return the gradient of every parameter that has one, by the reference's name."""
-        parameters = dict(self.cell.named_parameters())
-        names = self.reference_names().items()
-        return {theirs: grad for ours, theirs in names if (grad := parameters[ours].grad) is not None}
+        """Return the gradient of every parameter that has one, by the reference's name and in its shape."""
+        return {
+            name: self._as_there(name, grad)
+            for name, tensor in self._shared().items()
+            if (grad := tensor.grad) is not None
+        }
+
+    def _as_there(self, name: str, tensor: Tensor) -> Tensor:
+        return tensor.reshape(self.reference_shape(name, tuple(tensor.shape)))
+
+    def _shared(self) -> dict[str, Tensor]:
+        """Return the parameters and the backbone's buffers by the reference's name."""
+        backbone = self.backbone.state_dict(keep_vars=True)
+        return {
+            **{theirs: self.cell.get_parameter(ours) for ours, theirs in self.reference_names().items()},
+            **{theirs: backbone[ours] for ours, theirs in backbone_names(self.config.backbone).items()},
+        }
 
     def reference_buffer_shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shape of each buffer of the reference."""
         return {}
 
     def _check_reference(self, given: Mapping[str, Tensor]) -> None:
-        parameters = dict(self.cell.named_parameters())
-        shapes = {theirs: tuple(parameters[ours].shape) for ours, theirs in self.reference_names().items()}
+        shapes = {name: self.reference_shape(name, tuple(tensor.shape)) for name, tensor in self._shared().items()}
         shapes |= self.reference_buffer_shapes()
         missing, extra = sorted(shapes.keys() - given.keys()), sorted(given.keys() - shapes.keys())
         if missing or extra:
@@ -81,7 +107,7 @@ class ReferenceModel(Thinker):
                 f"these weights are not this configuration's: {what} ({len(missing)} missing, {len(extra)} unknown); "
                 "build the model with from_reference_config from the configuration they were trained with"
             )
-        free = {"kv_proj.0.weight"} if isinstance(self.config.backbone, FeatureMapConfig) else set()
+        free = {"kv_proj.0.weight"} if self._free_features() else set()
         for name, shape in shapes.items():
             found = tuple(given[name].shape)
             if name in free and len(found) == 2:
@@ -94,6 +120,10 @@ class ReferenceModel(Thinker):
             if "indices" in name and not bool(((given[name] >= 0) & (given[name] <= highest)).all()):
                 raise CheckpointError(f"{name} names neurons outside 0 to {highest}: the configuration differs")
 
+    def _free_features(self) -> bool:
+        """Whether the input is a feature map, of any width."""
+        return isinstance(self.config.backbone, FeatureMapConfig) and self.config.core.attends
+
     def _fit_features_(self, width: int) -> None:
         """Make room for feature maps of another width."""
         linear, backbone = self.cell.get_submodule("attention.tokens"), self.config.backbone
@@ -105,13 +135,9 @@ class ReferenceModel(Thinker):
             self.config = replace(self.config, backbone=replace(backbone, features=width))
 
 
-def bare_config(core: Any, arguments: Mapping[str, Any]) -> ModelConfig:
-    """Return a model without a backbone, its input a feature map; ``d_input`` wide until weights say otherwise."""
-    return ModelConfig(
-        output=OutputConfig(classes=arguments["out_dims"]),
-        backbone=FeatureMapConfig(features=arguments["d_input"]),
-        core=core,
-    )
+def model_config(core: Any, arguments: Mapping[str, Any], task: ReferenceTask) -> ModelConfig:
+    """Return the configuration of a model from its core and the arguments of the reference's constructor."""
+    return ModelConfig(core=core, **task.sections(arguments)._asdict())
 
 
 def check_arguments(

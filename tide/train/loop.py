@@ -112,6 +112,8 @@ class TrainingRun:
             sizes = training["log_sizes"]
             if self.trainer.scaler.is_enabled():
                 self.trainer.scaler.load_state_dict(training["scaler"])
+            if self.config.train.clip.quantile is not None:
+                self.trainer.norms.load_state_dict(training["norms"])
             if self.trainer.multipliers is not None:
                 self.trainer.multipliers = GameMultipliers.from_state_dict(training["multipliers"])
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
@@ -291,7 +293,7 @@ class TrainingRun:
     def _checkpoint(self) -> None:
         if not self.team.leads:
             return
-        training = {
+        training: dict[str, Any] = {
             "optimizer": self.optimizer.state_dict(),
             "monitor": self.monitor.state_dict(),
             "position": asdict(self.position),
@@ -299,6 +301,8 @@ class TrainingRun:
             "data": self._fingerprint,
             "scaler": self.trainer.scaler.state_dict(),
         }
+        if self.config.train.clip.quantile is not None:
+            training["norms"] = self.trainer.norms.state_dict()
         if self.trainer.multipliers is not None:
             training["multipliers"] = self.trainer.multipliers.state_dict()
         save_checkpoint(self.run.last, self.model, training)

@@ -16,8 +16,8 @@ from tide.core.guarantee import certified_rate
 from tide.core.perron import perron_estimate
 from tide.evaluate.hedging import read_hedging
 from tide.heads import read_answers, share_right
-from tide.losses import tick_losses
 from tide.models.thinker import Thinker
+from tide.objectives import tick_losses
 from tide.train.optim import component_parameters, gradient_norm
 from tide.train.step import MicroBatch
 from tide.types import Dynamics

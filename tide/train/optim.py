@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from tide.config import ClipConfig, TrainConfig
 from tide.models.thinker import Thinker
 
+REMEMBERED = 1_000  # norms of steps
+
 
 def decays(name: str, parameter: Tensor) -> bool:
     """Say whether weight decay applies: to matrices and kernels, not to biases, gains, decays and start states."""
@@ -61,14 +63,37 @@ def component_parameters(model: Thinker) -> dict[str, list[Tensor]]:
     return {name: [p for p in members if p.requires_grad] for name, members in model.components().items()}
 
 
-def clip_gradients_(model: Thinker, config: ClipConfig, norm: Tensor) -> None:
+class NormHistory:
+    """The gradient norms of the last accepted steps, whose quantile bounds the next (AutoClip, arXiv:2007.14469)."""
+
+    def __init__(self) -> None:
+        self._norms: list[float] = []
+
+    def bound(self, norm: Tensor, quantile: float) -> float:
+        """Note a norm and return the quantile of all that are remembered."""
+        self._norms = [*self._norms[1 - REMEMBERED :], float(norm)]
+        return float(torch.tensor(self._norms, dtype=torch.float64).quantile(quantile))
+
+    def state_dict(self) -> list[float]:
+        """Return what is remembered."""
+        return list(self._norms)
+
+    def load_state_dict(self, state: Sequence[float]) -> None:
+        """Continue from :meth:`state_dict`."""
+        self._norms = [float(norm) for norm in state]
+
+
+def clip_gradients_(model: Thinker, config: ClipConfig, norm: Tensor, history: NormHistory) -> None:
     """Clip by the norm of each component that has a bound, then by the global norm, which is ``norm`` before both."""
     parameters, components = list(model.parameters()), component_parameters(model)
     bounded = [name for name in components if getattr(config, name) is not None]
     for name in bounded:
         _scale_(components[name], getattr(config, name), gradient_norm(components[name]))
+    if config.quantile is not None:
+        now = gradient_norm(parameters) if bounded else norm
+        _scale_(parameters, history.bound(now, config.quantile), now)
     if config.total is not None:
-        _scale_(parameters, config.total, gradient_norm(parameters) if bounded else norm)
+        _scale_(parameters, config.total, gradient_norm(parameters) if bounded or config.quantile else norm)
 
 
 def _scale_(parameters: Sequence[Tensor], highest: float, norm: Tensor) -> None:

@@ -15,7 +15,7 @@ from tide.inputs import Inputs
 from tide.losses import LossTerms, clipped_residuals, objective
 from tide.models.thinker import Thinker
 from tide.train.multipliers import GameMultipliers
-from tide.train.optim import clip_gradients_, gradient_norm
+from tide.train.optim import NormHistory, clip_gradients_, gradient_norm
 from tide.train.schedule import curriculum, learning_rate_factor
 from tide.train.team import ALONE, Team
 from tide.types import ThoughtOutput
@@ -65,6 +65,7 @@ class Trainer:
         self.model.backbone_precision = {"none": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
         # Disabled it passes everything through; enabled, it scales the loss so that fp16 gradients do not underflow.
         self.scaler = torch.amp.GradScaler(model.mean.device.type, enabled=precision == "fp16")
+        self.norms = NormHistory()
         self.multipliers: GameMultipliers | None = None
         if config.loss.game == "augmented_lagrangian" and config.core.kind == "tide":
             self.multipliers = GameMultipliers.start(config.loss)
@@ -97,7 +98,7 @@ class Trainer:
         if accepted:
             if kappa > 0:
                 self._move_multipliers(micro)
-            clip_gradients_(self.model, train.clip, norm)
+            clip_gradients_(self.model, train.clip, norm, self.norms)
             self.optimizer.step()
             self.model.project_()
             dynamics = [m.out.dynamics for m in micro if m.out.dynamics is not None]

@@ -1,0 +1,214 @@
+"""Presets of the tasks that need steps: the published sizes, and small ones that learn on two cores.
+
+Sizes are those of the reference CTM (Darlow et al., arXiv:2505.05522, and its published scripts). TIDE has as many
+neurons, ticks, attention heads and pairs; nobody has published it on these tasks (``docs/fidelity.md``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from tide.config import (
+    AttentionConfig,
+    ClipConfig,
+    Config,
+    ConvolutionsConfig,
+    CoreConfig,
+    DataConfig,
+    FeatureMapConfig,
+    HeadConfig,
+    ImageConfig,
+    LossConfig,
+    MemoryConfig,
+    NeuronModelConfig,
+    OutputConfig,
+    QuestionsConfig,
+    ReferenceSchedule,
+    ResNetTrunkConfig,
+    ScheduleConfig,
+    SequenceConfig,
+    SymbolsConfig,
+    SynchronyConfig,
+    TrainConfig,
+)
+
+MOVES = ("up", "down", "left", "right", "end")
+
+
+def parity() -> Config:
+    """Parity of every prefix of 64 bits: 1,024 neurons, 75 ticks, 200,000 steps."""
+    return Config(
+        input=SequenceConfig(length=64, alphabet=(-1.0, 1.0)),
+        output=OutputConfig(classes=2, positions=(64,), labels=("even", "odd")),
+        backbone=SymbolsConfig(features=512),
+        core=_core(neurons=1024, ticks=75, history=25, hidden=16, width=512, heads=8, pairs=528),
+        data=DataConfig(name="parity"),
+        train=_train(steps=200_000, warmup=500, batch=64, rate=1e-4, quantile=0.9),
+    )
+
+
+def parity_16() -> Config:
+    """Parity of every prefix of 16 bits: 128 neurons, 16 ticks, some ten minutes on two cores."""
+    base = parity()
+    return replace(
+        base,
+        input=SequenceConfig(length=16, alphabet=(-1.0, 1.0)),
+        output=replace(base.output, positions=(16,)),
+        backbone=SymbolsConfig(features=64),
+        core=_core(neurons=128, ticks=16, history=8, hidden=4, width=64, heads=4, pairs=64),
+        train=_train(steps=6_000, warmup=250, batch=64, rate=1e-3, quantile=0.9),
+    )
+
+
+def sort() -> Config:
+    """Sorting of 30 numbers, whose places are emitted over 50 ticks: 512 neurons, 100,000 steps."""
+    return _sorting(30, _core(neurons=512, ticks=50, history=25, hidden=4, width=512, heads=0, pairs=32), 32, 100_000)
+
+
+def sort_8() -> Config:
+    """Sorting of 8 numbers: 128 neurons, 16 ticks, some ten minutes on two cores."""
+    return _sorting(8, _core(neurons=128, ticks=16, history=8, hidden=4, width=64, heads=0, pairs=64), 64, 5_000)
+
+
+def _sorting(length: int, core: CoreConfig, batch: int, steps: int) -> Config:
+    return Config(
+        input=SequenceConfig(length=length),
+        output=OutputConfig(classes=length + 1, emitted=length),
+        backbone=FeatureMapConfig(features=length),
+        core=core,
+        data=DataConfig(name="sort"),
+        loss=LossConfig(objective="ctc"),
+        train=_train(steps=steps, warmup=steps // 20, batch=batch, rate=1e-3),
+    )
+
+
+def maze() -> Config:
+    """Mazes of 39 pixels, routes of up to 100 moves: 2,048 neurons, 75 ticks, a million steps."""
+    return Config(
+        input=ImageConfig(channels=3, size=39, mean=(0.5,) * 3, std=(0.5,) * 3),
+        output=OutputConfig(classes=5, positions=(100,), labels=MOVES),
+        backbone=ResNetTrunkConfig(depth=34, stages=2),
+        core=_core(neurons=2048, ticks=75, history=25, hidden=32, width=512, heads=16, pairs=2080, dropout=0.1),
+        data=DataConfig(name="maze"),
+        loss=LossConfig(objective="route"),
+        train=_train(steps=1_000_000, warmup=10_000, batch=64, rate=1e-4),
+    )
+
+
+def maze_15() -> Config:
+    """Mazes of 15 pixels, routes of up to 50 moves: 256 neurons, 25 ticks, under an hour on two cores."""
+    return _small_maze(15, 50, _core(neurons=256, ticks=25, history=10, hidden=8, width=64, heads=4, pairs=256), 8_000)
+
+
+def maze_9() -> Config:
+    """Mazes of 9 pixels, routes of up to 20 moves: 128 neurons, 15 ticks, some twenty minutes on two cores."""
+    return _small_maze(9, 20, _core(neurons=128, ticks=15, history=8, hidden=4, width=64, heads=4, pairs=128), 6_000)
+
+
+def _small_maze(size: int, route: int, core: CoreConfig, steps: int) -> Config:
+    base = maze()
+    return replace(
+        base,
+        input=replace(base.images, size=size),
+        output=replace(base.output, positions=(route,)),
+        backbone=ConvolutionsConfig(features=64),
+        core=core,
+        train=_train(steps=steps, warmup=250, batch=64, rate=1e-3),
+    )
+
+
+def qamnist() -> Config:
+    """Questions over one to four digits, each shown for ten ticks: 1,024 neurons, 300,000 steps."""
+    return Config(
+        input=ScheduleConfig(),
+        backbone=QuestionsConfig(features=64),
+        core=_core(neurons=1024, ticks=10, history=30, hidden=16, width=64, heads=4, pairs=528),
+        data=DataConfig(name="qamnist"),
+        train=_train(steps=300_000, warmup=500, batch=64, rate=1e-4),
+    )
+
+
+def qamnist_small() -> Config:
+    """Questions over one to three digits of 14 pixels, three ticks each: 256 neurons, half an hour on two cores."""
+    return replace(
+        qamnist(),
+        input=ScheduleConfig(size=14, digits=(1, 3), operations=(1, 2), ticks_per_digit=3, ticks_per_part=3),
+        backbone=QuestionsConfig(features=32),
+        core=_core(neurons=256, ticks=5, history=8, hidden=8, width=32, heads=4, pairs=136),
+        train=_train(steps=6_000, warmup=250, batch=64, rate=1e-3),
+    )
+
+
+DRAWN_TASKS: Mapping[str, Callable[[], Config]] = {
+    "parity": parity,
+    "parity.16": parity_16,
+    "sort": sort,
+    "sort.8": sort_8,
+    "maze": maze,
+    "maze.15": maze_15,
+    "maze.9": maze_9,
+    "qamnist": qamnist,
+    "qamnist.small": qamnist_small,
+}
+"""TIDE's experiment on each task whose data a program draws."""
+
+CTM_CORES: Mapping[tuple[str, int], Mapping[str, Any]] = {
+    ("parity", 64): {"synapse_depth": 1, "selection": "random", "synchrony_out": 32, "synchrony_action": 32},
+    ("parity", 16): {"synapse_depth": 1},
+    ("sort", 30): {"synapse_depth": 4},
+    ("sort", 8): {"synapse_depth": 4},
+    ("maze", 39): {"synapse_depth": 8, "selection": "first-last", "synchrony_out": 64, "synchrony_action": 32},
+    ("maze", 15): {"synapse_depth": 4},
+    ("maze", 9): {"synapse_depth": 4},
+    ("qamnist", 32): {"synapse_depth": 1, "selection": "random", "synchrony_out": 32, "synchrony_action": 32},
+    ("qamnist", 14): {"synapse_depth": 1},
+}
+"""What the reference CTM has of its own on a task of a length or size."""
+
+LSTM_UNITS: Mapping[tuple[str, int], tuple[int, int]] = {
+    ("parity", 64): (765, 1),
+    ("parity", 16): (110, 1),
+    ("maze", 39): (2048, 1),
+    ("qamnist", 32): (875, 1),
+}
+"""Units and layers of the LSTM that has as many parameters as the CTM, on a task of a length or size."""
+
+
+def extent(config: Config) -> tuple[str, int]:
+    """Return the key under which a task of a length or size is found above."""
+    size = config.input.length if isinstance(config.input, SequenceConfig) else config.input.size
+    return config.data.name, size
+
+
+def _core(
+    *, neurons: int, ticks: int, history: int, hidden: int, width: int, heads: int, pairs: int, dropout: float = 0.0
+) -> CoreConfig:
+    """Return a core whose pairs are shared out between the three types as the paper's are (256 : 128 : 64)."""
+    half, quarter = round(pairs * 2 / 7), round(pairs / 7)
+    return CoreConfig(
+        neurons=neurons,
+        ticks=ticks,
+        attention=AttentionConfig(width=width, heads=heads),
+        neuron_models=NeuronModelConfig(memory_length=history, hidden=hidden),
+        synchrony=SynchronyConfig(
+            pairs_ee=pairs - half - quarter, pairs_ei=half, pairs_ii=quarter, width=min(128, max(32, neurons // 2))
+        ),
+        memory=MemoryConfig(width=min(128, max(32, neurons // 2))),
+        head=HeadConfig(hidden=min(256, 2 * neurons), dropout=dropout),
+    )
+
+
+def _train(*, steps: int, warmup: int, batch: int, rate: float, quantile: float | None = None) -> TrainConfig:
+    return TrainConfig(
+        steps=steps,
+        batch=batch,
+        learning_rate=rate,
+        weight_decay=0.0,
+        reference=ReferenceSchedule(
+            steps=steps, warmup=warmup, curriculum_start=steps // 50, curriculum_length=steps // 10
+        ),
+        clip=ClipConfig(quantile=quantile),
+        eval_every=max(250, steps // 40),
+    )
