@@ -34,7 +34,7 @@ GRAY_OF_10_20_30 = 18
 
 
 @pytest.mark.parametrize(
-    ("image", "options", "rgb", "gray"),
+    ("image", "options", "rgb", "grey"),
     [
         (colours("L", 77), {}, (77, 77, 77), 77),
         (colours("1", 1), {}, (255, 255, 255), 255),
@@ -47,8 +47,8 @@ GRAY_OF_10_20_30 = 18
         (colours("I;16", 77 * 257), {}, (77, 77, 77), 77),
     ],
 )
-def test_every_mode_becomes_opaque_8_bit(image, options, rgb, gray):
-    for channels, wanted in ((3, rgb), (1, (gray,))):
+def test_every_mode_becomes_opaque_8_bit(image, options, rgb, grey):
+    for channels, wanted in ((3, rgb), (1, (grey,))):
         pixels = decode(saved(image, **options), 8, channels)
         assert pixels.dtype == torch.uint8
         assert pixels.is_contiguous()
@@ -120,7 +120,7 @@ GRAY = (FOUR @ [0.299, 0.587, 0.114]).round().astype(np.uint8)[..., None].repeat
         (turned()[0], {**turned()[1], "quality": 100, "subsampling": 0}, "JPEG", FOUR),
         (turned()[0], turned()[1], "TIFF", FOUR),  # of which Pillow tells the upright size before it is decoded
     ],
-    ids=["rgb", "jpeg", "cmyk", "gray", "16 bits", "palette", "transparent palette", "turned", "turned jpeg", "tiff"],
+    ids=["rgb", "jpeg", "cmyk", "grey", "16 bits", "palette", "transparent palette", "turned", "turned jpeg", "tiff"],
 )
 @pytest.mark.parametrize(("size", "large"), [(12, 2**26), (6, 0)], ids=["", "large"])
 def test_a_part_of_every_kind_of_photo_has_the_right_corners(image, options, kind, wanted, size, large, monkeypatch):
@@ -209,14 +209,14 @@ def test_whatever_a_damaged_photo_raises_is_one_line(error, monkeypatch, refuses
 
     monkeypatch.setattr("tide.data.photos.decode._flatten", fails)
     for read in (decode, partial(decode_part, choose=lambda width, height: (0, 0, 1, 1))):
-        with refuses("photo: unreadable photo met (two lines)"):
+        with refuses("photo: unreadable photo (two lines)"):
             read(saved(colours("L", 0)), 8, 3)
 
 
 def test_refuses_impossible_formats(refuses):
-    with refuses("photo size 0"):
+    with refuses("photo size is 0"):
         decode(saved(colours("L", 0)), 0, 3)
-    with refuses("photo channels 4", "1 or 3"):
+    with refuses("photo channels are 4", "1 or 3"):
         decode(saved(colours("L", 0)), 8, 4)
 
 
@@ -241,5 +241,5 @@ def test_gray_of_more_than_eight_bits_is_scaled_by_its_own_range(tmp_path, value
 def test_gray_of_an_unknown_scale_is_refused(tmp_path, values):
     path = tmp_path / "photo.tiff"
     Image.fromarray(np.repeat(np.array([values], np.float32), 4, 0)).save(path)
-    with pytest.raises(DataError, match=r"unreadable photo met \((gray values from|pixels that are not finite)"):
+    with pytest.raises(DataError, match=r"unreadable photo \((grey values from|pixels that are not finite)"):
         decode(path, 4, 1)

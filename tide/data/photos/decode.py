@@ -76,7 +76,7 @@ def decode_part(
     Args:
         path_or_file: path of the photo or an open binary file, in any format that Pillow reads.
         size: height and width of the result in pixels, at least 1.
-        channels: 1 for gray or 3 for red, green and blue.
+        channels: 1 for grey or 3 for red, green and blue.
         choose: is called with the width and height in pixels of the upright photo and returns the part wanted: left,
             upper, right and lower edge within them, fractions allowed.
         mirrored: whether to mirror the result left to right.
@@ -115,9 +115,9 @@ def check_format(size: int | None, channels: int | None) -> tuple[int, int]:
         DataError: ``size`` is missing or below 1, or ``channels`` is not 1 or 3.
     """
     if size is None or size < 1:
-        raise DataError(f"photo size {size} met, at least 1 wanted: give the height and width in pixels")
+        raise DataError(f"photo size is {size}, at least 1 is wanted: give the height and width in pixels")
     if channels not in (1, 3):
-        raise DataError(f"photo channels {channels} met, 1 or 3 wanted: give 1 for gray or 3 for colour")
+        raise DataError(f"photo channels are {channels}, 1 or 3 are wanted: give 1 for grey or 3 for colour")
     return size, channels
 
 
@@ -133,7 +133,7 @@ def _opened(path_or_file: str | os.PathLike[str] | IO[bytes]) -> Iterator[Image.
     except Image.DecompressionBombError as error:
         most = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6
         raise DataError(
-            f"{_name_of(path_or_file)}: too large a photo met ({one_line(error)}), at most {most} megapixels wanted: "
+            f"{_name_of(path_or_file)}: too large a photo ({one_line(error)}), at most {most} megapixels are wanted: "
             "scale it down or remove it"
         ) from error
     # Besides OSError, Pillow's readers let these through when data are damaged.
@@ -146,7 +146,7 @@ def _opened(path_or_file: str | os.PathLike[str] | IO[bytes]) -> Iterator[Image.
         struct.error,
     ) as error:
         raise DataError(
-            f"{_name_of(path_or_file)}: unreadable photo met ({one_line(error)}), a whole image wanted: replace or "
+            f"{_name_of(path_or_file)}: unreadable photo ({one_line(error)}), a whole image is wanted: replace or "
             "remove it"
         ) from error
 
@@ -205,7 +205,7 @@ def _flatten(image: Image.Image, mode: str) -> Image.Image:
 
 
 def _eight_bits(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """Return gray values of more than 8 bits, or floats, on the scale 0..255.
+    """Return grey values of more than 8 bits, or floats, on the scale 0..255.
 
     Whole numbers are taken for those of the least of 8, 10, 12, 14 and 16 bits that holds them all: cameras write 12
     bits into files of 16, which would come out almost black. Floats are in 0..1, or in 0..255. Raises ValueError for
@@ -219,12 +219,12 @@ def _eight_bits(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     else:
         highest = float(next((2**bits for bits in (8, 10, 12, 14, 16) if high < 2**bits), 0) - 1)
     if low < 0 or not highest > 0 or high > highest:
-        raise ValueError(f"gray values from {low:g} to {high:g}, of which the scale is unknown")
+        raise ValueError(f"grey values from {low:g} to {high:g}, of which the scale is unknown")
     return (values / highest * 255).round().astype(np.uint8)
 
 
 def _to_tensor(image: Image.Image) -> Tensor:
-    """Return the pixels of an image in gray or RGB, uint8, shape (channels, height, width)."""
+    """Return the pixels of an image in grey or RGB, uint8, shape (channels, height, width)."""
     pixels = np.array(image).reshape(image.height, image.width, -1)
     return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
 
