@@ -17,7 +17,7 @@ from torch import Tensor
 from tide.config import Config, LossConfig
 from tide.config_io import from_dict
 from tide.errors import ConfigError
-from tide.heads import certainty
+from tide.heads import certainty, emitted
 from tide.objectives import (
     OBJECTIVES,
     counted,
@@ -83,6 +83,14 @@ def test_losses_gradients_ticks_and_counted_moves_are_those_of_the_reference(nam
     if "upto_where" in golden:
         lookahead = 1 if name.endswith("_1") else 5
         assert counted(logits, targets, lookahead).tolist() == golden["upto_where"].tolist()
+
+
+def test_what_is_emitted_is_what_the_reference_decodes():
+    golden = case("sort")
+    logits, targets = torch.from_numpy(golden["predictions"]), torch.from_numpy(golden["targets"])
+    assert emitted(logits, golden["decoded"].shape[1])[:, :, -1].tolist() == golden["decoded"].tolist()
+    whole_lists = (emitted(logits, targets.shape[1])[:, :, -1] == targets).all(1).double().mean()
+    assert whole_lists.item() == pytest.approx(float(golden["accuracy"]))
 
 
 def random(*shape: int, seed: int) -> Tensor:
@@ -159,9 +167,17 @@ def test_the_last_tick_takes_the_place_of_the_most_certain():
     [
         ({"loss": {"objective": "route"}}, r"objective is route with output.positions = \(\), one number of moves"),
         ({"loss": {"lookahead": 0}}, "loss.lookahead is 0"),
-        ({"loss": {"second_tick": "first"}}, "loss.second_tick is 'first', one of certain, last"),
-        ({"backbone": {"kind": "symbols"}}, "backbone.kind is symbols for input.kind image, hrf or"),
-        ({"input": {"kind": "schedule"}}, "backbone.kind is hrf for input.kind schedule, questions is wanted"),
+        ({"loss": {"second_tick": "first"}}, "loss.second_tick is 'first'; known: certain, last"),
+        ({"backbone": {"kind": "symbols"}}, "backbone.kind is symbols for an input of kind image, hrf or"),
+        ({"input": {"kind": "schedule"}}, "backbone.kind is hrf for an input of kind schedule, questions is wanted"),
+        (
+            {"input": {"kind": "schedule"}, "backbone": {"kind": "questions", "features": 64}},
+            "backbone.features is 64, 128 as the attention is wide is wanted",
+        ),
+        (
+            {"input": {"kind": "sequence", "length": 4, "alphabet": [0, 1]}, "backbone": {"kind": "none"}},
+            "backbone.kind is none for an input of kind sequence, symbols is wanted",
+        ),
     ],
 )
 def test_settings_that_do_not_fit_each_other_are_refused_in_one_line(change, told):

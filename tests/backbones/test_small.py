@@ -9,7 +9,7 @@ import torch
 
 from tide.backbones.convolutions import Convolutions
 from tide.backbones.positions import RotationalPositions, sinusoidal_positions, sinusoidal_sequence
-from tide.backbones.questions import Questions
+from tide.backbones.questions import QuestionBackbone
 from tide.backbones.resnet import ResNetTrunk
 from tide.backbones.symbols import Symbols
 from tide.config import ConvolutionsConfig, QuestionsConfig, ResNetTrunkConfig, SymbolsConfig
@@ -79,7 +79,7 @@ def test_a_symbol_is_its_embedding_and_its_place(positions):
 
 
 def test_each_digit_is_read_once_and_each_part_of_a_question_is_a_drive():
-    net = Questions(1, QuestionsConfig(features=6))
+    net = QuestionBackbone(1, QuestionsConfig(features=6))
     digits, question = torch.rand(3, 4, 1, 9, 14), torch.tensor([[3, -1, 0], [1, -2, 2], [0, -2, 49]])
     tokens, drives = net(digits, question)
     assert [part.shape for part in tokens] == [(3, 2 * 3, 6)] * 4

@@ -12,7 +12,7 @@ PLACES = 50  # of digits, as many as the reference has embeddings for
 OPERATORS = 2  # plus, written −1, and minus, written −2
 
 
-class Questions(nn.Module):
+class QuestionBackbone(nn.Module):
     """Digits (B, n, channels, H, W) → tokens of each (B, N, d_kv), a question (B, Q) → drives for its parts (B, d_kv).
 
     A digit passes two 3 x 3 convolutions with BatchNorm, ReLU and max-pooling: N = ⌊H/4⌋ ⌊W/4⌋. Places of digits have

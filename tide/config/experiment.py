@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tide.config.backbones import BackboneConfig, FeatureMapConfig, HRFConfig
+from tide.config.backbones import BackboneConfig, HRFConfig
 from tide.config.baselines import CTMConfig, LSTMConfig
 from tide.config.core import CoreConfig
-from tide.config.inputs import DataConfig, ImageConfig, InputConfig, OutputConfig, SequenceConfig
+from tide.config.inputs import DataConfig, ImageConfig, InputConfig, OutputConfig, ScheduleConfig, SequenceConfig
 from tide.config.training import TERMS, LossConfig, TrainConfig
 from tide.errors import ConfigError, check
 
 BACKBONES = {
     "image": ("hrf", "deep_hrf", "resnet18", "resnet_trunk", "convolutions", "none"),
-    "sequence": ("symbols", "none"),
+    "sequence": ("symbols",),
+    "numbers": ("none",),
     "schedule": ("questions",),
 }
-"""Backbones that read each kind of input."""
+"""Backbones that read each kind of input; numbers are a sequence without an alphabet."""
 HEADS = {"tide": "core.attention.heads", "ctm": "core.heads", "lstm": "core.heads"}
 
 
@@ -40,16 +41,24 @@ class ModelConfig:
             if numbers
             else f"{HEADS[self.core.kind]} is 0, a number above 0 is wanted: only numbers drive neurons as they are",
         )
-        wanted = BACKBONES[self.input.kind]
+        kind = "numbers" if numbers else self.input.kind
+        wanted = BACKBONES[kind]
         check(
             self.backbone.kind in wanted,
-            f"backbone.kind is {self.backbone.kind} for input.kind {self.input.kind}, {' or '.join(wanted)} is wanted",
+            f"backbone.kind is {self.backbone.kind} for an input of kind {kind}, {' or '.join(wanted)} is wanted",
         )
         if isinstance(self.input, SequenceConfig) and numbers:
             check(
-                isinstance(self.backbone, FeatureMapConfig) and self.backbone.features == self.input.length,
-                f"backbone is {self.backbone.kind} of {self.backbone.features} features, none of {self.input.length} "
-                "is wanted: numbers come as they are",
+                self.backbone.features == self.input.length,
+                f"backbone.features is {self.backbone.features}, {self.input.length} = input.length is wanted: numbers "
+                "come as they are",
+            )
+        if isinstance(self.input, ScheduleConfig) and not isinstance(self.core, LSTMConfig):
+            width = self.core.attention.width if isinstance(self.core, CoreConfig) else self.core.attention_width
+            check(
+                self.backbone.features == width,
+                f"backbone.features is {self.backbone.features}, {width} as the attention is wide is wanted: questions "
+                "take the place of what is read",
             )
 
     @property

@@ -8,7 +8,7 @@ from tide.backbones.convolutions import Convolutions
 from tide.backbones.deep_hrf import DeepHRF
 from tide.backbones.hrf import ShallowHRF
 from tide.backbones.none import FeatureMap
-from tide.backbones.questions import Questions
+from tide.backbones.questions import QuestionBackbone
 from tide.backbones.resnet import ResNet18, ResNetTrunk
 from tide.backbones.symbols import Symbols
 from tide.config import (
@@ -40,7 +40,7 @@ def build_backbone(config: ModelConfig) -> nn.Module:
         return Symbols(config.input.alphabet, config.backbone)
     if isinstance(config.backbone, QuestionsConfig):
         assert isinstance(config.input, ScheduleConfig)
-        return Questions(config.input.channels, config.backbone)
+        return QuestionBackbone(config.input.channels, config.backbone)
     channels = config.images.channels
     if isinstance(config.backbone, DeepHRFConfig):
         return DeepHRF(channels, config.backbone)
