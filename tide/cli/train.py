@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -49,7 +50,9 @@ def run(arguments: Sequence[str]) -> int:
 def _announce() -> None:
     """Say that it goes on, once, before the seconds that PyTorch takes to load."""
     if "torch" not in sys.modules and os.environ.get("RANK", "0") == "0":
-        print("tide: loading PyTorch ...", file=sys.stderr, flush=True)
+        # Not printed: where nobody reads, nothing of it may be left in a buffer to fail later.
+        with contextlib.suppress(OSError, ValueError):
+            os.write(sys.stderr.fileno(), b"tide: loading PyTorch ...\n")
 
 
 def _base(arguments: Sequence[str]) -> tuple[str | None, Config, list[str]]:
