@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
+from tide.config import ScheduleConfig
 from tide.errors import InputError
 from tide.evaluate.answers import evaluating
 from tide.models.cell import CellState
@@ -65,6 +66,11 @@ def tide_cell(model: Thinker) -> TideCell:
         raise InputError(
             f"this model's core is {model.config.core.kind}: it has no excitatory and inhibitory weights to analyse; "
             "give a run of a TIDE preset"
+        )
+    if isinstance(model.config.input, ScheduleConfig):
+        raise InputError(
+            "the model takes a schedule, an input that stays is wanted: the map from tick to tick changes with what is "
+            "shown, and has no fixed points to look for"
         )
     return model.cell
 

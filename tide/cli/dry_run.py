@@ -12,6 +12,7 @@ from tide.config import Config
 from tide.data import Splits, to_float
 from tide.device import available_memory, peak_memory
 from tide.errors import InputError
+from tide.inputs import described, moved
 from tide.models.thinker import Thinker
 from tide.train.optim import make_optimizer
 from tide.train.report import format_seconds
@@ -29,20 +30,18 @@ def show(config: Config, splits: Splits, device: torch.device, *, compile_step: 
     if compile_step:
         model.compile_step()
     some = splits.train.select(slice(train.batch))
-    images, labels = to_float(some.images.to(device)), some.labels.to(device)
+    images, labels = to_float(moved(some.images, device)), some.labels.to(device)
     table = Table(
         title=f"{splits.name}: {len(splits.train)} training and {len(splits.test)} {config.data.measured_on} images"
     )
     for heading in ("what", "shape or number"):
         table.add_column(heading)
     with torch.no_grad():
-        tokens = model.backbone(images)
         out = model(images, record=model.cell.recordable(), ticks=1)
-    table.add_row("images", str(tuple(images.shape)))
-    table.add_row("tokens", str(tuple(tokens.shape)))
+    table.add_row(config.input.kind, f"{train.batch} x {described(config.model)}")
     for name, value in out.trace.items():
         table.add_row(name, f"{(value.shape[0], 'T', *value.shape[2:])}".replace("'", ""))
-    table.add_row("logits", f"({out.logits.shape[0]}, {out.logits.shape[1]}, T = {config.core.ticks})")
+    table.add_row("logits", f"({', '.join(map(str, out.logits.shape[:-1]))}, T = {config.core.ticks})")
     table.add_section()
     for name, members in model.components().items():
         table.add_row(f"parameters: {name}", f"{sum(p.numel() for p in members):,}")
@@ -71,13 +70,15 @@ def show(config: Config, splits: Splits, device: torch.device, *, compile_step: 
 def _check_memory(config: Config, device: torch.device) -> None:
     """Raise :class:`InputError` where a step would want more memory than there is, before it is tried.
 
-    Counted on fake tensors at two and at four ticks; every further tick costs the same.
+    Counted on fake tensors at two ticks (of a list, as many as it has symbols) and at two more; every further tick
+    costs the same.
     """
     core, train = config.core, config.train
     ticks = min(stretch for stretch in (core.ticks, train.tbptt, train.recompute) if stretch)  # kept at a time
     plain = replace(config, train=replace(train, tbptt=0, recompute=0))
-    low, high = (count_costs(replace(plain, core=replace(core, ticks=few))) for few in (2, 4))
-    wanted = low.held + low.peak + max(0, ticks - 2) * (high.peak - low.peak) / 2
+    fewest = max(2, config.output.emitted)
+    low, high = (count_costs(replace(plain, core=replace(core, ticks=few))) for few in (fewest, fewest + 2))
+    wanted = low.held + low.peak + max(0, ticks - fewest) * (high.peak - low.peak) / 2
     there = available_memory(device)
     if wanted > there:
         raise InputError(

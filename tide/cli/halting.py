@@ -33,7 +33,7 @@ def run(
     """Sweep, print the table, write JSON and picture: to ``out`` and beside it, else into the current folder."""
     if images is not None and images < 1:
         raise InputError(f"--images is {images}, 1 or more are wanted")
-    test = data.test.select(slice(images))
+    test = data.test if images is None else data.test.part(torch.arange(min(images, len(data.test))))
     with Console(stderr=True).status("measuring") as status:
 
         def show(what: str, done: int, total: int) -> None:
@@ -77,7 +77,10 @@ def _data(sweep: HaltingSweep, longer: LongerThought, data: str, name: str, comm
         "images": len(sweep.labels),
         "thresholds": [asdict(run) for run in sweep.runs],
         "shown_threshold": sweep.shown,
-        "stopping_ticks_per_class": [[round(float(v), 4) for v in row] for row in stopping_shares(sweep, classes)],
+        # An answer of several positions is of no one class.
+        "stopping_ticks_per_class": [[round(float(v), 4) for v in row] for row in stopping_shares(sweep, classes)]
+        if sweep.labels.dim() == 1
+        else None,
         "easiest": sweep.easiest(),
         "hardest": sweep.hardest(),
         "thinking_longer": asdict(longer),

@@ -2,7 +2,7 @@
 
 from tide.data.augment import augment
 from tide.data.drawn.named import NAMED
-from tide.data.drawn.sets import DrawnSamples, DrawnSet
+from tide.data.drawn.sets import DrawnSamples, DrawnSet, drawn_test
 from tide.data.drawn.tasks import Draw, DrawnTask, is_drawn, register
 from tide.data.hold_out import hold_out
 from tide.data.hub.photo_stream import PhotoStream
@@ -40,6 +40,7 @@ __all__ = [
     "decode",
     "default_directory",
     "derive_seed",
+    "drawn_test",
     "fetch",
     "hold_out",
     "hub_place",

@@ -5,13 +5,16 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from tide.data import ImageSet, to_float
+from tide.data import LabelledSet, to_float
 from tide.evaluate.answers import collect_answers, evaluating
+from tide.heads import share_right
+from tide.inputs import moved
 from tide.models.thinker import Thinker
 
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99, 1.0)
@@ -56,7 +59,7 @@ class HaltingSweep:
 
 def sweep_thresholds(
     model: Thinker,
-    split: ImageSet,
+    split: LabelledSet,
     *,
     thresholds: Sequence[float] = THRESHOLDS,
     shown: float = 0.9,
@@ -64,7 +67,7 @@ def sweep_thresholds(
     ticks: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> HaltingSweep:
-    """Classify every image of ``split`` at every threshold and without halting, timing each.
+    """Answer every image of ``split`` at every threshold and without halting, timing each.
 
     Batch by batch all settings take their turn, in an order that rotates, so that a busy moment of the machine
     touches all alike. ``shown`` is the threshold whose ticks are kept.
@@ -73,11 +76,12 @@ def sweep_thresholds(
     settings: list[float | None] = [None, *dict.fromkeys((*thresholds, shown))]
     seconds: dict[float | None, list[float]] = {setting: [] for setting in settings}
     answers: dict[float | None, list[tuple[Tensor, Tensor]]] = {setting: [] for setting in settings}
-    starts = range(0, len(split), batch)
-    with evaluating(model):
-        model.predict(to_float(split.images[:batch].to(device)))  # the first call of all pays for memory
-        for number, start in enumerate(starts):
-            images = to_float(split.images[start : start + batch].to(device))
+    labels: list[Tensor] = []
+    with evaluating(model), closing(split.batches(batch)) as stream:
+        for number, (inputs, truth, _) in enumerate(stream):
+            images = to_float(moved(inputs, device))
+            if number == 0:
+                model.predict(images)  # the first call of all pays for memory
             turn = number % len(settings)
             for setting in (*settings[turn:], *settings[:turn]):
                 _wait(device)
@@ -85,26 +89,27 @@ def sweep_thresholds(
                 prediction = model.predict(images, halt=setting, ticks=ticks)
                 _wait(device)
                 seconds[setting].append(time.perf_counter() - began)
-                answers[setting].append((prediction.label.cpu(), prediction.ticks.cpu()))
+                found = share_right(prediction.label.cpu()[..., None], truth.cpu())[:, 0]
+                answers[setting].append((found, prediction.ticks.cpu()))
+            labels.append(truth.cpu())
             if progress is not None:
-                progress(min(start + batch, len(split)), len(split))
-    labels = split.labels.cpu()
+                progress(sum(map(len, labels)), len(split))
     runs = []
     for setting in settings:
-        label, used = (torch.cat(column) for column in zip(*answers[setting], strict=True))
+        right, used = (torch.cat(column) for column in zip(*answers[setting], strict=True))
         ratios = [whole / halted for whole, halted in zip(seconds[None], seconds[setting], strict=True)]
         runs.append(
             HaltedRun(
                 threshold=setting,
-                accuracy=float((label == labels).double().mean()),
+                accuracy=float(right.double().mean()),
                 mean_ticks=float(used.double().mean()),
                 images_per_second=len(split) / sum(seconds[setting]),
                 speed_up=statistics.median(ratios),
             )
         )
         if setting == shown:
-            kept = used, label == labels
-    return HaltingSweep(tuple(runs), shown, kept[0], labels, kept[1])
+            kept = used, right == 1
+    return HaltingSweep(tuple(runs), shown, kept[0], torch.cat(labels), kept[1])
 
 
 def _wait(device: torch.device) -> None:
@@ -124,7 +129,7 @@ class LongerThought:
 
 def think_longer(
     model: Thinker,
-    split: ImageSet,
+    split: LabelledSet,
     *,
     factor: int = 4,
     batch: int = 500,

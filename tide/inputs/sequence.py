@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 
 from tide.config import SequenceConfig
 from tide.errors import InputError
@@ -22,15 +23,16 @@ def check(values: Tensor, config: SequenceConfig) -> None:
         )
     if values.shape[0] == 0:
         raise InputError("the batch holds 0 sequences, 1 or more are wanted")
-    if torch.compiler.is_compiling() or values.is_meta:
+    if torch.compiler.is_compiling() or values.is_meta or isinstance(values, FakeTensor):
         return
     if not bool(values.isfinite().all()):
         raise InputError("sequences hold NaN or infinite numbers, finite ones are wanted: clean the data")
     if config.alphabet:
-        foreign = values[~torch.isin(values, values.new_tensor(config.alphabet))]
-        if len(foreign):
+        foreign = ~torch.isin(values, values.new_tensor(config.alphabet))
+        if bool(foreign.any()):
             known = ", ".join(f"{symbol:g}" for symbol in config.alphabet)
-            raise InputError(f"a symbol is {float(foreign[0]):g}, one of {known} is wanted: it is not in the alphabet")
+            met = float(values[foreign][0])
+            raise InputError(f"a symbol is {met:g}, one of {known} is wanted: it is not in the alphabet")
 
 
 def example(config: SequenceConfig, batch: int) -> Tensor:

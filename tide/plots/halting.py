@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from tide.data import ImageSet, to_float
+from tide.data import ImageSet, LabelledSet, to_float
 from tide.evaluate.halting import HaltingSweep, LongerThought
 from tide.plots.attention import show_image
 from tide.plots.axes import whole_numbers
@@ -20,21 +20,28 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 
-def draw_halting(sweep: HaltingSweep, longer: LongerThought, split: ImageSet, title: str) -> Figure:
-    """Draw a sweep over thresholds and a longer thought on the images of ``split``."""
+def draw_halting(sweep: HaltingSweep, longer: LongerThought, split: LabelledSet, title: str) -> Figure:
+    """Draw a sweep over thresholds and a longer thought on the images of ``split``; of other inputs, no examples."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(13, 9), layout="constrained")
+    figure = Figure(figsize=(13, 9 if isinstance(split, ImageSet) else 4), layout="constrained")
     figure.suptitle(title)
+    if not isinstance(split, ImageSet):
+        _speed_and_longer(figure, sweep, longer)
+        return figure
     parts: Array = np.asarray(figure.subfigures(2, 1, height_ratios=(1.0, 1.25)))
     upper, lower = parts
-    speed, ticks = upper.subplots(1, 2)
-    _speed(speed, sweep)
-    _longer(ticks, longer)
+    _speed_and_longer(upper, sweep, longer)
     classes, images = np.asarray(lower.subfigures(1, 2))
     _stopping(classes.subplots(), sweep, split.classes, classes)
     _strips(images, sweep, split)
     return figure
+
+
+def _speed_and_longer(figure: Any, sweep: HaltingSweep, longer: LongerThought) -> None:
+    speed, ticks = figure.subplots(1, 2)
+    _speed(speed, sweep)
+    _longer(ticks, longer)
 
 
 def _speed(axes: Axes, sweep: HaltingSweep) -> None:

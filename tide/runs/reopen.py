@@ -8,7 +8,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from tide.config import ModelConfig
-from tide.data import LabelledSet, decode, load, load_test_photos, open_test_photos, to_float
+from tide.data import LabelledSet, decode, drawn_test, is_drawn, load, load_test_photos, open_test_photos, to_float
 from tide.errors import InputError
 from tide.models.load import load as load_model
 from tide.models.thinker import Thinker
@@ -40,9 +40,11 @@ class SplitSource(NamedTuple):
         (:func:`tide.data.load_test_photos`), for the classes of the model. Raises :class:`InputError` when the data's
         channels or classes are not the model's, or nobody says what data.
         """
-        wanted, output = self.model.images, self.model.output
         if self.data is None:
             raise InputError(f"{run} does not say which data it was trained on; name it with --data")
+        if is_drawn(self.data):
+            return TestData(self.data, drawn_test(self.data, self.model, self.directory))
+        wanted, output = self.model.images, self.model.output
         folder = Path(self.data.removeprefix("folder:")).expanduser()
         if self.data.startswith("folder:") and not (folder / "train").is_dir():
             labels = tuple(output.label(number) for number in range(output.classes))

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from tide.config import Config, ScheduleConfig, SequenceConfig
+from tide.config import ModelConfig, ScheduleConfig, SequenceConfig
 from tide.data.drawn.mazes import draw_mazes
 from tide.data.drawn.parity import draw_parity
 from tide.data.drawn.questions import draw_questions, scaled
@@ -23,7 +23,7 @@ from tide.inputs import Questions
 Range = tuple[int, int]
 
 
-def _parity(config: Config, directory: Path | None) -> DrawnTask:
+def _parity(config: ModelConfig, directory: Path | None) -> DrawnTask:
     length = _sequence(config).length
     _check_answer(config, (length,), 2)
 
@@ -33,7 +33,7 @@ def _parity(config: Config, directory: Path | None) -> DrawnTask:
     return DrawnTask(draw, (draw,))
 
 
-def _sort(config: Config, directory: Path | None) -> DrawnTask:
+def _sort(config: ModelConfig, directory: Path | None) -> DrawnTask:
     length = _sequence(config).length
     check(
         config.output.emitted == length and config.output.classes == length + 1,
@@ -47,7 +47,7 @@ def _sort(config: Config, directory: Path | None) -> DrawnTask:
     return DrawnTask(draw, (draw,))
 
 
-def _maze(config: Config, directory: Path | None) -> DrawnTask:
+def _maze(config: ModelConfig, directory: Path | None) -> DrawnTask:
     size, positions = config.images.size, config.output.positions
     _check_answer(config, positions[:1] or (1,), 5)
 
@@ -57,7 +57,7 @@ def _maze(config: Config, directory: Path | None) -> DrawnTask:
     return DrawnTask(draw, (draw,))
 
 
-def _questions(config: Config, directory: Path | None) -> DrawnTask:
+def _questions(config: ModelConfig, directory: Path | None) -> DrawnTask:
     settings = config.input
     if not isinstance(settings, ScheduleConfig):
         raise ConfigError(f"input.kind is {settings.kind}, schedule is wanted: questions are shown part by part")
@@ -79,18 +79,18 @@ def _questions(config: Config, directory: Path | None) -> DrawnTask:
     return DrawnTask(partial(draw, train, settings.digits, settings.operations), tuple(of_test))
 
 
-def _sequence(config: Config) -> SequenceConfig:
+def _sequence(config: ModelConfig) -> SequenceConfig:
     if not isinstance(config.input, SequenceConfig):
-        raise ConfigError(f"input.kind is {config.input.kind}, sequence is wanted for {config.data.name}")
+        raise ConfigError(f"input.kind is {config.input.kind}, sequence is wanted: the task is one of sequences")
     return config.input
 
 
-def _check_answer(config: Config, positions: tuple[int, ...], classes: int) -> None:
+def _check_answer(config: ModelConfig, positions: tuple[int, ...], classes: int) -> None:
     output = config.output
     check(
         output.positions == positions and output.classes == classes and not output.emitted,
         f"output is of {output.classes} classes at positions {output.positions}, {classes} at {positions} are wanted "
-        f"for {config.data.name}",
+        "for this task",
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from tide.config import Config
+from tide.config import Config, ModelConfig
 from tide.data.drawn.tasks import Draw, DrawnTask, make_task
 from tide.data.orders import derive_seed
 from tide.data.photos.reading import Decoding
@@ -112,13 +112,21 @@ def drawn_splits(config: Config, directory: Path | None = None) -> Splits:
     and for settings that do not fit it.
     """
     data, train = config.data, config.train
-    task = make_task(config, directory)
-    classes = tuple(config.output.label(number) for number in range(config.output.classes))
+    task, classes = make_task(data.name, config, directory), _classes(config)
     count, seed = TEST_COUNT, TEST_SEED
     if data.validation:
         count, seed = round(data.validation * (TEST_COUNT if data.validation < 1 else 1)), VALIDATION_SEED
     samples = DrawnSamples(task.train, classes, train.steps * train.batch * train.accumulation)
     return Splits(data.name, train=samples, test=_drawn_set(task, count, seed, classes))
+
+
+def drawn_test(name: str, model: ModelConfig, directory: Path | None = None) -> DrawnSet:
+    """Return the test samples of a task for a model; raises as :func:`drawn_splits`."""
+    return _drawn_set(make_task(name, model, directory), TEST_COUNT, TEST_SEED, _classes(model))
+
+
+def _classes(model: ModelConfig) -> tuple[str, ...]:
+    return tuple(model.output.label(number) for number in range(model.output.classes))
 
 
 def _drawn_set(task: DrawnTask, count: int, seed: int, classes: tuple[str, ...]) -> DrawnSet:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from tide.config import Config
+from tide.config import ModelConfig
 from tide.errors import ConfigError, did_you_mean
 
 Draw = Callable[[int, torch.Generator], tuple[Any, Tensor]]
@@ -23,8 +23,8 @@ class DrawnTask(NamedTuple):
     test: tuple[Draw, ...]
 
 
-Maker = Callable[[Config, Path | None], DrawnTask]
-"""Make a task for the settings of an experiment, given the folder of the named data sets."""
+Maker = Callable[[ModelConfig, Path | None], DrawnTask]
+"""Make a task for what a model takes and answers, given the folder of the named data sets."""
 
 _MAKERS: dict[str, Maker] = {}
 
@@ -41,9 +41,8 @@ def is_drawn(name: str) -> bool:
     return name in _MAKERS
 
 
-def make_task(config: Config, directory: Path | None) -> DrawnTask:
-    """Return the task that an experiment names; raises :class:`ConfigError` where there is none of the name."""
-    name = config.data.name
+def make_task(name: str, model: ModelConfig, directory: Path | None) -> DrawnTask:
+    """Return the task of a name for a model; raises :class:`ConfigError` where there is none, or it does not fit."""
     if name not in _MAKERS:
         raise ConfigError(f"unknown task {name!r}{did_you_mean(name, _MAKERS)}")
-    return _MAKERS[name](config, directory)
+    return _MAKERS[name](model, directory)
