@@ -32,7 +32,7 @@ class ShowArguments:
     """PNG or JPEG file of any size and mode, or the number of an image of the run's test split; without it the picture
     shows how the training went."""
     out: Path | None = None
-    """Picture to write (default: thought-<image>.png or training-<run>.png in the current folder)."""
+    """Picture to write (none: thought-<image>.png or training-<run>.png in the current folder)."""
     animate: Path | None = None
     """Write the thought as an animation instead, a frame for every tick: .gif, .webp, or .mp4 where ffmpeg is found."""
     data_dir: Path | None = None
@@ -54,12 +54,14 @@ def run(arguments: Sequence[str]) -> int:
         description="One picture of how a model thinks about an image; without an image, of how its training went.",
     )
     set_threads(given.threads)
+    from tide.studies.figures import save
+
     if given.animate is not None:
         return _animate(given, given.animate)
     figure, name = _thought(given, given.image) if given.image is not None else _training(given.run)
     path = given.out or Path(f"{name.replace('/', '-').replace(':', '-')}.png")
     try:
-        figure.savefig(path, dpi=130)
+        save(figure, path)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise InputError(f"cannot write {path}: {reason}; give a .png file with --out") from error
