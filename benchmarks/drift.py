@@ -148,7 +148,7 @@ def report(settings: Settings) -> dict[str, Any]:
     runs = {path.name: describe(path, settings) for path in settings.runs}
     kinds = {(run["data"], run["trained_ticks"]) for run in runs.values()}
     if len(kinds) > 1:
-        raise InputError(f"runs of {sorted(kinds)} met, one data set and number of ticks wanted: report them apart")
+        raise InputError(f"runs are of {sorted(kinds)}, one data set and number of ticks is wanted: report them apart")
     return {
         "ticks": settings.ticks,
         "runs": runs,

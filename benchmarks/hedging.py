@@ -175,7 +175,7 @@ def report(settings: Settings) -> dict[str, Any]:
     runs = {path.name: read(path, settings) for path in settings.runs}
     kinds = {(run["data"], run["steps"]) for run in runs.values()}
     if len(kinds) > 1:
-        raise InputError(f"runs on {sorted(kinds)} met, the same data and number of steps are wanted: report each")
+        raise InputError(f"runs are on {sorted(kinds)}, the same data and number of steps are wanted: report each")
     return {
         "split": settings.split,
         "images": trained(next(iter(runs.values())))["images"],

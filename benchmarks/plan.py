@@ -74,7 +74,7 @@ def variants(settings: Settings) -> dict[str, Config]:
     """
     base = preset(settings.preset)
     if not isinstance(base.core, CoreConfig):
-        raise InputError(f"preset {settings.preset} met, one of TIDE wanted: leave out what stands before the dot")
+        raise InputError(f"preset is {settings.preset}, one of TIDE is wanted: leave out what stands before the dot")
     photos = base.train.batch * base.train.accumulation
     if settings.batch < 1 or photos % settings.batch or not 0 < settings.share <= 1:
         raise InputError(

@@ -20,7 +20,7 @@ def encoded(level: int) -> bytes:
 def write(
     library: Any, path: Path, levels: list[int], *, names: list[str] = NAMES, rows_in_group: int = 1000, **columns: Any
 ) -> None:
-    """Write photos of one gray level each, their labels counting 0, 1, 2, 0, ..."""
+    """Write photos of one grey level each, their labels counting 0, 1, 2, 0, ..."""
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = {
         "image": [{"bytes": encoded(level), "path": f"{level}.png"} for level in levels],

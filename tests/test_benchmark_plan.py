@@ -78,7 +78,7 @@ def test_a_ring_of_two_sends_every_gradient_once():
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--preset", "ctm.imagenet.tiny"], "preset ctm.imagenet.tiny met, one of TIDE wanted"),
+        (["--preset", "ctm.imagenet.tiny"], "preset is ctm.imagenet.tiny, one of TIDE is wanted"),
         (["--preset", "imagenet.tiny", "--batch", "3"], "batch 3, share 0.3 met; a divisor of the 16 photos"),
     ],
 )

@@ -90,7 +90,7 @@ def test_curves_are_the_lines_of_the_log(study, monkeypatch, tmp_path, capsys):
     [
         ("curves", ["plain", "--keys", "tota"], "not all lines of kind 'train' have 'tota'"),
         ("curves", ["plain", "--kind", "trian"], "has no lines of kind 'trian'"),
-        ("curves", ["plain", "plain"], "runs plain, plain met, one or more of different names wanted"),
+        ("curves", ["plain", "plain"], "runs are plain, plain, one or more of different names are wanted"),
         ("drift", ["plain", "--ticks", "3"], "ticks is 3, more than the"),
         ("guarantee", ["plain"], "no runs in"),
         ("hedging", ["plain"], "was trained without held-out images"),

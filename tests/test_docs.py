@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ import pytest
 import torch
 
 import tide
+from tide.cli.parse import parse
+from tide.config import Config
+from tide.studies.ablation import Study
 
 ROOT = Path(__file__).parents[1]
 EQUATIONS = (ROOT / "docs" / "equations.md").read_text(encoding="utf-8")
@@ -66,3 +70,56 @@ def test_python_in_the_readme_runs(tmp_path: Path) -> None:
     assert names["out"].trace["rates_e"].shape == (2, 25, 205)
     assert names["answer"].label.shape == (2,)
     assert (tmp_path / "my-model" / "model.safetensors").is_file()
+
+
+def _blocks(language: str) -> list[tuple[str, str]]:
+    """Return the blocks of code in README.md and docs/, each with the page that it is on."""
+    pages = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+    found = [
+        (page.name, re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), re.S)) for page in pages
+    ]
+    return [(page, block) for page, blocks in found for block in blocks]
+
+
+class Understood(Exception):
+    """A command line was parsed; nothing of it need be done."""
+
+
+def test_every_command_in_the_documentation_is_understood(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [
+        shlex.split(line, comments=True)
+        for _, block in _blocks("bash")
+        for line in block.replace("\\\n", " ").splitlines()
+        if line.startswith("tide ") and "--resume" not in line
+    ]
+    assert len(lines) >= 10
+
+    def understand(*given: Any, **options: Any) -> Any:
+        parse(*given, **options)
+        raise Understood
+
+    for _, command, *arguments in lines:
+        module = importlib.import_module(f"tide.cli.{command}")
+        monkeypatch.setattr(module, "parse", understand)
+        with pytest.raises(Understood):
+            module.run(arguments)
+
+
+def test_python_in_the_documentation_runs() -> None:
+    """What needs an exported folder is run in tests/export, the README's snippet above."""
+    names: dict[str, Any] = {"Config": Config, "preset": tide.preset, "Study": Study}
+    blocks = [(page, block) for page, block in _blocks("python") if page not in ("README.md", "export.md")]
+    assert {page for page, _ in blocks} == {"extending.md", "native.md"}
+    for page, block in blocks:
+        exec(f"found = {{{block}}}" if block.startswith('"') else block, names)
+        assert page != "native.md" or names["out"].logits.shape[0] == 64
+    assert names["mnist_fast"]().core.ticks == 25
+    assert names["found"]["width"].variants["512"] == {"core": {"neurons": 512}}
+
+
+def test_every_page_is_in_the_site_and_every_public_name_in_its_reference() -> None:
+    site = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    pages = [page.name for pattern in ("*.md", "*.ipynb") for page in (ROOT / "docs").glob(pattern)]
+    assert all(f": {page}\n" in site for page in pages)
+    assert set(tide._HOMES) == set(tide.__all__) - {"__version__"}
+    assert all(hasattr(tide, name) for name in tide._HOMES)

@@ -25,6 +25,8 @@ Capture = pytest.CaptureFixture[str]
         ("trian digits", "did you mean 'train'?"),
         ("train mnits", "did you mean 'mnist'?"),
         ("train", "no preset given"),
+        ("train --data folder:mine --steps 5", "tide train photos --data folder:mine"),
+        ("train --data mnist", "did you mean 'mnist'?"),
         ("train digits --core.tick 3", "did you mean '--core.ticks'?"),
         ("train digits --tick 3", "did you mean '--ticks'?"),
         ("train digits --ticks 0", "core.ticks is 0"),

@@ -159,3 +159,13 @@ def test_a_photo_folder_is_a_data_set(tmp_path: Path, monkeypatch: pytest.Monkey
     assert model.config.output.labels == ("dark", "light")
     monkeypatch.chdir(tmp_path / "photos")  # the run knows its photos from anywhere
     assert main(["train", "--resume", str(tmp_path / "run"), "--device", "cpu"]) == 0
+
+
+def test_help_names_every_kind_and_shows_none_as_a_default(capsys: Capture) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["train", "digits", "--help"])
+    shown = capsys.readouterr().out
+    assert "--backbone.kind {hrf,deep_hrf,resnet18," in shown
+    assert "--core.kind {tide,ctm,lstm}" in shown
+    assert "--data STR" in shown
+    assert "{None}|INT" not in shown

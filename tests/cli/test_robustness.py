@@ -171,7 +171,7 @@ def test_a_saved_model_names_its_data_only_where_they_are_wanted(
         ("RUN --jacobian-images -1", "--jacobian-images is -1"),
         ("RUN --suite corruption", "suite 'corruption' is no folder and no known name; did you mean 'corruptions'?"),
         ("RUN --suite imagenet-R", "did you mean 'imagenet-r'?"),
-        ("RUN --suite imagenet-r --data-dir empty", "no folder imagenet-r met in empty, one wanted"),
+        ("RUN --suite imagenet-r --data-dir empty", "no folder imagenet-r in empty, one is wanted"),
         ("RUN --baseline elsewhere", "baseline elsewhere is none of the 1 runs"),
         ("RUN RUN", "is given twice"),
         ("nowhere", "nowhere does not exist"),

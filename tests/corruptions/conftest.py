@@ -40,7 +40,7 @@ def real_folder() -> Path:
 
 @pytest.fixture(scope="session")
 def real_images() -> Callable[[int], torch.Tensor]:
-    """Gives real images of 28 (gray), 32, 64 or 224 pixels, or skips the test where there are none."""
+    """Gives real images of 28 (grey), 32, 64 or 224 pixels, or skips the test where there are none."""
 
     @cache
     def images(size: int) -> torch.Tensor:

@@ -65,8 +65,8 @@ def test_colour_scales_brightness_contrast_and_saturation_in_turn():
     pixels = np.minimum(image.permute(1, 2, 0).numpy() * brightness, 255)
     mean = float((pixels @ weights).mean())
     pixels = np.clip(mean + contrast * (pixels - mean), 0, 255)
-    gray = (pixels @ weights)[:, :, None]
-    pixels = np.clip(gray + saturation * (pixels - gray), 0, 255)
+    grey = (pixels @ weights)[:, :, None]
+    pixels = np.clip(grey + saturation * (pixels - grey), 0, 255)
     assert np.abs(changed(image, "colour").transpose(1, 2, 0) - pixels).max() <= 1.01
 
 
@@ -84,7 +84,7 @@ def test_flip_noise_and_blur_have_their_strengths():
 
 def test_bad_input_gives_one_line():
     images = scenes(2, 3, 9)
-    for name, indices, met in (("flop", [0, 1], "did you mean 'flip'"), ("flip", [0], "1 indices for 2 images met")):
+    for name, indices, met in (("flop", [0, 1], "did you mean 'flip'"), ("flip", [0], "1 indices for 2 images")):
         with pytest.raises(DataError, match=met) as caught:
             perturb(images, name, seed=0, indices=indices)
         assert "\n" not in str(caught.value)

@@ -148,20 +148,20 @@ OF_COLOUR = {"jpeg_compression", "frost", "spatter", "saturate"}
 
 @pytest.mark.parametrize("name", [name for name in ALL if name not in OF_COLOUR and "noise" not in name])
 def test_a_gray_image_is_corrupted_as_one_of_three_equal_channels(name):
-    gray = scenes(2, 1, 32)
-    colour = corrupt(gray.expand(-1, 3, -1, -1), name, 4, seed=0)
-    assert (colour.int() - corrupt(gray, name, 4, seed=0).int()).abs().max() <= 1
+    grey = scenes(2, 1, 32)
+    colour = corrupt(grey.expand(-1, 3, -1, -1), name, 4, seed=0)
+    assert (colour.int() - corrupt(grey, name, 4, seed=0).int()).abs().max() <= 1
 
 
 @pytest.mark.parametrize(
     ("change", "parts"),
     [
         ({"name": "gausian_noise"}, ("'gausian_noise'", "did you mean 'gaussian_noise'")),
-        ({"name": "rain"}, ("'rain'", "known one wanted")),
-        ({"severity": 0}, ("severity 0", "1 to 5")),
-        ({"severity": 6}, ("severity 6", "1 to 5")),
-        ({"severity": True}, ("severity True", "1 to 5")),
-        ({"severity": 3.0}, ("severity 3.0", "1 to 5")),
+        ({"name": "rain"}, ("'rain'", "known one is wanted")),
+        ({"severity": 0}, ("severity is 0", "1 to 5")),
+        ({"severity": 6}, ("severity is 6", "1 to 5")),
+        ({"severity": True}, ("severity is True", "1 to 5")),
+        ({"severity": 3.0}, ("severity is 3.0", "1 to 5")),
         ({"images": torch.zeros(2, 3, 32, 32)}, ("float32", "uint8")),
         ({"images": torch.zeros(3, 32, 32, dtype=torch.uint8)}, ("(3, 32, 32)", "(N, C, H, W)")),
         ({"images": torch.zeros(0, 3, 32, 32, dtype=torch.uint8)}, ("(0, 3, 32, 32)", "at least one")),
@@ -169,7 +169,7 @@ def test_a_gray_image_is_corrupted_as_one_of_three_equal_channels(name):
         ({"images": torch.zeros(2, 3, 32, 7, dtype=torch.uint8)}, ("32 x 7", "at least 8")),
         ({"indices": torch.arange(3)}, ("(3,)", "(2,)")),
         ({"indices": torch.zeros(2)}, ("float32", "integers")),
-        ({"indices": torch.arange(2), "first": 4}, ("first 4", "one of them")),
+        ({"indices": torch.arange(2), "first": 4}, ("first is 4", "one of them")),
     ],
 )
 def test_refuses_what_it_cannot_corrupt(change, parts):
@@ -178,7 +178,7 @@ def test_refuses_what_it_cannot_corrupt(change, parts):
         corrupt(given.pop("images"), given.pop("name"), given.pop("severity"), **given)
     message = str(caught.value)
     assert "\n" not in message
-    for part in (*parts, "met", "wanted"):
+    for part in (*parts, "wanted"):
         assert part in message, message
 
 

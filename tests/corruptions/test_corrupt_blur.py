@@ -19,7 +19,7 @@ from tide.corruptions.zoom import enlarge, lines
 
 
 def equal(corrupted, wanted, most: float = 0.0005) -> None:
-    """All within one gray level, and nearly all the same: single precision may fall on the other side of a level."""
+    """All within one grey level, and nearly all the same: single precision may fall on the other side of a level."""
     difference = np.abs(np.asarray(corrupted).astype(int) - slow.truncated(wanted).astype(int))
     assert difference.max() <= 1
     assert (difference > 0).mean() <= most

@@ -13,7 +13,7 @@ LEVEL = 120  # far from black and white, so that little is cut off
 
 
 def residuals(name: str, severity: int, side: int = 32, level: int = LEVEL) -> torch.Tensor:
-    """Noise on an even gray; 0.5 makes up for rounding down."""
+    """Noise on an even grey; 0.5 makes up for rounding down."""
     images = torch.full((40, 3, side, side), level, dtype=torch.uint8)
     return corrupt(images, name, severity, seed=1).double() + 0.5 - level
 

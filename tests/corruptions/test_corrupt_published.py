@@ -64,16 +64,16 @@ def theirs(change: Callable[[Array], Array], images: torch.Tensor) -> Array:
 
 def spectrum(images: Array) -> Array:
     """Mean power in six rings of frequency, from the coarsest to the finest."""
-    gray = images.mean(-1)
-    power = (np.abs(np.fft.fft2(gray - gray.mean((1, 2), keepdims=True))) ** 2).mean(0)
-    rows, columns = (np.fft.fftfreq(length) for length in gray.shape[1:])
+    grey = images.mean(-1)
+    power = (np.abs(np.fft.fft2(grey - grey.mean((1, 2), keepdims=True))) ** 2).mean(0)
+    rows, columns = (np.fft.fftfreq(length) for length in grey.shape[1:])
     radius = np.hypot(rows[:, None], columns)
     edges = (0.0, 0.03, 0.07, 0.15, 0.25, 0.35, 0.5)
     return np.array([power[(radius > low) & (radius <= high)].mean() for low, high in itertools.pairwise(edges)])
 
 
 def assert_alike(met: Array, wanted: Array, mean: float, variance: float, rings: float) -> None:
-    """Mean in gray levels, variance and power in each ring as ratios."""
+    """Mean in grey levels, variance and power in each ring as ratios."""
     assert abs(met.mean() - wanted.mean()) < mean
     assert met.var() == pytest.approx(wanted.var(), rel=variance)
     ratios = spectrum(met) / spectrum(wanted)
@@ -101,7 +101,7 @@ def test_fixed_ones_are_within_a_gray_level(reference, name, severity):
     assert np.abs(met - wanted).max() <= 1
 
 
-# Tolerances in gray levels, share of variance and share of power: a few standard errors of that many images. In glass
+# Tolerances in grey levels, share of variance and share of power: a few standard errors of that many images. In glass
 # blur corrupt-tta exchanges pixels, which leaves less variance and more fine detail than the published copying.
 LIKE = {
     "gaussian_noise": (0.4, 0.02, 0.06),

@@ -15,7 +15,7 @@ EXCEPTIONS = {
     "frost": "the image is dimmed more than the frost brightens it",
     "elastic_transform": "from moving the whole image far to tearing it finely",
     "spatter": "water at severities 1 to 3, mud at 4 and 5",
-    "saturate": "colour is taken away at 1 and 2 and added at 3 to 5; gray images stay as they are",
+    "saturate": "colour is taken away at 1 and 2 and added at 3 to 5; grey images stay as they are",
 }
 EQUAL = 0.95  # some neighbouring severities hardly differ: motion blur of deviation 2 over radius 6 and 8
 

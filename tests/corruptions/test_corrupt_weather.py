@@ -35,8 +35,8 @@ def test_snow_equals_the_slow_version(severity, side, channels):
     flakes = slow.truncated(255 * layer)
     fallen = np.floor(slow.smear(flakes[None], radius, sigma, 90 * generator.random() - 135) + 0.5 + 1 / 512)
     levels = images[0].double().numpy()
-    gray = levels if channels == 1 else np.tensordot([[0.299, 0.587, 0.114]], levels, 1)
-    wanted = share * levels + (1 - share) * np.maximum(levels, 1.5 * gray + 127.5) + fallen + fallen[:, ::-1, ::-1]
+    grey = levels if channels == 1 else np.tensordot([[0.299, 0.587, 0.114]], levels, 1)
+    wanted = share * levels + (1 - share) * np.maximum(levels, 1.5 * grey + 127.5) + fallen + fallen[:, ::-1, ::-1]
     difference = np.abs(
         corrupt(images, "snow", severity, seed=3)[0].numpy().astype(int) - slow.truncated(wanted).astype(int)
     )
@@ -81,9 +81,9 @@ def test_sheets_have_the_colours_of_the_photographs():
 def test_sheets_have_detail_of_every_size():
     """As in the photographs, no range of sizes, a factor of two wide, holds nearly nothing or nearly all."""
     for number in range(len(SHEETS)):
-        gray = frost_sheet(number).mean(-1)
-        layers = [ndimage.gaussian_filter(gray, sigma, mode="wrap") for sigma in (0, 1, 2, 4, 8, 16)]
-        shares = [(fine - coarse).var() / gray.var() for fine, coarse in itertools.pairwise(layers)]
+        grey = frost_sheet(number).mean(-1)
+        layers = [ndimage.gaussian_filter(grey, sigma, mode="wrap") for sigma in (0, 1, 2, 4, 8, 16)]
+        shares = [(fine - coarse).var() / grey.var() for fine, coarse in itertools.pairwise(layers)]
         assert all(0.01 < share < 0.6 for share in shares), shares
 
 

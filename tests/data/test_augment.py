@@ -65,7 +65,7 @@ def test_nothing_to_do_costs_nothing():
 
 
 def test_refuses_what_it_cannot_crop(refuses):
-    with refuses("pad -1", "at least 0"):
+    with refuses("pad is -1", "at least 0"):
         augment(pixels(4, 1, 6, 6), pad=-1, flip=True, generator=generator())
     with refuses("float32", "uint8"):
         augment(pixels(4, 1, 6, 6).float(), pad=1, flip=True, generator=generator())

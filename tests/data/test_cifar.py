@@ -33,7 +33,7 @@ class Hostile:
 def test_never_runs_code(protocol, tmp_path, refuses):
     path, trace = tmp_path / "data_batch_1", tmp_path / "trace"
     path.write_bytes(pickle.dumps({"data": Hostile(f"touch {trace}")}, protocol=protocol))
-    with refuses(path, f"{os.system.__module__}.system", "plain NumPy arrays wanted", "tide data fetch cifar10"):
+    with refuses(path, f"{os.system.__module__}.system", "plain NumPy arrays are wanted", "tide data fetch cifar10"):
         read_batch(path, "labels", "cifar10")
     assert not trace.exists()
 
@@ -64,5 +64,5 @@ def test_refuses_damaged_and_missing_files(tmp_path, cifar_bytes, refuses):
     with refuses(path, "damaged pickle"):
         read_classes(path, "label_names", "cifar10")
     path.write_bytes(cifar_bytes({b"label_names": 3}))
-    with refuses(path, "class names as int"):
+    with refuses(path, "class names are int"):
         read_classes(path, "label_names", "cifar10")

@@ -139,13 +139,13 @@ def test_bad_input_gives_one_line(refuses):
         rising(torch.tensor([[1.0, 2.0, 3.0, 4.0], [2.0, 1.0, 5.0, 2.0]]))
     with pytest.raises(DataError, match="nan"):
         rising(torch.tensor([[1.0, float("nan"), 3.0]]))
-    with refuses("count 0", "at least 1"):
+    with refuses("count is 0", "at least 1"):
         draw_parity(0, 4, generator(0))
-    with refuses("length 1", "at least 2"):
+    with refuses("length is 1", "at least 2"):
         draw_sorting(2, 1, generator(0))
-    with refuses("digits[1] 2", "at least 3"):
+    with refuses("digits[1] is 2", "at least 3"):
         draw_questions(digits([1]), 2, (3, 2), (1, 1), generator(0))
-    with refuses("operations[0] 0", "at least 1"):
+    with refuses("operations[0] is 0", "at least 1"):
         draw_questions(digits([1]), 2, (1, 2), (0, 1), generator(0))
     with refuses("3 classes", "10"):
         draw_questions(ImageSet(digits([1]).images, torch.tensor([1]), tuple("abc")), 2, (1, 2), (1, 1), generator(0))

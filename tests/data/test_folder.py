@@ -42,11 +42,11 @@ def test_loads_sorted_classes_and_photos(photos):
     [
         (lambda d: (d / "train").rename(d / "learn"), ("no folder 'train'", "val/CLASS/")),
         (lambda d: (d / "val").rename(d / "held"), ("no folder 'val'",)),
-        (lambda d: (d / "train" / "cow").mkdir(), ("train/cow", "no photos met", "add photos or remove the folder")),
-        (lambda d: (d / "val" / "dog").rename(d / "lost"), ("class 'dog' met in train but not in val",)),
-        (lambda d: (d / "val" / "dog").rename(d / "val" / "eel"), ("class 'dog' met in train but not in val",)),
-        (lambda d: (d / "train" / "dog").rename(d / "lost"), ("class 'dog' met in val but not in train",)),
-        (lambda d: (d / "val").rename(d / "lost") and (d / "val").mkdir(), ("val: no class folders met",)),
+        (lambda d: (d / "train" / "cow").mkdir(), ("train/cow", "no photos", "add photos or remove the folder")),
+        (lambda d: (d / "val" / "dog").rename(d / "lost"), ("class 'dog' is in train but not in val",)),
+        (lambda d: (d / "val" / "dog").rename(d / "val" / "eel"), ("class 'dog' is in train but not in val",)),
+        (lambda d: (d / "train" / "dog").rename(d / "lost"), ("class 'dog' is in val but not in train",)),
+        (lambda d: (d / "val").rename(d / "lost") and (d / "val").mkdir(), ("val: no class folders",)),
     ],
 )
 def test_refuses_inconsistent_folders(damage, parts, photos, refuses):
@@ -79,14 +79,14 @@ def test_unreadable_photos_are_left_out_up_to_a_limit(photos, refuses):
     with pytest.warns(UserWarning, match="bad.bmp: unreadable photo"):
         splits = load(f"folder:{photos}", size=4, channels=1, limit=1)
     assert splits.train.labels.tolist() == [0, 0, 1, 1]
-    with pytest.warns(UserWarning, match="bad.bmp"), refuses("1 unreadable photos met, at most 0 wanted", str(bad)):
+    with pytest.warns(UserWarning, match="bad.bmp"), refuses("1 unreadable photos, at most 0 are wanted", str(bad)):
         load(f"folder:{photos}", size=4, channels=1, limit=0)
 
 
 def test_size_and_channels_are_needed(photos, refuses):
-    with refuses("photo size None"):
+    with refuses("photo size is None"):
         load(f"folder:{photos}", channels=3)
-    with refuses("photo channels None"):
+    with refuses("photo channels are None"):
         load(f"folder:{photos}", size=8)
 
 

@@ -54,8 +54,8 @@ def test_unreadable_rows_are_named(datasets, folder):
     lines: list[str] = []
     (batch,) = photos.decoded_with(Decoding(on_unreadable=lines.append)).batches(5)
     assert batch.positions.tolist() == [2]
-    assert lines[0].startswith(f"{folder}, validation, row 0: unreadable photo met (")
-    assert lines[1].startswith(f"{folder}, validation, row 1: no photo met")
+    assert lines[0].startswith(f"{folder}, validation, row 0: unreadable photo (")
+    assert lines[1].startswith(f"{folder}, validation, row 1: no photo")
 
 
 def test_a_row_may_name_a_file(datasets, folder, tmp_path):
@@ -69,30 +69,30 @@ def test_a_row_may_name_a_file(datasets, folder, tmp_path):
 def test_refuses_other_files(datasets, folder, refuses):
     path = folder / "data" / "validation-00000-of-00001.parquet"
     write(datasets, path, [0], label=([0], datasets.Value("int64")))
-    with refuses(f"{folder}, validation: Value as column 'label'", "ClassLabel"):
+    with refuses(f"{folder}, validation: column 'label' is Value", "ClassLabel"):
         open_photos(f"hub:{folder}", size=4, channels=1)
     write(datasets, path, [0], label=([None], datasets.ClassLabel(names=NAMES)))
     with refuses(f"{folder}, validation: no label in row 0"):
         open_photos(f"hub:{folder}", size=4, channels=1)
     datasets.Dataset.from_dict({"label": [0]}).to_parquet(path)
-    with refuses(f"{folder}, validation: nothing as column 'image'", "Image"):
+    with refuses(f"{folder}, validation: column 'image' is nothing", "Image"):
         open_photos(f"hub:{folder}", size=4, channels=1)
     write(datasets, path, [0], names=["cat", "dog", "elk"])
-    with refuses(f"hub:{folder}: test class 2 'elk'"):
+    with refuses(f"hub:{folder}: test class 2 is 'elk'"):
         open_photos(f"hub:{folder}", size=4, channels=1)
     path.write_bytes(b"PAR1")
     with refuses(folder, "unreadable Parquet files"):
         open_photos(f"hub:{folder}", size=4, channels=1)
-    with refuses("photo size None"):
+    with refuses("photo size is None"):
         open_photos(f"hub:{folder}", channels=1)
 
 
 def test_refuses_folders_without_parts(tmp_path, refuses):
     with refuses(tmp_path, "no Parquet files", "train-*.parquet"):
         open_photos(f"hub:{tmp_path}", size=4, channels=1)
-    with refuses("no such folder"):
+    with refuses("is no folder that exists"):
         open_photos(f"hub:{tmp_path / 'other'}", size=4, channels=1)
-    with refuses("hub: met, but no such folder"):
+    with refuses("hub: is no folder that exists"):
         open_photos("hub:", size=4, channels=1)
 
 
@@ -107,7 +107,7 @@ def test_parts_are_told_by_what_lies_within_the_folder(tmp_path, refuses):
     assert files_of_part("photos", files, "train") == ([files["train-0.parquet"], files["train-1.parquet"]], "train")
     assert files_of_part("photos", files, "val") == ([files["validation-0.parquet"]], "validation")
     several = {f"{folder}/train/0.parquet": folder for folder in ("original", "rotated")}
-    with refuses("photos: files of train in the folders original, rotated met"):
+    with refuses("photos: files of train are in the folders original, rotated"):
         files_of_part("photos", several, "train")
 
 

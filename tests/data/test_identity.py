@@ -40,9 +40,9 @@ def test_a_set_is_the_same_wherever_it_lies_and_another_with_other_photos(tmp_pa
 @pytest.mark.parametrize(
     ("change", "parts"),
     [
-        (lambda root: (root / "fog/5/ant/2.png").unlink(), ("photo ant/2 met in fog/1 but not in fog/5",)),
-        (lambda root: (root / "fog/1/ant/1.png").unlink(), ("photo ant/1 met in fog/5 but not in fog/1",)),
-        (lambda root: shutil.rmtree(root / "snow/1/bee"), ("photo bee/1 met in fog/1 but not in snow/1",)),
+        (lambda root: (root / "fog/5/ant/2.png").unlink(), ("photo ant/2 is in fog/1 but not in fog/5",)),
+        (lambda root: (root / "fog/1/ant/1.png").unlink(), ("photo ant/1 is in fog/5 but not in fog/1",)),
+        (lambda root: shutil.rmtree(root / "snow/1/bee"), ("photo bee/1 is in fog/1 but not in snow/1",)),
     ],
 )
 def test_refuses_shifts_of_other_photos(tmp_path, refuses, change, parts):

@@ -28,8 +28,8 @@ PACKED = gzip.compress(WHOLE)
 @pytest.mark.parametrize(
     ("data", "parts"),
     [
-        (b"", ("magic 0x met",)),
-        (b"\x00\x00\x0d\x01" + WHOLE[4:], ("magic 0x00000d01", "0x00000801")),
+        (b"", ("magic is 0x",)),
+        (b"\x00\x00\x0d\x01" + WHOLE[4:], ("magic is 0x00000d01", "0x00000801")),
         (WHOLE[:6], ("2 header bytes", "4")),
         (WHOLE[:-3], ("197 data bytes", "200")),
         (WHOLE + b"?", ("201 data bytes", "200")),

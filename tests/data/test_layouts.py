@@ -62,11 +62,11 @@ def test_one_corruption_and_severity(tmp_path, refuses):
     assert found(tmp_path, corruption="fog", severity=1) == [("fog/1/ant/1.jpg", 0), ("fog/1/dog/1.jpg", 3)]
     assert found(tmp_path, corruption="gaussian_noise", severity=3) == [("gaussian_noise/3/cat/1.jpg", 2)]
     for options, parts in (
-        ({}, ("corruption None", "one of its 2", "known: fog, gaussian_noise")),
+        ({}, ("corruption is None", "one of its 2", "known: fog, gaussian_noise")),
         ({"corruption": "gausian_noise", "severity": 3}, ("'gausian_noise'", "did you mean 'gaussian_noise'?")),
-        ({"corruption": "fog"}, ("fog: severity None met, one of 1, 5 wanted",)),
-        ({"corruption": "fog", "severity": 3}, ("fog: severity 3 met, one of 1, 5 wanted",)),
-        ({"corruption": "fog", "severity": 6}, ("severity 6",)),
+        ({"corruption": "fog"}, ("fog: severity is None, one of 1, 5 is wanted",)),
+        ({"corruption": "fog", "severity": 3}, ("fog: severity is 3, one of 1, 5 is wanted",)),
+        ({"corruption": "fog", "severity": 6}, ("severity is 6",)),
     ):
         with refuses(tmp_path, *parts):
             load_test_photos(tmp_path, MODEL, 4, 1, **options)
@@ -119,12 +119,12 @@ def test_annotated_photos_can_be_trained_on_in_memory_and_not(tmp_path):
 @pytest.mark.parametrize(
     ("lines", "parts"),
     [
-        ((*LINES[:1], "val_0.JPEG dog", LINES[2]), ("line 2: 'val_0.JPEG dog'", "between tabs")),
-        ((LINES[0], "", *LINES[1:]), ("line 2: ''",)),
-        ((*LINES[:2], f"val_1.JPEG\t{BOX}"), ("line 3: 'val_1.JPEG\\t\\t0",)),
-        (LINES[:2], ("no line for 'val_1.JPEG' met in 2 lines",)),
-        ((*LINES, f"val_3.JPEG\tant{BOX}"), ("line 4: 'val_3.JPEG' met, a photo that lies in", "val/images")),
-        ((*LINES, LINES[1]), ("line 4: 'val_0.JPEG' met again",)),
+        ((*LINES[:1], "val_0.JPEG dog", LINES[2]), ("line 2 is 'val_0.JPEG dog'", "between tabs")),
+        ((LINES[0], "", *LINES[1:]), ("line 2 is ''",)),
+        ((*LINES[:2], f"val_1.JPEG\t{BOX}"), ("line 3 is 'val_1.JPEG\\t\\t0",)),
+        (LINES[:2], ("no line for 'val_1.JPEG' in 2 lines",)),
+        ((*LINES, f"val_3.JPEG\tant{BOX}"), ("line 4: the photo is 'val_3.JPEG', one that lies in", "val/images")),
+        ((*LINES, LINES[1]), ("line 4: 'val_0.JPEG' is there again",)),
     ],
 )
 def test_refuses_damaged_annotations(lines, parts, tmp_path, refuses):
@@ -151,7 +151,7 @@ def test_refuses_classes_that_the_model_does_not_know(tmp_path, refuses):
         load_test_photos(tmp_path, MODEL, 4, 1)
     with refuses("'ant'", "known: x, y"):
         load_test_photos(tmp_path, ("x", "y"), 4, 1)
-    with refuses("'ant'", "the model's 30 wanted", "the first is 'n0'"):
+    with refuses("'ant'", "the model's 30 are wanted", "the first is 'n0'"):
         load_test_photos(tmp_path, [f"n{number}" for number in range(30)], 4, 1)
 
 
@@ -161,9 +161,9 @@ def test_refuses_folders_of_no_known_layout(tmp_path, refuses):
     with refuses(tmp_path, "0 photos and no folders", "CORRUPTION/SEVERITY/CLASS/"):
         load_test_photos(tmp_path, MODEL, 4, 1)
     fill(tmp_path, "1.jpg", "a/b/c/1.jpg", "d/e/1.jpg", "f/g/1.jpg", "h/i/1.jpg")
-    with refuses(tmp_path, "1 photos and a/, d/, f/, ... met"):
+    with refuses(tmp_path, "1 photos and a/, d/, f/, ..."):
         load_test_photos(tmp_path, MODEL, 4, 1)
     with refuses(tmp_path / "d", "no folders CORRUPTION/SEVERITY/CLASS/", "'fog'", "severity 2"):
         load_test_photos(tmp_path / "d", ("e",), 4, 1, corruption="fog", severity=2)
-    with refuses("photo size None"):
+    with refuses("photo size is None"):
         load_test_photos(tmp_path / "d", ("e",), None, 1)

@@ -163,9 +163,9 @@ def test_an_image_that_is_no_maze_is_refused_in_one_line(refuses):
     with refuses("shape (1, 3, 3, 5)", "(3, H, W)"):
         check_maze(maze[None])
     maze[:, 1, 2] = 254
-    with refuses("pixel (1, 2) of colour (254, 254, 254)", "white (free)"):
+    with refuses("pixel (1, 2) is of colour (254, 254, 254)", "white (free)"):
         check_maze(maze)
-    for size, told in ((8, ("size 8", "an odd number")), (3, ("size 3", "at least 5"))):
+    for size, told in ((8, ("size is 8", "an odd number")), (3, ("size is 3", "at least 5"))):
         with refuses(*told):
             draw_mazes(1, size, 4, generator(0))
 

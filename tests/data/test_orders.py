@@ -48,7 +48,7 @@ def test_global_random_numbers_are_left_alone():
 
 
 @pytest.mark.parametrize(
-    ("count", "batch", "step", "name"), [(0, 1, 0, "count 0"), (1, 0, 0, "batch 0"), (1, 1, -1, "step -1")]
+    ("count", "batch", "step", "name"), [(0, 1, 0, "count is 0"), (1, 0, 0, "batch is 0"), (1, 1, -1, "step is -1")]
 )
 def test_refuses_impossible_numbers(count, batch, step, name, refuses):
     with refuses(name):

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from tide.data import decode
-from tide.data.photos.decode import decode_part
+from tide.data.photos.decode import _expect_large, decode_part
 from tide.errors import DataError
 
 
@@ -34,7 +34,7 @@ GRAY_OF_10_20_30 = 18
 
 
 @pytest.mark.parametrize(
-    ("image", "options", "rgb", "gray"),
+    ("image", "options", "rgb", "grey"),
     [
         (colours("L", 77), {}, (77, 77, 77), 77),
         (colours("1", 1), {}, (255, 255, 255), 255),
@@ -47,8 +47,8 @@ GRAY_OF_10_20_30 = 18
         (colours("I;16", 77 * 257), {}, (77, 77, 77), 77),
     ],
 )
-def test_every_mode_becomes_opaque_8_bit(image, options, rgb, gray):
-    for channels, wanted in ((3, rgb), (1, (gray,))):
+def test_every_mode_becomes_opaque_8_bit(image, options, rgb, grey):
+    for channels, wanted in ((3, rgb), (1, (grey,))):
         pixels = decode(saved(image, **options), 8, channels)
         assert pixels.dtype == torch.uint8
         assert pixels.is_contiguous()
@@ -120,9 +120,11 @@ GRAY = (FOUR @ [0.299, 0.587, 0.114]).round().astype(np.uint8)[..., None].repeat
         (turned()[0], {**turned()[1], "quality": 100, "subsampling": 0}, "JPEG", FOUR),
         (turned()[0], turned()[1], "TIFF", FOUR),  # of which Pillow tells the upright size before it is decoded
     ],
-    ids=["rgb", "jpeg", "cmyk", "gray", "16 bits", "palette", "transparent palette", "turned", "turned jpeg", "tiff"],
+    ids=["rgb", "jpeg", "cmyk", "grey", "16 bits", "palette", "transparent palette", "turned", "turned jpeg", "tiff"],
 )
-def test_a_part_of_every_kind_of_photo_has_the_right_corners(image, options, kind, wanted):
+@pytest.mark.parametrize(("size", "large"), [(12, 2**26), (6, 0)], ids=["", "large"])
+def test_a_part_of_every_kind_of_photo_has_the_right_corners(image, options, kind, wanted, size, large, monkeypatch):
+    monkeypatch.setattr("tide.data.photos.decode._LARGE", large)
     seen = []
 
     def choose(width: int, height: int) -> tuple[int, int, int, int]:
@@ -131,10 +133,10 @@ def test_a_part_of_every_kind_of_photo_has_the_right_corners(image, options, kin
 
     for channels, colours in ((3, wanted), (1, (wanted @ [0.299, 0.587, 0.114]).round()[..., None])):
         for mirrored in (False, True):
-            pixels = decode_part(saved(image, kind, **options), 12, channels, choose, mirrored=mirrored)
+            pixels = decode_part(saved(image, kind, **options), size, channels, choose, mirrored=mirrored)
             assert pixels.dtype == torch.uint8
-            assert pixels.shape == (channels, 12, 12)
-            corners = pixels[:, ::11, ::11].permute(1, 2, 0).double()
+            assert pixels.shape == (channels, size, size)
+            corners = pixels[:, :: size - 1, :: size - 1].permute(1, 2, 0).double()
             expected = torch.from_numpy(colours.astype(float))
             assert (corners - (expected.flip(1) if mirrored else expected)).abs().max() <= 6
     assert set(seen) == {(60, 40)}
@@ -171,6 +173,18 @@ def test_draft_decoding_of_large_jpegs_stays_close():
     assert (pixels - torch.from_numpy(ramp.reshape(512, 16, 32).mean((0, 2)))).abs().max() < 3
 
 
+def test_the_largest_photos_are_refused_and_large_ones_taken_in_silence(tmp_path, refuses, monkeypatch, recwarn):
+    path = tmp_path / "large.png"
+    Image.new("RGB", (150, 100)).save(path)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10_000)
+    _expect_large.cache_clear()  # pytest restores the filters of warnings after each test
+    assert decode(path, 8, 3).sum() == 0
+    assert not recwarn.list
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 5_000)
+    with refuses(path, "too large a photo", "scale it down"):
+        decode(path, 8, 3)
+
+
 def test_refuses_what_is_no_photo(tmp_path, refuses):
     path = tmp_path / "cat.jpg"
     with refuses(path, "unreadable photo", "No such file"):
@@ -195,14 +209,14 @@ def test_whatever_a_damaged_photo_raises_is_one_line(error, monkeypatch, refuses
 
     monkeypatch.setattr("tide.data.photos.decode._flatten", fails)
     for read in (decode, partial(decode_part, choose=lambda width, height: (0, 0, 1, 1))):
-        with refuses("photo: unreadable photo met (two lines)"):
+        with refuses("photo: unreadable photo (two lines)"):
             read(saved(colours("L", 0)), 8, 3)
 
 
 def test_refuses_impossible_formats(refuses):
-    with refuses("photo size 0"):
+    with refuses("photo size is 0"):
         decode(saved(colours("L", 0)), 0, 3)
-    with refuses("photo channels 4", "1 or 3"):
+    with refuses("photo channels are 4", "1 or 3"):
         decode(saved(colours("L", 0)), 8, 4)
 
 
@@ -227,5 +241,5 @@ def test_gray_of_more_than_eight_bits_is_scaled_by_its_own_range(tmp_path, value
 def test_gray_of_an_unknown_scale_is_refused(tmp_path, values):
     path = tmp_path / "photo.tiff"
     Image.fromarray(np.repeat(np.array([values], np.float32), 4, 0)).save(path)
-    with pytest.raises(DataError, match=r"unreadable photo met \((gray values from|pixels that are not finite)"):
+    with pytest.raises(DataError, match=r"unreadable photo \((grey values from|pixels that are not finite)"):
         decode(path, 4, 1)

@@ -80,28 +80,28 @@ def test_files_keep_their_names():
 
 
 def test_refuses_what_is_no_set_of_photos(folder, photos, refuses):
-    with refuses("data set 'mnist'", "folder:DIR"):
+    with refuses("data set is 'mnist'", "folder:DIR"):
         open_photos("mnist", size=8, channels=1)
-    with refuses("photo size None"):
+    with refuses("photo size is None"):
         open_photos(f"folder:{folder}", channels=1)
-    with refuses("photo channels 2"):
+    with refuses("photo channels are 2"):
         PhotoSet(photos.source, photos.labels, NAMES, 8, 2)
     with refuses("0 photos"):
         PhotoSet(PhotoFiles(()), photos.labels[:0], NAMES, 8, 3)
-    with refuses("labels of int32 and shape (12,)"):
+    with refuses("labels are int32 of shape (12,)"):
         PhotoSet(photos.source, photos.labels.int(), NAMES, 8, 3)
-    with refuses("labels of int64 and shape (11,)"):
+    with refuses("labels are int64 of shape (11,)"):
         PhotoSet(photos.source, photos.labels[1:], NAMES, 8, 3)
-    with refuses("label 2", "0..1"):
+    with refuses("label is 2", "0..1"):
         PhotoSet(photos.source, photos.labels, NAMES[:2], 8, 3)
     other = PhotoSet(photos.source, photos.labels, NAMES, 8, 3)
-    with refuses("tests: test images of shape (3, 8, 8)", "(3, 16, 16)"):
+    with refuses("tests: test images are of shape (3, 8, 8)", "(3, 16, 16)"):
         Splits("tests", photos, other)
-    with refuses("tests: test class 1 'elk'"):
+    with refuses("tests: test class 1 is 'elk'"):
         Splits("tests", photos, PhotoSet(photos.source, photos.labels, ("cat", "elk", "eel"), 16, 3))
     (folder / "val" / "elk").mkdir()
     (folder / "val" / "elk" / "1.png").write_bytes(b"")
-    with refuses("class 'elk' met in val but not in train"):
+    with refuses("class 'elk' is in val but not in train"):
         open_photos(f"folder:{folder}", size=8, channels=3)
 
 
@@ -178,7 +178,7 @@ def test_unreadable_photos_are_left_out_of_tests_and_reported_once(photos, refus
     assert list(photos.unreadable) == [0, 4, 5, 11]
     assert lines == list(photos.unreadable.values())
     for line, position in zip(lines, photos.unreadable, strict=True):
-        assert line.startswith(f"{photos.source.name(position)}: unreadable photo met (")
+        assert line.startswith(f"{photos.source.name(position)}: unreadable photo (")
         assert "\n" not in line
 
 
@@ -220,19 +220,19 @@ def test_a_set_without_readable_photos_is_refused(photos, refuses):
 
 
 def test_refuses_wrong_arguments(photos, refuses):
-    with refuses("batch 0"):
+    with refuses("batch is 0"):
         photos.batches(0)
-    with refuses("workers -1"):
+    with refuses("workers is -1"):
         photos.decoded_with(Decoding(workers=-1)).batches(1)
-    with refuses("limit -1"):
+    with refuses("limit is -1"):
         photos.decoded_with(Decoding(limit=-1)).crops([])
-    with refuses("position 12", "0..11"):
+    with refuses("position is 12", "0..11"):
         photos.batches(1, positions=torch.tensor([3, 12]))
-    with refuses("positions of float32 and shape (1,)"):
+    with refuses("positions are float32 of shape (1,)"):
         photos.batches(1, positions=torch.ones(1))
     for workers in (0, 1):
         stream = photos.decoded_with(Decoding(workers=workers)).crops([(torch.tensor([3]), 1), (torch.tensor([-1]), 1)])
         assert next(stream).positions.tolist() == [3]
-        with refuses("position -1"):
+        with refuses("position is -1"):
             next(stream)
     assert list(photos.crops([])) == []

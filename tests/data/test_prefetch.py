@@ -94,7 +94,7 @@ def test_a_death_between_two_batches_waits_for_the_next(refuses):
     victim = multiprocessing.active_children()[0]
     os.kill(victim.pid, signal.SIGKILL)
     victim.join(5)  # this process goes on undisturbed until it wants more
-    with refuses(f"loader worker {victim.pid} that was killed by SIGKILL"):
+    with refuses(f"loader worker {victim.pid} was killed by SIGKILL"):
         next(stream)
 
 

@@ -24,8 +24,8 @@ def test_holds_what_it_was_given():
         (IMAGES[:0], LABELS[:0], ("(0, 3, 5, 5)", "at least one image")),
         (IMAGES, LABELS.int(), ("int32", "int64")),
         (IMAGES, LABELS[:3], ("(3,)", "(4,)")),
-        (IMAGES, torch.tensor([0, 1, 12, 0]), ("label 12 met, 0..1 wanted",)),
-        (IMAGES, torch.tensor([0, 1, -1, 0]), ("label -1 met, 0..1 wanted",)),
+        (IMAGES, torch.tensor([0, 1, 12, 0]), ("label is 12, 0..1 is wanted",)),
+        (IMAGES, torch.tensor([0, 1, -1, 0]), ("label is -1, 0..1 is wanted",)),
     ],
 )
 def test_refuses_what_does_not_fit(images, labels, parts, refuses):
@@ -37,9 +37,9 @@ def test_the_parts_of_a_set_agree(refuses):
     train = ImageSet(IMAGES, LABELS, CLASSES)
     with refuses("tiny", "(3, 5, 4)", "(3, 5, 5)"):
         Splits("tiny", train, ImageSet(IMAGES[..., :4], LABELS, CLASSES))
-    with refuses("test class 1 'cow' met, 'dog' wanted"):
+    with refuses("test class 1 is 'cow', 'dog' is wanted"):
         Splits("tiny", train, ImageSet(IMAGES, LABELS, ("cat", "cow")))
-    with refuses("3 test classes met, 2 wanted"):
+    with refuses("3 test classes, 2 are wanted"):
         Splits("tiny", train, ImageSet(IMAGES, LABELS, ("cat", "dog", "cow")))
 
 

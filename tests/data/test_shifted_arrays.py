@@ -52,21 +52,21 @@ def test_mnist_c_has_a_folder_for_each_corruption(mnist: Path) -> None:
 
 
 def test_what_is_wrong_is_said_in_one_line(cifar: Path, refuses) -> None:
-    with refuses("corruption 'fgo'", "did you mean 'fog'"):
+    with refuses("corruption is 'fgo'", "did you mean 'fog'"):
         read_cifar_c(cifar, "fgo", 1, NAMES)
-    with refuses("severity 6", "1 to 5"):
+    with refuses("severity is 6", "1 to 5"):
         read_cifar_c(cifar, "fog", 6, NAMES)
-    with refuses("label 3 met, 0..1 wanted"):
+    with refuses("label is 3, 0..1 is wanted"):
         read_cifar_c(cifar, "fog", 1, NAMES[:2])
     np.save(cifar / "labels.npy", np.arange(COUNT + 1))
     with refuses(f"{COUNT * 5} images of fog and {COUNT + 1} labels"):
         read_cifar_c(cifar, "fog", 1, NAMES)
     np.save(cifar / "labels.npy", np.zeros(COUNT))
-    with refuses("labels.npy: float64 of shape (4,)"):
+    with refuses("labels.npy is float64 of shape (4,)"):
         read_cifar_c(cifar, "fog", 1, NAMES)
     (cifar / "fog.npy").write_bytes((cifar / "fog.npy").read_bytes()[:200])
     with refuses("fog.npy: unreadable array"):
         read_cifar_c(cifar, "fog", 1, NAMES)
     np.save(cifar / "fog.npy", np.zeros((20, 8, 8), dtype=np.uint8))
-    with refuses("fog.npy: uint8 of shape (20, 8, 8)"):
+    with refuses("fog.npy is uint8 of shape (20, 8, 8)"):
         read_cifar_c(cifar, "fog", 1, NAMES)

@@ -57,9 +57,9 @@ def test_epochs_seeds_and_lanes_are_shuffled_in_ways_of_their_own():
 
 
 def test_refuses_more_lanes_than_row_groups(refuses):
-    with refuses("2 row groups", "at least 3 wanted", "train.accumulation"):
+    with refuses("2 row groups", "at least 3 are wanted", "train.accumulation"):
         StreamOrder([4, 4], 3, 10, 0)
-    with refuses("buffer 0 met"):
+    with refuses("buffer is 0"):
         StreamOrder([4, 4], 1, 0, 0)
 
 

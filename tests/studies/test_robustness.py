@@ -89,7 +89,7 @@ def test_published_photos_are_read_from_their_layout(tmp_path: Path, clean: Imag
 
 
 def test_a_folder_without_a_shifted_set_is_refused(tmp_path: Path, clean: ImageSet) -> None:
-    with pytest.raises(DataError, match="no shifted test set met") as caught:
+    with pytest.raises(DataError, match="no shifted test set") as caught:
         from_folder(tmp_path, NAMES, 8, 1, lambda: clean)
     assert "\n" not in str(caught.value)
 

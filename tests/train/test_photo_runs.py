@@ -209,7 +209,7 @@ def test_unreadable_photos_are_named_once_left_out_and_bounded(folder: Path, tmp
     evaluations = RunFolder.open(tmp_path / "run").metrics("evaluation")
     assert {line["images"] for line in evaluations} == {6}
     strict = settings(tmp_path / "photos", unreadable_limit=0)
-    with pytest.raises(DataError, match="1 unreadable photos met, at most 0 wanted"):
+    with pytest.raises(DataError, match="1 unreadable photos, at most 0 are wanted"):
         make(strict, tmp_path / "strict", 1, Listener()).fit()
 
 
@@ -287,5 +287,5 @@ def test_the_command_line_streams_and_refuses_before_anything_is_written(
     assert "20 training and 7 test images" in " ".join(capsys.readouterr().out.split())
     for dry in ([], ["--dry-run"]):
         assert main(["train", "digits", *tiny, "--train.accumulation", "9", "--out", f"{out}-2", *dry]) == 2
-        assert "7 row groups met, at least 9 wanted" in capsys.readouterr().err
+        assert "7 row groups, at least 9 are wanted" in capsys.readouterr().err
     assert not Path(f"{out}-2").exists()

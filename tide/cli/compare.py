@@ -33,7 +33,7 @@ class CompareArguments(StudyArguments):
     runs: tuple[Path, ...] = ()
     """Compare these finished runs in place of training new ones."""
     reach: tuple[float, ...] = ()
-    """Accuracies in percent whose first reaching is reported (default: three that suit the task)."""
+    """Accuracies in percent whose first reaching is reported (none: three that suit the task)."""
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -20,7 +20,7 @@ class DataArguments:
     words: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
     """Nothing (list what is there), or: fetch NAME [NAME ...]."""
     data_dir: Path | None = None
-    """Folder of the data sets (default: $TIDE_DATA, else a cache folder of the user's)."""
+    """Folder of the data sets (none: $TIDE_DATA, else a cache folder of the user's)."""
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -18,7 +18,7 @@ class DemoArguments:
     """Options of the demo."""
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
-    """Run folders, folders that save_pretrained wrote, or pretrained:NAME, side by side (default: pretrained:mnist)."""
+    """Run folders, folders that save_pretrained wrote, or pretrained:NAME, side by side (none: pretrained:mnist)."""
     port: int = 8000
     """Port of 127.0.0.1, 0 for any free one."""
     open: bool = True

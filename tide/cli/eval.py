@@ -21,21 +21,21 @@ class EvalArguments:
     run: Annotated[Path, tyro.conf.Positional]
     """Run folder, or folder that save_pretrained wrote."""
     data: str | None = None
-    """Data set (default: the run's): a name, hub:DIR, or folder:DIR, also of a published test set: DIR/CLASS/*,
+    """Data set (none: the run's): a name, hub:DIR, or folder:DIR, also of a published test set: DIR/CLASS/*,
     DIR/val/images with annotations, CORRUPTION/SEVERITY of ImageNet-C."""
     data_dir: Path | None = None
-    """Folder of the data sets (default: the run's, else $TIDE_DATA, else a cache folder of the user's)."""
+    """Folder of the data sets (none: the run's, else $TIDE_DATA, else a cache folder of the user's)."""
     checkpoint: Literal["best", "last"] = "best"
     """Which checkpoint of a run to read."""
     ticks: int | None = None
-    """Ticks to think (default: as trained)."""
+    """Ticks to think (none: as trained)."""
     batch: int = 500
     """Images per batch."""
     halt_sweep: bool = False
     """Accuracy, ticks and measured speed at thresholds of certainty, and thought up to four times as long as trained:
     a table, and JSON and a picture in the current folder or at --out."""
     workers: int | None = None
-    """Processes that decode photos (default: one for each core but one, 8 at most)."""
+    """Processes that decode photos (none: one for each core but one, 8 at most)."""
     images: int | None = None
     """With --halt-sweep: use only the first so many test images."""
     out: Path | None = None

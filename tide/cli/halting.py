@@ -16,6 +16,7 @@ from tide.models.thinker import Thinker
 from tide.plots.halting import draw_halting, stopping_shares
 from tide.runs.environment import describe_environment
 from tide.runs.reopen import TestData
+from tide.studies.figures import save
 
 
 def run(
@@ -45,7 +46,7 @@ def run(
     figure = draw_halting(sweep, longer, test, f"{name}: {data.name}, {len(test)} test images")
     try:
         path.write_text(json.dumps(_data(sweep, longer, data.name, name, command), indent=2) + "\n", encoding="utf-8")
-        figure.savefig(path.with_suffix(".png"), dpi=130)
+        save(figure, path.with_suffix(".png"))
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}; give another --out") from error
     print(f"{path}, {path.with_suffix('.png')}")

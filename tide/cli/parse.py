@@ -6,12 +6,18 @@ import contextlib
 import dataclasses
 import io
 import re
-from collections.abc import Sequence
-from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+from collections.abc import Mapping, Sequence
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from tide.errors import InputError, did_you_mean
 
+if TYPE_CHECKING:
+    from tyro.constructors import ConstructorRegistry
+
 A = TypeVar("A")
+
+NONE = ("none", "None")  # how none is written on the command line
 
 
 def parse(cls: type[A], arguments: Sequence[str], *, prog: str, description: str, default: Any = None) -> A:
@@ -31,12 +37,64 @@ def parse(cls: type[A], arguments: Sequence[str], *, prog: str, description: str
                 default=default,
                 # Of a section that comes in several kinds, the options are those of the kind at hand.
                 config=(tyro.conf.AvoidSubcommands,),
+                registry=_registry(kinds(cls)),
             )
             return parsed
     except SystemExit as leaving:
         if leaving.code == 0:
             raise
         raise InputError(_one_line(captured.getvalue(), prog)) from None
+
+
+def _registry(alternatives: Mapping[str, tuple[str, ...]]) -> ConstructorRegistry:
+    """Return how ``--help`` shows types: ``INT`` for one that may be none, and of a kind, which others there are."""
+    from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
+
+    registry = ConstructorRegistry()
+
+    @registry.primitive_rule
+    def _(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+        rest = [option for option in get_args(info.type) if option is not NoneType]
+        if info.type_origin not in (Union, UnionType) or len(rest) != 1 or NoneType not in get_args(info.type):
+            return None
+        spec = ConstructorRegistry.get_primitive_spec(PrimitiveTypeInfo.make(rest[0], info.markers))
+        if not isinstance(spec, PrimitiveConstructorSpec) or spec.nargs != 1:
+            return None
+        return dataclasses.replace(
+            spec,
+            instance_from_str=lambda given: None if given[0] in NONE else spec.instance_from_str(given),
+            is_instance=lambda value: value is None or spec.is_instance(value),
+            str_from_instance=lambda value: [NONE[0]] if value is None else spec.str_from_instance(value),
+            choices=None if spec.choices is None else (*spec.choices, *NONE),
+        )
+
+    @registry.primitive_rule
+    def _(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+        value, *others = get_args(info.type) or (None,)
+        if others or not isinstance(value, str) or value not in alternatives:
+            return None
+        return PrimitiveConstructorSpec(
+            nargs=1,
+            metavar=f"{{{','.join(alternatives[value])}}}",
+            instance_from_str=lambda given: given[0],
+            is_instance=lambda given: given == value,
+            str_from_instance=lambda given: [given],
+            choices=(value,),
+        )
+
+    return registry
+
+
+def kinds(cls: type[Any]) -> dict[str, tuple[str, ...]]:
+    """Return, of every section that comes in several kinds, each kind with all of its section."""
+    found: dict[str, tuple[str, ...]] = {}
+    for hint in get_type_hints(cls).values():
+        sections = [option for option in get_args(hint) or (hint,) if dataclasses.is_dataclass(option)]
+        names = tuple(get_args(get_type_hints(section).get("kind"))[0] for section in sections if len(sections) > 1)
+        found |= dict.fromkeys(names, names)
+        for section in sections:
+            found |= kinds(cast("type[Any]", section))
+    return found
 
 
 def _one_line(text: str, prog: str) -> str:

@@ -19,8 +19,10 @@ class PredictArguments:
 
     run: Annotated[Path, tyro.conf.Positional]
     """Run folder, or folder that save_pretrained wrote."""
-    images: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """PNG or JPEG files of any size and mode."""
+    images: Annotated[tuple[str, ...], tyro.conf.Positional]
+    """PNG or JPEG files of any size and mode; for a model of sequences, 0110 or 0.3,-1.2,0.7."""
+    question: str | None = None
+    """For a model of questions, one about the digits on the images, named by their places: 0+1-0."""
     halt: float | None = None
     """Stop thinking about an image once the certainty reaches this value, e.g. 0.9."""
     checkpoint: Literal["best", "last"] = "best"
@@ -34,21 +36,25 @@ class PredictArguments:
 def run(arguments: Sequence[str]) -> int:
     """Run the command: one line per image with label, certainty and ticks used."""
     given = parse(
-        PredictArguments, arguments, prog="tide predict", description="Classify images: label, certainty, ticks used."
+        PredictArguments,
+        arguments,
+        prog="tide predict",
+        description="Answer about images or sequences: label, certainty, ticks used.",
     )
     set_threads(given.threads)
     from tide.errors import InputError
+    from tide.inputs import moved
     from tide.models.load import load
-    from tide.runs.reopen import read_photo
+    from tide.runs.asked import read_asked, told
 
     if not given.images:
         raise InputError("no image given; name one or more PNG or JPEG files after the run")
     device = pick_device(given.device)
     model = load(given.run, checkpoint=given.checkpoint).to(device)
-    photos = [read_photo(model, path) for path in given.images]
-    width = max(len(str(path)) for path in given.images)
-    for path, photo in zip(given.images, photos, strict=True):
-        answer = model.predict(photo.to(device), halt=given.halt)
-        label = model.config.output.label(int(answer.label))
-        print(f"{path!s:<{width}}  {label}  certainty {float(answer.certainty):.3f}  ticks {int(answer.ticks)}")
+    asked = read_asked(model, given.images, given.question)
+    width = max(len(name) for name, _ in asked)
+    for name, inputs in asked:
+        answer = model.predict(moved(inputs, device), halt=given.halt)
+        label = told(model, answer)
+        print(f"{name:<{width}}  {label}  certainty {float(answer.certainty):.3f}  ticks {int(answer.ticks)}")
     return 0

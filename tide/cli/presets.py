@@ -58,7 +58,7 @@ def run(arguments: Sequence[str]) -> int:
             f"{operations.tick / 1e6:.2f} M",
             f"{operations.image(core.ticks) / 1e6:.0f} M",
             f"{config.train.steps:,}",
-            str(config.train.batch * config.train.accumulation),
+            f"{config.train.batch} x {config.train.accumulation}".removesuffix(" x 1"),
             f"{described(config.model)}, {config.output.classes} classes",
         )
     Console(width=140).print(table)

@@ -33,11 +33,11 @@ class RobustnessArguments:
     cifar-10-c, cifar-100-c, mnist-c, tiny-imagenet, tiny-imagenet-c, imagenet-c or imagenet-r for one among the data
     sets."""
     data: str | None = None
-    """Data set whose test images are taken (default: the runs'): a name, hub:DIR, or folder:DIR."""
+    """Data set whose test images are taken (none: the runs'): a name, hub:DIR, or folder:DIR."""
     baseline: Path | None = None
-    """Run that the others are compared with (default: the first)."""
+    """Run that the others are compared with (none: the first)."""
     images: int | None = None
-    """Use only the first so many test images, the same for all; for the suite corruptions (default: 2000)."""
+    """Use only the first so many test images, the same for all; for the suite corruptions (none: 2000)."""
     seed: int = 0
     """Seed of the corruptions, or of the augmentations of Tiny-ImageNet."""
     jacobian_images: int = 0
@@ -46,9 +46,9 @@ class RobustnessArguments:
     checkpoint: Literal["best", "last"] = "last"
     """Checkpoint of every run; the best was chosen on the same test images."""
     out: Path | None = None
-    """Folder of the answers and the report (default: runs/robustness-SUITE); what it holds is not asked again."""
+    """Folder of the answers and the report (none: runs/robustness-SUITE); what it holds is not asked again."""
     data_dir: Path | None = None
-    """Folder of the data sets (default: the run's, else $TIDE_DATA, else a cache folder of the user's)."""
+    """Folder of the data sets (none: the run's, else $TIDE_DATA, else a cache folder of the user's)."""
     batch: int = 500
     """Images per batch."""
     device: DeviceName = "auto"
@@ -56,7 +56,7 @@ class RobustnessArguments:
     threads: int | None = None
     """Threads of one operation on the CPU."""
     workers: int | None = None
-    """Processes that decode photos (default: one for each core but one, 8 at most)."""
+    """Processes that decode photos (none: one for each core but one, 8 at most)."""
 
 
 def run(arguments: Sequence[str]) -> int:

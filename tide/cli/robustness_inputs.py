@@ -142,7 +142,7 @@ def _folder(suite: str, directory: Path | None) -> Path:
     found = locate_shifted(suite, place)
     if found is None:
         raise InputError(
-            f"suite {suite}: no folder {' or '.join(SHIFTED[suite])} met in {place}, one wanted: put it there, or give "
+            f"suite {suite}: no folder {' or '.join(SHIFTED[suite])} in {place}, one is wanted: put it there, or give "
             "its own path or another --data-dir"
         )
     return found

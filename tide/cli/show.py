@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 import tyro
 
 from tide.cli.parse import parse
+from tide.config import ImageConfig
 from tide.device import DeviceName, pick_device, set_threads
 from tide.errors import InputError
 
@@ -31,7 +32,7 @@ class ShowArguments:
     """PNG or JPEG file of any size and mode, or the number of an image of the run's test split; without it the picture
     shows how the training went."""
     out: Path | None = None
-    """Picture to write (default: thought-<image>.png or training-<run>.png in the current folder)."""
+    """Picture to write (none: thought-<image>.png or training-<run>.png in the current folder)."""
     animate: Path | None = None
     """Write the thought as an animation instead, a frame for every tick: .gif, .webp, or .mp4 where ffmpeg is found."""
     data_dir: Path | None = None
@@ -53,12 +54,14 @@ def run(arguments: Sequence[str]) -> int:
         description="One picture of how a model thinks about an image; without an image, of how its training went.",
     )
     set_threads(given.threads)
+    from tide.studies.figures import save
+
     if given.animate is not None:
         return _animate(given, given.animate)
     figure, name = _thought(given, given.image) if given.image is not None else _training(given.run)
     path = given.out or Path(f"{name.replace('/', '-').replace(':', '-')}.png")
     try:
-        figure.savefig(path, dpi=130)
+        save(figure, path)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise InputError(f"cannot write {path}: {reason}; give a .png file with --out") from error
@@ -74,6 +77,7 @@ def _training(run: Path) -> tuple[Figure, str]:
 
 def _animate(given: ShowArguments, path: Path) -> int:
     """Write the thought about an image as an animation."""
+    from tide.models.load import load
     from tide.plots.animation import Moving, frames
     from tide.plots.moving import check_kind, write_animation
 
@@ -82,6 +86,9 @@ def _animate(given: ShowArguments, path: Path) -> int:
             "no image given, --animate shows the thought about one: name a file or the number of a test image"
         )
     check_kind(path)
+    answered = load(given.run, checkpoint=given.checkpoint).config
+    if not isinstance(answered.input, ImageConfig) or answered.output.positions:
+        raise InputError(f"--animate is {path}, none is wanted: it shows images with one answer; leave it out")
     seen = _think(given, given.image)
     write_animation(path, frames(Moving.from_output(seen.image, seen.out, seen.model, truth=seen.truth)))
     print(f"{path}  {path.stat().st_size:,} bytes")
@@ -91,8 +98,41 @@ def _animate(given: ShowArguments, path: Path) -> int:
 def _thought(given: ShowArguments, chosen: str) -> tuple[Figure, str]:
     from tide.plots.thought import Thought, draw_thought
 
+    task = _task_thought(given, chosen)
+    if task is not None:
+        return task
     seen = _think(given, chosen)
     return draw_thought(Thought.from_output(seen.image, seen.out, seen.model, truth=seen.truth)), f"thought-{seen.name}"
+
+
+def _task_thought(given: ShowArguments, chosen: str) -> tuple[Figure, str] | None:
+    """Draw the thought about a test sample of a task that a program draws, given by its number; None of other data."""
+    import torch
+
+    from tide.data import DrawnSet
+    from tide.inputs import moved, to_float
+    from tide.models.load import load
+    from tide.plots.task_thought import draw_task_thought
+    from tide.runs.reopen import reopen
+
+    if isinstance(load(given.run, checkpoint=given.checkpoint).config.input, ImageConfig) and not chosen.isdigit():
+        return None
+    if not chosen.isdigit():
+        raise InputError(f"the sample is {chosen!r}, the number of a test sample is wanted: the model takes no photos")
+    model, data = reopen(given.run, checkpoint=given.checkpoint, data_dir=given.data_dir)
+    number, test, device = int(chosen), data.test, pick_device(given.device)
+    if not isinstance(test, DrawnSet):
+        return None
+    if number >= len(test):
+        raise InputError(f"test sample {number} does not exist, 0 to {len(test) - 1} do; give one of them")
+    sample = test.select(slice(number, number + 1))
+    inputs = to_float(sample.images)
+    # Digits are attended to and a question is not: what attention reads then changes in number.
+    recorded = ("attention",) if "attention" in model.cell.recordable() and isinstance(inputs, torch.Tensor) else ()
+    model.to(device).eval()
+    with torch.no_grad():
+        out = model(moved(inputs, device), record=recorded)
+    return draw_task_thought(model, inputs, out, sample.labels[0]), f"thought-{data.name}-{number}"
 
 
 class Seen(NamedTuple):

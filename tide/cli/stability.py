@@ -25,7 +25,7 @@ class StabilityArguments:
     run: Annotated[Path, tyro.conf.Positional]
     """Run folder."""
     out: Path | None = None
-    """Folder of the report (default: RUN/stability)."""
+    """Folder of the report (none: RUN/stability)."""
     images: int = 8
     """Test images whose states are analysed."""
     checkpoint: Literal["best", "last"] = "last"
@@ -33,7 +33,7 @@ class StabilityArguments:
     verify: bool = False
     """Only check the certificate that an earlier analysis stored, against the weights of the run."""
     data_dir: Path | None = None
-    """Folder of the data sets (default: the run's, else $TIDE_DATA, else a cache folder of the user's)."""
+    """Folder of the data sets (none: the run's, else $TIDE_DATA, else a cache folder of the user's)."""
     threads: int | None = None
     """Threads of one operation on the CPU."""
 

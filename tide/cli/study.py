@@ -22,7 +22,7 @@ class PaperTableArguments(RunnerArguments):
     name: Annotated[Literal["paper-table"], tyro.conf.Positional]
     """paper-table: the small rows of the paper's Table 1, trained in full at 10 ticks."""
     rows: tuple[str, ...] = ()
-    """Only these runs, in this order (default: all; --list names them)."""
+    """Only these runs, in this order (none: all; --list names them)."""
     list: bool = False
     """Name the runs and how far each is, and stop."""
     report: bool = False

@@ -17,11 +17,11 @@ class RunnerArguments:
     """Where and how the runs of a study are made."""
 
     out: Path | None = None
-    """Folder of the study: its runs, JSON, Markdown and pictures (default: in runs/, named after the study)."""
+    """Folder of the study: its runs, JSON, Markdown and pictures (none: in runs/, named after the study)."""
     data_dir: Path | None = None
-    """Folder of the data sets (default: $TIDE_DATA, else a cache folder of the user's)."""
+    """Folder of the data sets (none: $TIDE_DATA, else a cache folder of the user's)."""
     jobs: int | None = None
-    """Runs side by side (default: one per core on the CPU, else one)."""
+    """Runs side by side (none: one per core on the CPU, else one)."""
     device: DeviceName = "auto"
     """Device to train on."""
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +14,7 @@ from tide.config import Config
 from tide.config_io import from_dict, read_yaml, to_yaml
 from tide.device import set_threads
 from tide.errors import ConfigError, did_you_mean
-from tide.models.presets import MODELS, PRESETS, TASKS, preset
+from tide.models.presets import MODELS, TASKS, preset
 
 DESCRIPTION = (
     f"Train a preset on a data set: tide train PRESET [OPTIONS]. PRESET is one of {', '.join(TASKS)}, or MODEL.TASK "
@@ -30,6 +33,7 @@ def run(arguments: Sequence[str]) -> int:
         default=TrainArguments(settings=base),
     )
     # Only now torch and the data: --help and most mistakes need neither.
+    _announce()
     from tide.cli import training
 
     set_threads(given.threads)
@@ -43,6 +47,14 @@ def run(arguments: Sequence[str]) -> int:
     return training.dry_run(given) if given.dry_run else training.start(given, name or "run")
 
 
+def _announce() -> None:
+    """Say that it goes on, once, before the seconds that PyTorch takes to load."""
+    if "torch" not in sys.modules and os.environ.get("RANK", "0") == "0":
+        # Not printed: where nobody reads, nothing of it may be left in a buffer to fail later.
+        with contextlib.suppress(OSError, ValueError):
+            os.write(sys.stderr.fileno(), b"tide: loading PyTorch ...\n")
+
+
 def _base(arguments: Sequence[str]) -> tuple[str | None, Config, list[str]]:
     """Return the preset's name, the settings that options change, and the remaining arguments.
 
@@ -54,17 +66,19 @@ def _base(arguments: Sequence[str]) -> tuple[str | None, Config, list[str]]:
     if name is not None:
         base = preset(name)
     elif resumed is not None:
+        _announce()
         from tide.runs.folder import RunFolder
 
         base = RunFolder.open(Path(resumed)).config
     else:
         base = Config()
         if file is None and not {"-h", "--help"} & set(rest):
-            raise ConfigError(f"no preset given{did_you_mean('', PRESETS)}; or give --config FILE or --resume RUN")
+            raise ConfigError(_no_preset(_value(rest, "--data")))
     if file is not None:
         base = read_yaml(Config, file, base=base)
     data = _value(rest, "--data")
     if data is not None:  # before the other options of the data, which must fit this one and not the preset's
+        _announce()
         from tide.train.prepare import with_data
 
         base = with_data(base, data)
@@ -73,6 +87,14 @@ def _base(arguments: Sequence[str]) -> tuple[str | None, Config, list[str]]:
         if kind is not None:
             base = from_dict(Config, {section: {"kind": kind}}, base=base)
     return name, base, rest
+
+
+def _no_preset(data: str | None) -> str:
+    """Say in one line that a preset is wanted, and which one suits the data."""
+    wanted = "no preset given, the name of one is wanted"
+    if data is not None and data.startswith(("folder:", "hub:")):
+        return f"{wanted}: tide train photos --data {data}, or photos.small"
+    return f"{wanted}{did_you_mean(data or '', TASKS)}; or --config FILE or --resume RUN"
 
 
 def _value(arguments: Sequence[str], option: str) -> str | None:

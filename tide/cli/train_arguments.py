@@ -22,7 +22,7 @@ class TrainArguments:
     """Data set in place of the preset's: digits, mnist, fashion-mnist, cifar10, cifar100, folder:DIR, hub:DIR
     or hub:OWNER/NAME[@REVISION]."""
     data_dir: Path | None = None
-    """Folder of the data sets (default: $TIDE_DATA, else a cache folder of the user's)."""
+    """Folder of the data sets (none: $TIDE_DATA, else a cache folder of the user's)."""
     steps: int | None = None
     """Optimiser steps: short for --train.steps."""
     ticks: int | None = None
@@ -30,7 +30,7 @@ class TrainArguments:
     batch: int | None = None
     """Images per micro-batch: short for --train.batch."""
     out: Path | None = None
-    """New run folder (default: runs/<preset>, numbered where it exists)."""
+    """New run folder (none: runs/<preset>, numbered where it exists)."""
     resume: Path | None = None
     """Continue this run, bit for bit."""
     file: Annotated[Path | None, tyro.conf.arg(name="config")] = None
@@ -44,7 +44,7 @@ class TrainArguments:
     threads: int | None = None
     """Threads of one operation on the CPU."""
     workers: int | None = None
-    """Processes that decode streamed photos (default: one for each core but one, 8 at most)."""
+    """Processes that decode streamed photos (none: one for each core but one, 8 at most)."""
     track: tuple[str, ...] = ()
     """Show the readings elsewhere, too: tensorboard (extra [tensorboard], in RUN/tensorboard), or the name of a tracker
     that another package offers. metrics.jsonl holds them in any case."""

@@ -134,8 +134,9 @@ def _fit(
             f"{run.path}: {config.data.name}, {sum(p.numel() for p in training.model.parameters()):,} parameters, "
             f"{config.core.population}, {config.core.ticks} ticks, device {device}{processes}"
         )
+        images = f"{train.batch} x {train.accumulation}" if train.accumulation > 1 else train.batch
         reporter.message(
-            f"steps {position.step} to {train.steps} of {train.batch * train.accumulation} images; warm-up "
+            f"steps {position.step} to {train.steps} of {images} images; warm-up "
             f"{train.warmup}, curriculum {train.curriculum_start} + {train.curriculum_length} steps"
         )
         if splits.found:

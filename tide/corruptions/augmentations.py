@@ -45,17 +45,17 @@ def rotation(images: Bytes, draws: Draws) -> Floats:
 
 
 def colour(images: Bytes, draws: Draws) -> Floats:
-    """Scale brightness, then contrast about the mean gray, then saturation about each pixel's gray.
+    """Scale brightness, then contrast about the mean grey, then saturation about each pixel's grey.
 
     Each factor is uniform within 1 ± :data:`JITTER`; after each step values are cut off at black and white. Saturation
-    is nothing to gray images.
+    is nothing to grey images.
     """
     brightness, contrast, saturation = (1 + JITTER * (2 * draws.uniform(3) - 1)).T.reshape(3, -1, 1, 1, 1)
     levels = np.clip(images * brightness, 0, 255)
     mean = luma(levels).mean((1, 2, 3), keepdims=True)
     levels = np.clip(mean + contrast * (levels - mean), 0, 255)
-    gray = luma(levels)
-    coloured: Floats = np.clip(gray + saturation * (levels - gray), 0, 255)
+    grey = luma(levels)
+    coloured: Floats = np.clip(grey + saturation * (levels - grey), 0, 255)
     return coloured
 
 
@@ -99,8 +99,8 @@ def perturb(images: Tensor, name: str, *, seed: int, indices: Sequence[int]) -> 
     """
     check_images(images)
     if name not in _FUNCTIONS:
-        raise DataError(f"augmentation {name!r} met, a known one wanted{did_you_mean(name, AUGMENTATIONS)}")
+        raise DataError(f"augmentation is {name!r}, a known one is wanted{did_you_mean(name, AUGMENTATIONS)}")
     if len(indices) != len(images):
-        raise DataError(f"{len(indices)} indices for {len(images)} images met, as many wanted: number each image")
+        raise DataError(f"there are {len(indices)} indices for {len(images)} images, as many are wanted each image")
     draws = Draws(indices, seed=seed, name=name, severity=_NO_SEVERITY)
     return torch.from_numpy(np.ascontiguousarray(to_bytes(_FUNCTIONS[name](images.numpy(), draws))))

@@ -57,7 +57,7 @@ def corrupt(
     """Corrupt images as those of ImageNet-C, CIFAR-10-C and Tiny-ImageNet-C are.
 
     The strengths are the published ones at 32, 64 and 224 pixels; :func:`~tide.corruptions.constants.constants` states
-    the rule for other sizes. Gray images keep one channel; the corruptions that need colour say what they do to them.
+    the rule for other sizes. Grey images keep one channel; the corruptions that need colour say what they do to them.
     Frost is drawn, not photographed (:mod:`tide.corruptions.frost_sheets`). The published photos were besides stored
     as JPEG of quality 85; nothing is stored here.
 
@@ -108,11 +108,11 @@ def _numbers(images: Tensor, first: int, indices: Tensor | None) -> Sequence[int
     if indices is None:
         return range(first, first + count)
     if first != 0:
-        raise DataError(f"first {first} and indices met, one of them wanted: leave first out")
+        raise DataError(f"first is {first} and there are indices, one of them is wanted: leave first out")
     if indices.shape != (count,) or indices.is_floating_point() or indices.is_complex() or indices.dtype == torch.bool:
         kind = str(indices.dtype).removeprefix("torch.")
         raise DataError(
-            f"indices of {kind} and shape {tuple(indices.shape)} met, integers of shape ({count},) wanted: "
+            f"indices are {kind} of shape {tuple(indices.shape)}, integers of shape ({count},) are wanted: "
             "give each image its number"
         )
     numbers: list[int] = indices.tolist()
@@ -122,11 +122,11 @@ def _numbers(images: Tensor, first: int, indices: Tensor | None) -> Sequence[int
 def _check(images: Tensor, name: str, severity: int) -> None:
     if name not in _FUNCTIONS:
         known = (*CORRUPTIONS, *EXTRA)
-        raise DataError(f"corruption {name!r} met, a known one wanted{did_you_mean(name, known)}")
+        raise DataError(f"corruption is {name!r}, a known one is wanted{did_you_mean(name, known)}")
     if not isinstance(severity, int) or isinstance(severity, bool) or severity not in SEVERITIES:
-        raise DataError(f"severity {severity!r} met, 1 to 5 wanted: choose 1 for slight, 5 for heavy")
+        raise DataError(f"severity is {severity!r}, 1 to 5 is wanted: choose 1 for slight, 5 for heavy")
     channels, height, width = images.shape[1:]
     if channels not in (1, 3):
-        raise DataError(f"images of {channels} channels met, 1 or 3 wanted: give gray or red, green and blue")
+        raise DataError(f"images have {channels} channels, 1 or 3 are wanted: give grey or red, green and blue")
     if min(height, width) < _LEAST:
-        raise DataError(f"images of {height} x {width} pixels met, at least {_LEAST} wanted: give larger images")
+        raise DataError(f"images have {height} x {width} pixels, at least {_LEAST} are wanted: give larger images")

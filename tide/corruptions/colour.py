@@ -1,4 +1,4 @@
-"""Changes of brightness, saturation and contrast, and the gray of a colour."""
+"""Changes of brightness, saturation and contrast, and the grey of a colour."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ import numpy as np
 from tide.corruptions.draws import Bytes, Draws, Floats
 from tide.corruptions.tables import Row
 
-LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601: shares of red, green and blue in a gray
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601: shares of red, green and blue in a grey
 
 
 def luma(levels: Floats) -> Floats:
-    """Return the gray of images (B, 1 or 3, H, W) as (B, 1, H, W); the gray of a gray image is a copy of it."""
+    """Return the grey of images (B, 1 or 3, H, W) as (B, 1, H, W); the grey of a grey image is a copy of it."""
     if levels.shape[1] == 1:
         return levels.copy()
     red, green, blue = (levels[:, channel : channel + 1] * np.float32(share) for channel, share in enumerate(LUMA))
-    gray: Floats = red + green + blue
-    return gray
+    grey: Floats = red + green + blue
+    return grey
 
 
 def brightness(images: Bytes, row: Row, draws: Draws) -> Floats:
     """Add ``row[0]``, white being 1, to the value of each pixel in the HSV model, at most up to white.
 
     The value is the largest of the channels; hue and saturation stay when all channels grow in the same proportion.
-    Black has neither and becomes gray. On a gray image the same rule adds ``row[0]`` to each pixel.
+    Black has neither and becomes grey. On a grey image the same rule adds ``row[0]`` to each pixel.
     """
     levels = images.astype(np.float32)
     value = levels.max(1, keepdims=True)
@@ -39,7 +39,7 @@ def saturate(images: Bytes, row: Row, draws: Draws) -> Floats | Bytes:
     """Multiply the saturation of each pixel in the HSV model by ``row[0]`` and add ``row[1]``, within 0 and 1.
 
     Hue and value stay. A pixel without colour counts as red of saturation 0, as in the published sets, so that a
-    positive ``row[1]`` tints it. A gray image has no colour to change and is returned as it is: neither a factor nor
+    positive ``row[1]`` tints it. A grey image has no colour to change and is returned as it is: neither a factor nor
     a tint can show in it.
     """
     if images.shape[1] == 1:

@@ -29,7 +29,7 @@ def pixelate(images: Bytes, row: Row, draws: Draws) -> Bytes:
 
 
 def jpeg_compression(images: Bytes, row: Row, draws: Draws) -> Bytes:
-    """Write as JPEG of quality ``row[0]`` with Pillow, and read again. Gray images stay gray on the way.
+    """Write as JPEG of quality ``row[0]`` with Pillow, and read again. Grey images stay grey on the way.
 
     The bytes depend on the JPEG library that Pillow was built with.
     """
@@ -49,7 +49,7 @@ def _each(images: Bytes, change: Callable[[Image.Image], Image.Image]) -> Bytes:
     """Send the images through Pillow one by one."""
     from PIL import Image
 
-    gray = images.shape[1] == 1
-    photos = images[:, 0] if gray else np.ascontiguousarray(images.transpose(0, 2, 3, 1))
+    grey = images.shape[1] == 1
+    photos = images[:, 0] if grey else np.ascontiguousarray(images.transpose(0, 2, 3, 1))
     changed = np.stack([np.asarray(change(Image.fromarray(photo))) for photo in photos])
-    return changed[:, None] if gray else changed.transpose(0, 3, 1, 2)
+    return changed[:, None] if grey else changed.transpose(0, 3, 1, 2)

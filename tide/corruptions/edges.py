@@ -1,4 +1,4 @@
-"""Edges of a gray image."""
+"""Edges of a grey image."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ def frost(images: Bytes, row: Row, draws: Draws) -> Floats:
     """Add ``row[1]`` times a piece of a sheet of frost to ``row[0]`` times the image.
 
     One of the sheets of :mod:`tide.corruptions.frost_sheets`, scaled by ``row[2]``, and a place on it are chosen with
-    equal chance for each image. On a gray image the frost is gray.
+    equal chance for each image. On a grey image the frost is grey.
     """
     channels, height, width = images.shape[1:]
     pieces = np.empty(images.shape, np.float32)

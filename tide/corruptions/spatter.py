@@ -23,7 +23,7 @@ def spatter(images: Bytes, row: Row, draws: Draws) -> Floats:
 
     The noise is normal of mean ``row[0]`` and standard deviation ``row[1]``, smoothed by ``row[2]`` pixels. With
     ``row[5]`` = 0 the drops are water of strength ``row[4]``, shaded by :func:`shade`, which lightens the image; else
-    mud, whose rim is softened by ``row[5]`` pixels, which hides it. On a gray image both have the gray of their colour.
+    mud, whose rim is softened by ``row[5]`` pixels, which hides it. On a grey image both have the grey of their colour.
     """
     liquid = draws.normal(*images.shape[2:])
     liquid *= np.float32(row[1])

@@ -19,7 +19,7 @@ def snow(images: Bytes, row: Row, draws: Draws) -> Floats:
     A layer of normal noise of mean ``row[0]`` and standard deviation ``row[1]`` is enlarged ``row[2]`` times; what lies
     under ``row[3]`` is no flake. The flakes are smeared with radius ``row[4]`` and standard deviation ``row[5]`` in a
     direction uniform within 45 degrees of the vertical, and added twice, once turned by 180 degrees. The image keeps
-    the share ``row[6]``; the rest goes to the larger of itself and 1.5 times its gray plus one half of white.
+    the share ``row[6]``; the rest goes to the larger of itself and 1.5 times its grey plus one half of white.
     """
     height, width = images.shape[2:]
     size = max(1.0, row[2])

@@ -27,7 +27,7 @@ def augment(images: Tensor, *, pad: int, flip: bool, generator: torch.Generator)
     """
     check_images(images)
     if pad < 0:
-        raise DataError(f"pad {pad} met, at least 0 wanted: give the number of pixels to add on each side")
+        raise DataError(f"pad is {pad}, at least 0 is wanted: give the number of pixels to add on each side")
     if pad == 0 and not flip:
         return images
     top, left, mirrored = draw(len(images), pad=pad, flip=flip, generator=generator)

@@ -56,7 +56,7 @@ def held_out_positions(labels: Tensor, classes: int, validation: float, seed: in
     if bool(((taken == 0) | (taken == counts))[present].any()):
         raise DataError(
             f"data.validation is {validation:g} of {total} training images, of each class an image is wanted on both "
-            "sides: hold out another number"
+            "sides: hold out more, or none with --data.validation 0"
         )
     shuffled = torch.randperm(total, generator=torch.Generator().manual_seed(derive_seed(seed, HOLD_OUT_STREAM)))
     by_class = labels.cpu()[shuffled]

@@ -47,7 +47,7 @@ def load(
         directory: the folder that holds the named data sets, :func:`tide.data.default_directory` if not given;
             ignored for photo folders.
         size: height and width in pixels to which photos are brought; needed for photo folders, ignored for named sets.
-        channels: 1 to load photos in gray, 3 in colour; needed for photo folders, ignored for named sets.
+        channels: 1 to load photos in grey, 3 in colour; needed for photo folders, ignored for named sets.
         crop: share of a photo's shorter side that its square has; ignored for named sets.
         limit: unreadable photos of a part to leave out with a warning; ignored for named sets.
 
@@ -106,7 +106,7 @@ def open_photos(
             of the Hugging Face hub, or ``hub:OWNER/NAME`` for one on the hub itself, which want the extra ``hub`` to be
             installed.
         size: height and width in pixels to which photos are brought.
-        channels: 1 to decode photos in gray, 3 in colour.
+        channels: 1 to decode photos in grey, 3 in colour.
         crop: share of a photo's shorter side that its square has in a test.
         buffer: training photos of ``hub:`` to shuffle together, read from their files while training; 0 to bring all
             of them here first, where they can be taken in any order.
@@ -121,7 +121,7 @@ def open_photos(
     if name.startswith(_HUB):
         return open_hub(hub_place(name), size, channels, MiddleSquare(crop), buffer)
     if not name.startswith(_FOLDER):
-        raise DataError(f"data set {name!r} met, folder:DIR or hub:DIR wanted: named sets fit into memory, load them")
+        raise DataError(f"data set is {name!r}, folder:DIR or hub:DIR is wanted: named sets fit into memory, load them")
     return open_folder(Path(name.removeprefix(_FOLDER)).expanduser(), size, channels, crop)
 
 
@@ -145,7 +145,7 @@ def _verified_files(data_set: DataSet, root: Path) -> list[Path]:
     if folder is None:
         wanted = ", ".join(file.variants[0][0] for file in data_set.files)
         raise DataError(
-            f"{data_set.name}: no files met in {root}, {wanted} wanted: "
+            f"{data_set.name}: no files in {root}, {wanted} are wanted: "
             f"put them into {root / data_set.name} or run `tide data fetch {data_set.name}`"
         )
     files = present_files(data_set, folder)

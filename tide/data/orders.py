@@ -83,7 +83,7 @@ class StreamOrder:
         check_at_least(("lanes", lanes, 1), ("buffer", buffer, 1))
         if len(sizes) < lanes:
             raise DataError(
-                f"{len(sizes)} row groups met, at least {lanes} wanted, one for each micro-batch of a "
+                f"there are {len(sizes)} row groups, at least {lanes} are wanted, one for each micro-batch of a "
                 "step: lower train.accumulation, or set data.shuffle_buffer to 0"
             )
         self.buffer, self.seed = buffer, seed

@@ -159,11 +159,11 @@ def check_images(images: Tensor) -> None:
     """Raise :class:`~tide.errors.DataError` unless ``images`` is uint8 of shape (N, C, H, W) and not empty."""
     if images.dtype != torch.uint8 or images.ndim != 4:
         raise DataError(
-            f"images of {_describe(images)} met, uint8 of shape (N, C, H, W) wanted: convert or reshape them"
+            f"images are {_describe(images)}, uint8 of shape (N, C, H, W) is wanted: convert or reshape them"
         )
     if images.numel() == 0:
         raise DataError(
-            f"images of shape {tuple(images.shape)} met, at least one image and pixel wanted: give more data"
+            f"images are of shape {tuple(images.shape)}, at least one image and pixel is wanted: give more data"
         )
 
 
@@ -171,13 +171,13 @@ def check_labels(labels: Tensor, count: int, classes: tuple[str, ...]) -> None:
     """Raise :class:`~tide.errors.DataError` unless ``labels`` numbers the class of each of ``count`` images."""
     if labels.dtype != torch.int64 or labels.shape != (count,):
         raise DataError(
-            f"labels of {_describe(labels)} met, int64 of shape ({count},) wanted: give each image one label"
+            f"labels are {_describe(labels)}, int64 of shape ({count},) is wanted: give each image one label"
         )
     low, high = (int(value) for value in labels.aminmax())
     last = len(classes) - 1
     if low < 0 or high > last:
         raise DataError(
-            f"label {low if low < 0 else high} met, 0..{last} wanted for {last + 1} classes: "
+            f"label is {low if low < 0 else high}, 0..{last} is wanted for {last + 1} classes: "
             "number the classes from 0 and name every one of them"
         )
 
@@ -186,7 +186,7 @@ def check_same_shape(name: str, train: tuple[int, ...], test: tuple[int, ...]) -
     """Raise :class:`~tide.errors.DataError` unless the images of both parts of a data set have the same shape."""
     if train != test:
         raise DataError(
-            f"{name}: test images of shape {test} met, {train} wanted as in training: bring both parts to one shape"
+            f"{name}: test images are of shape {test}, {train} is wanted as in training: bring both parts to one shape"
         )
 
 
@@ -221,11 +221,11 @@ def statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 
 def _describe(tensor: Tensor) -> str:
-    return f"{str(tensor.dtype).removeprefix('torch.')} and shape {tuple(tensor.shape)}"
+    return f"{str(tensor.dtype).removeprefix('torch.')} of shape {tuple(tensor.shape)}"
 
 
 def _difference(wanted: tuple[str, ...], met: tuple[str, ...]) -> str:
     if len(wanted) != len(met):
-        return f"{len(met)} test classes met, {len(wanted)} wanted as in training"
+        return f"there are {len(met)} test classes, {len(wanted)} are wanted as in training"
     place = next(i for i, (left, right) in enumerate(zip(wanted, met, strict=True)) if left != right)
-    return f"test class {place} {met[place]!r} met, {wanted[place]!r} wanted as in training"
+    return f"test class {place} is {met[place]!r}, {wanted[place]!r} is wanted as in training"

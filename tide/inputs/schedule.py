@@ -59,9 +59,8 @@ def check(inputs: tuple[Tensor, Tensor], config: ScheduleConfig) -> None:
     indices, operators = question[:, ::2], question[:, 1::2]
     most = min(digits.shape[1], MOST_SHOWN)
     if not bool(((indices >= 0) & (indices < most)).all()):
-        raise InputError(
-            f"a question names digit {int(indices.max())} or {int(indices.min())}, 0 to {most - 1} are shown"
-        )
+        named = int(indices.min() if indices.min() < 0 else indices.max())
+        raise InputError(f"a question names digit {named}, 0 to {most - 1} is wanted: so many are shown")
     if operators.numel() and not bool(torch.isin(operators, operators.new_tensor(list(OPERATORS))).all()):
         raise InputError(f"a question has an operator other than {', '.join(map(str, OPERATORS))} (+ and -)")
 

@@ -28,7 +28,7 @@ def attention_maps(attention: Tensor) -> Array:
 
 def shown_ticks(ticks: int) -> list[int]:
     """Return the ticks (0-based) at which attention is shown, spread over a thought, the first and last among them."""
-    return [int(tick) for tick in np.linspace(0, ticks - 1, PANELS).round()]
+    return [int(tick) for tick in np.linspace(0, ticks - 1, min(ticks, PANELS)).round()]
 
 
 def show_image(axes: Axes, image: Array) -> None:

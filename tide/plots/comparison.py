@@ -78,6 +78,7 @@ def _outcomes(axes: Axes, pairs: Mapping[str, Mapping[str, float]]) -> None:
     axes.set_yticks(range(len(pairs)), list(pairs))
     axes.invert_yaxis()
     axes.set_xlim(0, 122)
+    axes.set_xticks(range(0, 101, 20))
     axes.set_xlabel("share of test images, %")
     axes.set_title("who is right; on the right κ and only first / only second / none in %", fontsize=10)
     axes.legend(fontsize=8, ncols=4, loc="lower center", bbox_to_anchor=(0.5, -0.32))
@@ -95,6 +96,7 @@ def _certainty(axes: Axes, models: Mapping[str, Mapping[str, Any]]) -> None:
         axes.bar_label(bars, fmt="%.3f", fontsize=8, padding=2)
     axes.set_xticks(range(len(names)), names)
     axes.set_ylim(0, 1.3)
+    axes.set_yticks(np.linspace(0, 1, 6))
     axes.set_title("mean certainty and calibration error of the answers", fontsize=10)
     axes.legend(fontsize=8, loc="upper right")
 
@@ -122,7 +124,9 @@ def draw_attention(images: Sequence[Array], labels: Sequence[str], gazes: Sequen
             show_image(panels[row, 0], image)
             panels[row, 0].set_title(f"{gaze.model}: {gaze.answer}\nlabelled {label}", fontsize=8)
             highest = gaze.attention[ticks].max()
-            for axes, tick in zip(panels[row, 1:], ticks, strict=True):
+            for axes in panels[row, 1 + len(ticks) :]:
+                axes.set_axis_off()
+            for axes, tick in zip(panels[row, 1:], ticks, strict=False):
                 show_attention(axes, image, gaze.attention[tick], highest)
                 axes.set_title(f"tick {tick + 1}", fontsize=8)
             row += 1

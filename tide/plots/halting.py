@@ -11,6 +11,7 @@ import numpy.typing as npt
 from tide.data import ImageSet, LabelledSet, to_float
 from tide.evaluate.halting import HaltingSweep, LongerThought
 from tide.plots.attention import show_image
+from tide.plots.axes import whole_numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,12 +48,13 @@ def _speed(axes: Axes, sweep: HaltingSweep) -> None:
     halted = [run for run in sweep.runs if run.threshold is not None]
     whole = next(run for run in sweep.runs if run.threshold is None)
     axes.plot([run.speed_up for run in halted], [100 * run.accuracy for run in halted], "o-", color="#c0392b")
-    for run in halted:
+    axes.margins(y=0.12)
+    for number, run in enumerate(halted):
         axes.annotate(
             f"{run.threshold:g}",
             (run.speed_up, 100 * run.accuracy),
             textcoords="offset points",
-            xytext=(4, 5),
+            xytext=(4, 5 if number % 2 else -12),
             fontsize=8,
         )
     axes.axhline(100 * whole.accuracy, color="#2d6ca2", linewidth=1, label=f"no halting: {100 * whole.accuracy:.2f} %")
@@ -71,6 +73,7 @@ def _longer(axes: Axes, longer: LongerThought) -> None:
     axes.axvline(longer.trained_ticks, color="0.5", linestyle="--", label=f"trained with {longer.trained_ticks} ticks")
     axes.set_xlabel("tick")
     axes.set_ylabel("accuracy, %")
+    whole_numbers(axes)
     axes.set_title("thinking longer than trained", fontsize=10)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8, loc="lower right")
@@ -100,6 +103,7 @@ def _stopping(axes: Axes, sweep: HaltingSweep, classes: Sequence[str], figure: A
     if len(classes) <= 20:
         axes.set_yticks(range(len(classes)), classes, fontsize=8)
     axes.set_xlabel("tick")
+    whole_numbers(axes)
     axes.set_title(f"where the images of each class stop, threshold {sweep.shown:g} (red: mean)", fontsize=10)
     figure.colorbar(shown, ax=axes, label="% of the class", pad=0.01)
 

@@ -45,8 +45,9 @@ def draw_severity(result: Mapping[str, Any]) -> Figure:
     _legend(figure, panels[0, 0], "outside lower center")
     for row in panels:
         row[0].set_ylabel("accuracy, %")
-    for axes in panels[-1]:
+    for axes in panels.flatten()[max(0, len(shifts) - columns) : len(shifts)]:  # the lowest of each column
         axes.set_xlabel("severity")
+        axes.tick_params(labelbottom=True)
     return figure
 
 

@@ -10,7 +10,8 @@ import numpy.typing as npt
 from torch import Tensor
 
 from tide.models.thinker import Thinker
-from tide.plots.attention import PANELS, attention_maps, show_attention, show_image, shown_ticks
+from tide.plots.attention import attention_maps, show_attention, show_image, shown_ticks
+from tide.plots.axes import headroom, whole_numbers
 from tide.types import ThoughtOutput
 
 if TYPE_CHECKING:
@@ -94,10 +95,10 @@ def draw_thought(thought: Thought) -> Figure:
         f"{len(thought.certainty)}",
         fontsize=13,
     )
-    panels = top.subplots(1, PANELS + 1)
-    show_image(panels[0], thought.image)
-    panels[0].set_title("image")
     ticks = shown_ticks(len(thought.certainty))
+    panels = top.subplots(1, len(ticks) + 1)
+    show_image(panels[0], thought.image)
+    panels[0].set_title("image", fontsize=9)
     highest = thought.attention[ticks].max()
     for axes, tick in zip(panels[1:], ticks, strict=True):
         show_attention(axes, thought.image, thought.attention[tick], highest)
@@ -110,6 +111,8 @@ def draw_thought(thought: Thought) -> Figure:
     _balance(balance, thought)
     if thought.synchrony is not None:
         _synchrony(bottom, rest[0], thought, thought.synchrony)
+    for axes in (*columns, certainty, balance):
+        whole_numbers(axes)
     return figure
 
 
@@ -142,27 +145,32 @@ def _certainty(axes: Axes, thought: Thought, best: int) -> None:
     axes.plot(ticks, thought.certainty, color="black", linewidth=2, label="certainty")
     axes.axvline(best + 1, color="0.75", linewidth=1)
     axes.set_ylim(-0.02, 1.02)
+    headroom(axes, 0.18)
+    axes.set_yticks(np.linspace(0, 1, 6))
     axes.set_xlabel("tick")
     axes.set_title("certainty and the three likeliest classes", fontsize=10)
-    axes.legend(fontsize=8, loc="center right", framealpha=0.8)
+    axes.legend(fontsize=8, loc="upper center", ncols=2)
 
 
 def _balance(axes: Axes, thought: Thought) -> None:
     ticks = np.arange(1, len(thought.certainty) + 1)
     for (title, rates), colour in zip(thought.activity.items(), COLOURS, strict=True):
         axes.plot(ticks, np.abs(rates).mean(0), color=colour, label=f"mean size of {title}")
+    axes.margins(y=0.05)
     axes.set_ylim(bottom=0)
+    headroom(axes, 0.22)
     axes.set_xlabel("tick")
     if thought.ei_ratio is None:
-        axes.legend(fontsize=8, loc="lower right", framealpha=0.8)
+        axes.legend(fontsize=8, loc="upper center")
         axes.set_title("activity", fontsize=10)
         return
     other = axes.twinx()
     other.plot(ticks, thought.ei_ratio, color="0.3", linestyle="--", label="E-I ratio (right)")
     other.axhline(thought.ratio_target, color="0.75", linewidth=1)
     other.set_ylim(0, max(2 * thought.ratio_target, float(thought.ei_ratio.max()) * 1.05))
+    headroom(other, 0.22)
     lines = [*axes.get_lines(), other.get_lines()[0]]
-    axes.legend(lines, [str(line.get_label()) for line in lines], fontsize=8, loc="lower right", framealpha=0.8)
+    axes.legend(lines, [str(line.get_label()) for line in lines], fontsize=8, loc="upper center", ncols=2)
     axes.set_title(f"balance (target ratio {thought.ratio_target:g})", fontsize=10)
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from tide.config import CoreConfig
 from tide.config.training import TERMS
+from tide.plots.axes import headroom, whole_numbers
 from tide.runs.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -66,9 +67,22 @@ def draw_training(run: Path) -> Figure:
         axes.set_xlabel("step")
     if ticks is not None:
         _ticks(inside[-3:], ticks, probes if len(probes) > len(tests) else tests)
-    for axes in (axes for axes in figure.axes if axes.get_legend_handles_labels()[0]):
-        axes.legend(fontsize=7, loc="lower right" if axes.get_label() == RIGHT else "best")
+    for axes in figure.axes:
+        axes.title.set_fontsize(10)
+        whole_numbers(axes)
+        named = len(axes.get_legend_handles_labels()[0])
+        if named > 3 or (named and axes.get_label() == RIGHT):  # too much to lie in a corner
+            headroom(axes, 0.28 if named > 6 else 0.18)
+        if named:
+            axes.legend(fontsize=7, loc=_place(axes, named), ncols=2 + (named < 9) if named > 3 else 1)
     return figure
+
+
+def _place(axes: Axes, named: int) -> Literal["upper right", "upper left", "best"]:
+    """Return where a legend lies: above the curves where it is large, on the side of its scale where there are two."""
+    if axes.get_label() == RIGHT:
+        return "upper right"
+    return "upper left" if named > 3 else "best"
 
 
 def _ticks(panels: Sequence[Axes], last: Mapping[str, Any], read: Sequence[Mapping[str, Any]]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tide.errors import InputError
+from tide.studies.figures import save
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,6 +47,6 @@ def save_study(
         raise InputError(f"cannot write {out}: {error.strerror}; give another --out") from error
     try:
         for file, draw in figures.items():
-            draw().savefig(out / file, dpi=130)
+            save(draw(), out / file)
     except OSError as error:
         raise InputError(f"cannot write {out}: {error.strerror}; give another --out") from error

@@ -75,8 +75,8 @@ def from_folder(
     if any(folders_in(directory)):
         return _renditions(directory, classes, size, channels, crop)
     raise DataError(
-        f"{directory}: no shifted test set met, NAME.npy with labels.npy, NAME/test_images.npy, val/{ANNOTATIONS}, "
-        "CORRUPTION/SEVERITY/CLASS/ or CLASS/ with photos wanted: give the folder that holds them"
+        f"{directory}: no shifted test set, NAME.npy with labels.npy, NAME/test_images.npy, val/{ANNOTATIONS}, "
+        "CORRUPTION/SEVERITY/CLASS/ or CLASS/ with photos is wanted: give the folder that holds them"
     )
 
 

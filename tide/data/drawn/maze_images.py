@@ -32,7 +32,7 @@ def shortest_route(maze: Tensor) -> list[int]:
                 came[ahead] = move
                 waiting.append(ahead)
     if goal not in came:
-        raise DataError(f"no way from the start at {start} to the goal at {goal} met, one wanted: open a wall")
+        raise DataError(f"there is no way from the start at {start} to the goal at {goal}, one is wanted: open a wall")
     route: list[int] = []
     while goal != start:
         route.append(came[goal])
@@ -44,17 +44,15 @@ def check_maze(maze: Tensor) -> tuple[tuple[int, int], tuple[int, int]]:
     """Return row and column of the start and of the goal of a maze; raises as :func:`shortest_route`."""
     if maze.dtype != torch.uint8 or maze.dim() != 3 or maze.shape[0] != 3:
         kind = str(maze.dtype).removeprefix("torch.")
-        raise DataError(
-            f"maze of {kind} and shape {tuple(maze.shape)} met, uint8 of shape (3, H, W) wanted: convert it"
-        )
+        raise DataError(f"maze is {kind} of shape {tuple(maze.shape)}, uint8 of shape (3, H, W) is wanted: convert it")
     masks = {name: (maze == maze.new_tensor(colour)[:, None, None]).all(0) for name, colour in COLOURS.items()}
     other = ~torch.stack(list(masks.values())).any(0)
     if bool(other.any()):
         row, column = other.nonzero()[0].tolist()
         met = tuple(maze[:, row, column].tolist())
         raise DataError(
-            f"pixel ({row}, {column}) of colour {met} met, black (wall), white (free), red (start) or green (goal) "
-            "wanted: save without scaling or compression losses"
+            f"pixel ({row}, {column}) is of colour {met}, black (wall), white (free), red (start) or green (goal) "
+            "is wanted: save without scaling or compression losses"
         )
     places = []
     for name in ("start", "goal"):
@@ -62,7 +60,7 @@ def check_maze(maze: Tensor) -> tuple[tuple[int, int], tuple[int, int]]:
         if len(found) != 1:
             colour = "red" if name == "start" else "green"
             raise DataError(
-                f"{len(found)} {name} pixels met, exactly 1 wanted: paint one pixel {colour} {COLOURS[name]}"
+                f"there are {len(found)} {name} pixels, exactly 1 is wanted: paint one pixel {colour} {COLOURS[name]}"
             )
         places.append((found[0][0], found[0][1]))
     return places[0], places[1]

@@ -57,7 +57,7 @@ def draw_mazes(count: int, size: int, route: int, generator: torch.Generator) ->
     check_at_least(("count", count, 1), ("size", size, SMALLEST), ("route", route, 1))
     if size % 2 == 0:
         raise DataError(
-            f"size {size} met, an odd number wanted: walls lie between cells, take {size - 1} or {size + 1}"
+            f"size is {size}, an odd number is wanted: walls lie between cells, take {size - 1} or {size + 1}"
         )
     parts = [
         _draw(min(AT_ONCE, count - first), (size - 1) // 2, route, generator) for first in range(0, count, AT_ONCE)

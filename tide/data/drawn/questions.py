@@ -46,7 +46,7 @@ def draw_questions(
         between(name, *bounds, generator) for name, bounds in (("digits", digits), ("operations", operations))
     )
     if len(images.classes) != BASE:
-        raise DataError(f"{len(images.classes)} classes met, {BASE} wanted: give images of the digits 0 to 9")
+        raise DataError(f"there are {len(images.classes)} classes, {BASE} are wanted: give images of the digits 0 to 9")
     chosen = torch.randint(len(images), (count, shown), generator=generator)
     parts = torch.empty(count, 1 + 2 * asked, dtype=torch.int64)
     parts[:, 0::2] = torch.randint(shown, (count, 1 + asked), generator=generator)

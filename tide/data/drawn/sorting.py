@@ -40,7 +40,7 @@ def rising(numbers: Tensor) -> Tensor:
         first, second = (int(order[row, place + step]) for step in range(2))
         raise DataError(
             f"list {row} holds {float(values[row, place]):g} at {min(first, second)} and "
-            f"{float(values[row, place + 1]):g} at {max(first, second)} met, different numbers wanted: "
+            f"{float(values[row, place + 1]):g} at {max(first, second)}, different numbers are wanted: "
             "they have no single order"
         )
     return order

@@ -39,7 +39,7 @@ def parquet_files(place: str) -> tuple[str, dict[str, str]]:
         return _files_on_hub(place)
     folder = Path(place)
     if not place or not folder.is_dir():
-        raise DataError(f"hub:{place} met, but no such folder; hub:DIR or hub:OWNER/NAME wanted: check the path")
+        raise DataError(f"hub:{place} is no folder that exists, hub:DIR or hub:OWNER/NAME is wanted: check the path")
     return place, {file.relative_to(folder).as_posix(): str(file) for file in sorted(folder.rglob("*.parquet"))}
 
 
@@ -52,8 +52,8 @@ def _files_on_hub(place: str) -> tuple[str, dict[str, str]]:
         about = HfApi().dataset_info(found["id"], revision=found["revision"], timeout=_ANSWERS_WITHIN)
     except Exception as error:  # of the hub's library or of its network library
         raise DataError(
-            f"{place}: no folder and no answer of the hub met ({one_line(error)}), a folder or OWNER/NAME[@REVISION] "
-            "wanted: check the name and the network; a closed data set wants HF_TOKEN to be set"
+            f"{place}: no folder and no answer of the hub ({one_line(error)}), a folder or OWNER/NAME[@REVISION] "
+            "is wanted: check the name and the network; a closed data set wants HF_TOKEN to be set"
         ) from error
     root, folder = f"hf://datasets/{found['id']}@{about.sha}", found["folder"].removeprefix("/")
     paths = sorted(PurePosixPath(file.rfilename) for file in about.siblings or ())
@@ -88,12 +88,12 @@ def files_of_part(place: str, files: Mapping[str, str], part: str) -> tuple[list
         folders = sorted({str(folder) for folder in found.values()})
         if len(folders) > 1:
             raise DataError(
-                f"{place}: files of {name} in the folders {', '.join(folders)} met, in one wanted: name the one to "
-                "take, as in hub:DIR/FOLDER or hub:OWNER/NAME/FOLDER"
+                f"{place}: files of {name} are in the folders {', '.join(folders)}, one is wanted: name the one "
+                "to take, as in hub:DIR/FOLDER or hub:OWNER/NAME/FOLDER"
             )
         if found:
             return list(found), name
     raise DataError(
-        f"{place}: no Parquet files of a part called {' or '.join(PARTS[part])} met, "
-        f"{PARTS[part][0]}-*.parquet wanted: use a data set that has this part, in files of this kind"
+        f"{place}: no Parquet files of a part called {' or '.join(PARTS[part])}, "
+        f"{PARTS[part][0]}-*.parquet is wanted: use a data set that has this part, in files of this kind"
     )

@@ -55,7 +55,7 @@ class HubPhotos:
             photo = self.table[index]["image"]
         except Exception as error:  # a damaged table may raise anything
             raise DataError(
-                f"{self.name(index)}: unreadable row met ({one_line(error)}), a whole table wanted: restore its files"
+                f"{self.name(index)}: unreadable row ({one_line(error)}), a whole table is wanted: restore its files"
             ) from error
         return open_encoded(photo, self.name(index))
 
@@ -71,7 +71,7 @@ def open_hub(place: str, size: int | None, channels: int | None, decoder: Decode
     Args:
         place: a folder, or ``OWNER/NAME`` or ``OWNER/NAME@REVISION`` of a data set on the hub.
         size: height and width of the decoded images in pixels.
-        channels: 1 for gray or 3 for colour.
+        channels: 1 for grey or 3 for colour.
         decoder: how a photo becomes an image in a test.
         buffer: how many training photos to shuffle together, read from their files while training; 0 for all.
 
@@ -107,13 +107,13 @@ def _table(place: str, files: Mapping[str, str], part: str, size: int, channels:
         table = datasets.load_dataset("parquet", data_files={"train": found}, split="train")
     except Exception as error:  # damaged files may raise anything
         raise DataError(
-            f"{place}: unreadable Parquet files met ({one_line(error.__cause__ or error)}), whole ones of one kind "
-            "wanted: restore them"
+            f"{place}: unreadable Parquet files ({one_line(error.__cause__ or error)}), whole ones of one kind "
+            "are wanted: restore them"
         ) from error
     classes = _classes(table.features, title)
     labels = table.select_columns(["label"])[:]["label"]
     if None in labels:
-        raise DataError(f"{title}: no label in row {labels.index(None)} met, a class wanted: remove the row")
+        raise DataError(f"{title}: no label in row {labels.index(None)}, a class is wanted: remove the row")
     photos = table.select_columns(["image"]).cast_column("image", datasets.Image(decode=False))
     return PhotoSet(HubPhotos(photos, title), torch.tensor(labels, dtype=torch.int64), classes, size, channels, decoder)
 
@@ -128,8 +128,8 @@ def _stream(place: str, files: Mapping[str, str], size: int, channels: int, buff
     for file, met in zip(source.files, classes, strict=True):
         if met != classes[0]:
             raise DataError(
-                f"{file}: classes {', '.join(met[:5])}... met, {', '.join(classes[0][:5])}... wanted as in the first "
-                "file, in this order: write all files of a part with the same classes"
+                f"{file}: classes are {', '.join(met[:5])}..., {', '.join(classes[0][:5])}... are wanted as in the "
+                "first file, in this order: write all files of a part with the same classes"
             )
     return PhotoStream(source, classes[0], size, channels, buffer)
 
@@ -140,8 +140,8 @@ def _described(datasets: Any, schema: Any, file: str, title: str) -> tuple[str, 
         features = datasets.Features.from_arrow_schema(schema)
     except Exception as error:  # metadata may say anything
         raise DataError(
-            f"{title}: unreadable description of the columns met in {file} ({one_line(error)}), that of an Image "
-            "and a ClassLabel wanted: update datasets, or write the files anew"
+            f"{title}: unreadable description of the columns in {file} ({one_line(error)}), that of an Image "
+            "and a ClassLabel is wanted: update datasets, or write the files anew"
         ) from error
     _check_stored(schema, file)
     return _classes(features, file)
@@ -154,7 +154,7 @@ def _check_stored(schema: Any, file: str) -> None:
     for column, kind, fits in (("image", "struct", types.is_struct), ("label", "integer", types.is_integer)):
         if column in schema.names and not fits(schema.field(column).type):
             raise DataError(
-                f"{file}: {schema.field(column).type} stored as column {column!r} met, {kind} wanted: write the file "
+                f"{file}: column {column!r} is stored as {schema.field(column).type}, {kind} is wanted: write the file "
                 "with the library datasets, or set data.shuffle_buffer to 0"
             )
 
@@ -165,7 +165,7 @@ def _classes(features: Any, title: str) -> tuple[str, ...]:
         met = type(features[column]).__name__ if column in features else "nothing"
         if met != kind:
             raise DataError(
-                f"{title}: {met} as column {column!r} met, {kind} wanted: write the files with these features"
+                f"{title}: column {column!r} is {met}, {kind} is wanted: write the files with these features"
             )
     return tuple(features["label"].names)
 
@@ -174,5 +174,5 @@ def _library(place: str) -> Any:
     try:
         import datasets
     except ImportError as error:
-        raise DataError(f"{place}: {error} met, datasets wanted: run `pip install 'tide-dynamics[hub]'`") from error
+        raise DataError(f"{place}: {error}, datasets is wanted: run `pip install 'tide-dynamics[hub]'`") from error
     return datasets

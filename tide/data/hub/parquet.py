@@ -91,7 +91,7 @@ class RowGroups:
             raise self._unreadable(self.files[place], error) from error
         first = self._ends[group] - rows
         if None in labels:
-            raise DataError(f"{self.name(first + labels.index(None))}: no label met, a class wanted: remove the row")
+            raise DataError(f"{self.name(first + labels.index(None))}: no label, a class is wanted: remove the row")
         return [
             EncodedPhoto(first + row, label, self.name(first + row), image)
             for row, (image, label) in enumerate(zip(images, labels, strict=True))
@@ -120,7 +120,7 @@ class RowGroups:
 
     def _unreadable(self, path: str, error: Exception) -> DataError:
         return DataError(
-            f"{self.title}: unreadable Parquet file {path} met ({one_line(error)}), a whole one wanted: restore it, or "
+            f"{self.title}: unreadable Parquet file {path} ({one_line(error)}), a whole one is wanted: restore it, or "
             "check the network and resume"
         )
 

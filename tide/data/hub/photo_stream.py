@@ -33,7 +33,7 @@ class PhotoStream(Photos):
         source: the photos, at least one.
         classes: the name of each class.
         size: height and width of the decoded images in pixels, at least 1.
-        channels: channels of the decoded images: 1 for gray or 3 for colour.
+        channels: channels of the decoded images: 1 for grey or 3 for colour.
         buffer: photos that are shuffled together, and that are read ahead of their use, at least 1.
         decoding: by how many processes, and what to do about unreadable photos.
         unreadable: what was wrong with each photo that could not be read so far, by its position.
@@ -54,7 +54,7 @@ class PhotoStream(Photos):
         check_format(self.size, self.channels)
         check_at_least(("buffer", self.buffer, 1))
         if len(self.source) == 0:
-            raise DataError(f"{self.source.title}: 0 photos met, at least 1 wanted: give more data")
+            raise DataError(f"{self.source.title} has 0 photos, at least 1 is wanted: give more data")
 
     def order(self, lanes: int, seed: int) -> StreamOrder:
         """Return an order for :meth:`crops` that reads every row group once in an epoch.
@@ -106,8 +106,8 @@ class PhotoStream(Photos):
                 self.note_unreadable(unreadable)
                 if not positions:
                     raise DataError(
-                        f"{len(labels)} unreadable photos in a row met, at least one readable photo of each batch "
-                        f"wanted: replace them, the first is {self.source.name(min(labels))}"
+                        f"there are {len(labels)} unreadable photos in a row, at least one readable photo of each "
+                        f"batch is wanted: replace them, the first is {self.source.name(min(labels))}"
                     )
                 yield Batch(images, torch.tensor([labels[p] for p in positions]), torch.tensor(positions))
 
@@ -142,5 +142,5 @@ class PhotoStream(Photos):
         for photo in photos:
             if not 0 <= photo.label < len(self.classes):
                 raise DataError(
-                    f"{photo.name}: label {photo.label} met, 0..{len(self.classes) - 1} wanted: correct the label"
+                    f"{photo.name}: label is {photo.label}, 0..{len(self.classes) - 1} is wanted: correct the label"
                 )

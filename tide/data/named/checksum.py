@@ -19,7 +19,7 @@ def md5_of(path: Path) -> str:
             # A guard against damage, not against an adversary; md5 is what the publishers give.
             return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     except OSError as error:
-        raise DataError(f"{path}: {error.strerror or error} met, a readable file wanted: check the path") from error
+        raise DataError(f"{path}: {error.strerror or error}, a readable file is wanted: check the path") from error
 
 
 def verify(path: Path, md5: str, name: str) -> None:
@@ -30,7 +30,7 @@ def verify(path: Path, md5: str, name: str) -> None:
     """
     found = md5_of(path)
     if found != md5:
-        raise DataError(f"{path}: md5 {found} met, {md5} wanted: {remedy(name)}")
+        raise DataError(f"{path}: md5 is {found}, {md5} is wanted: {remedy(name)}")
 
 
 def remedy(name: str) -> str:

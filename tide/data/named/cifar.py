@@ -41,10 +41,10 @@ def read_batch(path: Path, key: str, name: str) -> tuple[Tensor, Tensor]:
     data, labels = _entry(batch, "data", path, name), _entry(batch, key, path, name)
     if not (isinstance(data, np.ndarray) and data.dtype == np.uint8 and data.ndim == 2 and data.shape[1] == 3072):
         met = f"{data.dtype} of shape {data.shape}" if isinstance(data, np.ndarray) else type(data).__name__
-        raise DataError(f"{path}: images as {met} met, uint8 of shape (N, 3072) wanted: {remedy(name)}")
+        raise DataError(f"{path}: images are {met}, uint8 of shape (N, 3072) is wanted: {remedy(name)}")
     if not (isinstance(labels, list) and len(labels) == len(data) and all(type(label) is int for label in labels)):
         met = f"{len(labels)} entries" if isinstance(labels, list) else type(labels).__name__
-        raise DataError(f"{path}: labels as {met} met, a list of {len(data)} integers wanted: {remedy(name)}")
+        raise DataError(f"{path}: labels are {met}, a list of {len(data)} integers is wanted: {remedy(name)}")
     return torch.from_numpy(data.reshape(-1, 3, 32, 32).copy()), torch.tensor(labels, dtype=torch.int64)
 
 
@@ -64,7 +64,7 @@ def read_classes(path: Path, key: str, name: str) -> tuple[str, ...]:
     """
     classes = _entry(_unpickle(path, name), key, path, name)
     if not (isinstance(classes, list) and all(isinstance(item, bytes) for item in classes)):
-        raise DataError(f"{path}: class names as {type(classes).__name__} met, a list wanted: {remedy(name)}")
+        raise DataError(f"{path}: class names are {type(classes).__name__}, a list is wanted: {remedy(name)}")
     return tuple(item.decode("utf-8", "replace") for item in classes)
 
 
@@ -73,7 +73,7 @@ class _ArrayUnpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _ALLOWED:
-            raise DataError(f"pickle that calls {module}.{name} met, plain NumPy arrays wanted")
+            raise DataError(f"pickle calls {module}.{name}, plain NumPy arrays are wanted")
         return _ALLOWED[module, name]
 
 
@@ -85,14 +85,14 @@ def _unpickle(path: Path, name: str) -> object:
     except DataError as error:
         raise DataError(f"{path}: {error}: {remedy(name)}") from error
     except OSError as error:
-        raise DataError(f"{path}: {error.strerror or error} met, a readable file wanted: {remedy(name)}") from error
+        raise DataError(f"{path}: {error.strerror or error}, a readable file is wanted: {remedy(name)}") from error
     except Exception as error:  # a damaged pickle may raise anything
         raise DataError(
-            f"{path}: damaged pickle met ({type(error).__name__}), a whole file wanted: {remedy(name)}"
+            f"{path}: damaged pickle ({type(error).__name__}), a whole file is wanted: {remedy(name)}"
         ) from error
 
 
 def _entry(batch: object, key: str, path: Path, name: str) -> object:
     if not isinstance(batch, dict) or key.encode() not in batch:
-        raise DataError(f"{path}: no entry {key!r} met, a CIFAR file wanted that has it: {remedy(name)}")
+        raise DataError(f"{path}: no entry {key!r}, a CIFAR file is wanted that has it: {remedy(name)}")
     return batch[key.encode()]

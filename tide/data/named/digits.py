@@ -35,7 +35,7 @@ def load_digits(classes: tuple[str, ...]) -> Splits:
     """
     values, targets = _read()
     if values.shape != (1797, 64):
-        raise DataError(f"digits: data of shape {values.shape} met, (1797, 64) wanted: install another scikit-learn")
+        raise DataError(f"digits: data are of shape {values.shape}, (1797, 64) is wanted: install another scikit-learn")
     labels = torch.from_numpy(np.asarray(targets, dtype=np.int64))
     # Every step is exact in single precision (few binary digits), so the pixels are the same on every machine.
     pixels = torch.from_numpy(np.asarray(values, dtype=np.float32)).view(-1, 1, 8, 8) * (255 / 16)
@@ -56,7 +56,9 @@ def _read() -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """
     package = scikit_learn()
     if package is None:
-        raise DataError("digits: no scikit-learn met, it brings the data: run `pip install scikit-learn`")
+        raise DataError(
+            "digits: scikit-learn is not installed, it brings the data and is wanted: run `pip install scikit-learn`"
+        )
     file = package / "datasets" / "data" / "digits.csv.gz"
     if not file.is_file():  # another version may keep it elsewhere
         from sklearn.datasets import load_digits as read_digits

@@ -53,11 +53,11 @@ def download(url: str, path: Path, md5: str, length: int, report: Callable[[int]
             part.unlink()
             if resumed:
                 # What lay there may have been of another file: only a fresh download proves the server wrong.
-                raise ConnectionError(f"md5 {found} met after resuming, {md5} wanted")
+                raise ConnectionError(f"md5 is {found} after resuming, {md5} is wanted")
         except _NETWORK_ERRORS as error:
             failure = error
         else:
-            raise DataError(f"{url}: md5 {found} met, {md5} wanted; it was not kept: try again or use another mirror")
+            raise DataError(f"{url}: md5 is {found}, {md5} is wanted; it was not kept: try again or use another mirror")
     raise NetworkError(f"{url}: {getattr(failure, 'reason', failure)} ({TRIES} tries)")
 
 

@@ -43,11 +43,11 @@ def fetch(name: str, directory: str | os.PathLike[str] | None = None, *, base_ur
         return present
     if data_set.format == "sklearn":
         raise DataError(
-            f"{name}: no scikit-learn met, the package that brings it wanted: run `pip install scikit-learn`"
+            f"{name}: scikit-learn is not installed, it brings the data and is wanted: run `pip install scikit-learn`"
         )
     address = data_set.address if base_url is None else f"{base_url.rstrip('/')}/"
     if not address.startswith(("http://", "https://")):
-        raise DataError(f"address {base_url!r} met, one that starts with http:// or https:// wanted: correct it")
+        raise DataError(f"address is {base_url!r}, one that starts with http:// or https:// is wanted: correct it")
     folder = root / name
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -60,12 +60,12 @@ def fetch(name: str, directory: str | os.PathLike[str] | None = None, *, base_ur
     except NetworkError as error:
         wanted = ", ".join(item.name for item in data_set.downloads)
         raise DataError(
-            f"{name}: no download met ({error}), {wanted} wanted: run `tide data fetch {name}` again with a network, "
+            f"{name}: no download ({error}), {wanted} are wanted: run `tide data fetch {name}` again with a network, "
             f"or put them into {folder} yourself and run it then"
         ) from error
     except OSError as error:
         raise DataError(
-            f"{folder}: {error.strerror or error} met, a folder to write to wanted: choose another"
+            f"{folder}: {error.strerror or error}, a folder to write to is wanted: choose another"
         ) from error
     return folder
 

@@ -41,24 +41,24 @@ def read_idx(path: Path, name: str) -> Tensor:
             with gzip.open(raw) as stream:
                 return _parse(stream, path, name)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"{path}: damaged gzip data met ({error}), a whole file wanted: {remedy(name)}") from error
+        raise DataError(f"{path}: damaged gzip data ({error}), a whole file is wanted: {remedy(name)}") from error
     except OSError as error:
-        raise DataError(f"{path}: {error.strerror or error} met, a readable file wanted: {remedy(name)}") from error
+        raise DataError(f"{path}: {error.strerror or error}, a readable file is wanted: {remedy(name)}") from error
 
 
 def _parse(stream: io.BufferedIOBase, path: Path, name: str) -> Tensor:
     magic = stream.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] != _UNSIGNED_BYTE or magic[3] == 0:
-        raise DataError(f"{path}: magic 0x{magic.hex()} met, 0x00000801 or 0x00000803 wanted: {remedy(name)}")
+        raise DataError(f"{path}: magic is 0x{magic.hex()}, 0x00000801 or 0x00000803 is wanted: {remedy(name)}")
     dimensions = magic[3]
     header = stream.read(4 * dimensions)
     if len(header) < 4 * dimensions:
-        raise DataError(f"{path}: {len(header)} header bytes met, {4 * dimensions} wanted: {remedy(name)}")
+        raise DataError(f"{path}: there are {len(header)} header bytes, {4 * dimensions} are wanted: {remedy(name)}")
     shape = struct.unpack(f">{dimensions}I", header)
     # Reading everything, rather than what the header announces, shows bytes too many and lets gzip check its CRC.
     data = stream.read()
     if len(data) != math.prod(shape) or not data:
         wanted = math.prod(shape) or "at least 1"
-        raise DataError(f"{path}: {len(data)} data bytes met, {wanted} wanted for shape {shape}: {remedy(name)}")
+        raise DataError(f"{path}: there are {len(data)} data bytes, {wanted} are wanted for {shape}: {remedy(name)}")
     # The copy into a bytearray gives the tensor memory that it may write to.
     return torch.frombuffer(bytearray(data), dtype=torch.uint8).view(shape)

@@ -66,14 +66,14 @@ def find(name: str) -> DataSet:
     """
     if name not in DATA_SETS:
         hint = did_you_mean(name, [*DATA_SETS, "folder:DIR"])
-        raise DataError(f"data set {name!r} met, the name of a known one wanted{hint}")
+        raise DataError(f"data set is {name!r}, the name of a known one is wanted{hint}")
     return DATA_SETS[name]
 
 
 def _idx(
     name: str, classes: tuple[str, ...], folders: tuple[str, ...], address: str, *files: tuple[str, str, str, int]
 ) -> DataSet:
-    """Describe a set of 28x28 gray images by the stem, raw md5, compressed md5 and compressed length of its files."""
+    """Describe a set of 28x28 grey images by the stem, raw md5, compressed md5 and compressed length of its files."""
     return DataSet(
         name=name,
         format="idx",

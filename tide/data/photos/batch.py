@@ -86,6 +86,6 @@ def _batches(photos: PhotoSet, stream: Generator[Decoded, None, None]) -> Genera
                 yield Batch(images, photos.labels[positions], torch.tensor(positions))
             elif len(photos.unreadable) == len(photos):
                 raise DataError(
-                    f"{len(photos)} unreadable photos and no other met, at least one readable photo wanted: "
+                    f"there are {len(photos)} unreadable photos and no other, at least one readable photo is wanted: "
                     f"replace them, the first is {photos.source.name(0)}"
                 )

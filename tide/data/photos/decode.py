@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import os
 import struct
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
@@ -22,6 +23,8 @@ from tide.errors import DataError, one_line
 if TYPE_CHECKING:
     from PIL import Image
 
+_LARGE = 2**26  # pixels above which a photo is made smaller before anything is done with it, for the sake of memory
+_STRIP = 16  # rows of the smaller photo that are made at a time
 _SPARE = 2  # a decoder may skip detail, but must leave this many times the pixels wanted in each direction
 
 
@@ -73,7 +76,7 @@ def decode_part(
     Args:
         path_or_file: path of the photo or an open binary file, in any format that Pillow reads.
         size: height and width of the result in pixels, at least 1.
-        channels: 1 for gray or 3 for red, green and blue.
+        channels: 1 for grey or 3 for red, green and blue.
         choose: is called with the width and height in pixels of the upright photo and returns the part wanted: left,
             upper, right and lower edge within them, fractions allowed.
         mirrored: whether to mirror the result left to right.
@@ -88,6 +91,7 @@ def decode_part(
     from PIL import Image
 
     check_format(size, channels)
+    mode = "L" if channels == 1 else "RGB"
     with _opened(path_or_file) as photo:
         width, height = photo.size[::-1] if _on_its_side(photo) else photo.size
         box = choose(width, height)
@@ -95,7 +99,7 @@ def decode_part(
         # does not matter here whether the photo lies on its side.
         detail = _SPARE * size / min(box[2] - box[0], box[3] - box[1])
         photo.draft(None, (math.ceil(photo.width * detail), math.ceil(photo.height * detail)))
-        image = _upright(photo, channels)
+        image = _upright(_smaller(photo, math.floor(1 / detail), mode), mode)
         across, down = image.width / width, image.height / height
         left, top = box[0] * across, box[1] * down
         right, bottom = min(box[2] * across, image.width), min(box[3] * down, image.height)
@@ -111,9 +115,9 @@ def check_format(size: int | None, channels: int | None) -> tuple[int, int]:
         DataError: ``size`` is missing or below 1, or ``channels`` is not 1 or 3.
     """
     if size is None or size < 1:
-        raise DataError(f"photo size {size} met, at least 1 wanted: give the height and width in pixels")
+        raise DataError(f"photo size is {size}, at least 1 is wanted: give the height and width in pixels")
     if channels not in (1, 3):
-        raise DataError(f"photo channels {channels} met, 1 or 3 wanted: give 1 for gray or 3 for colour")
+        raise DataError(f"photo channels are {channels}, 1 or 3 are wanted: give 1 for grey or 3 for colour")
     return size, channels
 
 
@@ -122,9 +126,16 @@ def _opened(path_or_file: str | os.PathLike[str] | IO[bytes]) -> Iterator[Image.
     """Open a photo and say in one line what is wrong with it, whether that shows now or while it is decoded."""
     from PIL import Image
 
+    _expect_large()
     try:
         with Image.open(cast("str | Path | IO[bytes]", path_or_file)) as photo:
             yield photo
+    except Image.DecompressionBombError as error:
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6
+        raise DataError(
+            f"{_name_of(path_or_file)}: too large a photo ({one_line(error)}), at most {most} megapixels are wanted: "
+            "scale it down or remove it"
+        ) from error
     # Besides OSError, Pillow's readers let these through when data are damaged.
     except (
         OSError,
@@ -133,12 +144,19 @@ def _opened(path_or_file: str | os.PathLike[str] | IO[bytes]) -> Iterator[Image.
         RuntimeError,
         EOFError,
         struct.error,
-        Image.DecompressionBombError,
     ) as error:
         raise DataError(
-            f"{_name_of(path_or_file)}: unreadable photo met ({one_line(error)}), a whole image wanted: replace or "
+            f"{_name_of(path_or_file)}: unreadable photo ({one_line(error)}), a whole image is wanted: replace or "
             "remove it"
         ) from error
+
+
+@cache
+def _expect_large() -> None:
+    """Take large photos without Pillow's warning; the largest are still refused."""
+    from PIL import Image
+
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 
 def _on_its_side(photo: Image.Image) -> bool:
@@ -148,11 +166,30 @@ def _on_its_side(photo: Image.Image) -> bool:
     return photo.format != "TIFF" and photo.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
 
 
-def _upright(photo: Image.Image, channels: int) -> Image.Image:
+def _smaller(photo: Image.Image, factor: int, mode: str) -> Image.Image:
+    """Return a very large photo at a whole fraction of its size, strip by strip: no other copy of it is needed."""
+    from PIL import Image
+
+    if photo.width * photo.height <= _LARGE or factor < 2:
+        return photo
+    photo.load()  # which turns a TIFF upright
+    size = math.ceil(photo.width / factor), math.ceil(photo.height / factor)
+    if photo.mode.startswith(("I", "F")):  # their scale is that of the whole photo, so they are not converted yet
+        return photo.resize(size, Image.Resampling.NEAREST)
+    small = Image.new(mode, size)
+    small.info = {key: value for key, value in photo.info.items() if key != "transparency"}  # the orientation, too
+    for top in range(0, photo.height, rows := factor * _STRIP):
+        strip = photo.crop((0, top, photo.width, min(top + rows, photo.height)))
+        small.paste(_flatten(strip, mode).reduce(factor), (0, top // factor))
+    return small
+
+
+def _upright(photo: Image.Image, mode: str) -> Image.Image:
     """Return a photo as an opaque 8-bit image, turned as its EXIF orientation says."""
     from PIL import ImageOps
 
-    return _flatten(ImageOps.exif_transpose(photo), "L" if channels == 1 else "RGB")
+    ImageOps.exif_transpose(photo, in_place=True)
+    return _flatten(photo, mode)
 
 
 def _flatten(image: Image.Image, mode: str) -> Image.Image:
@@ -164,11 +201,11 @@ def _flatten(image: Image.Image, mode: str) -> Image.Image:
     if "A" in image.getbands() or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert(mode)
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _eight_bits(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """Return gray values of more than 8 bits, or floats, on the scale 0..255.
+    """Return grey values of more than 8 bits, or floats, on the scale 0..255.
 
     Whole numbers are taken for those of the least of 8, 10, 12, 14 and 16 bits that holds them all: cameras write 12
     bits into files of 16, which would come out almost black. Floats are in 0..1, or in 0..255. Raises ValueError for
@@ -182,12 +219,12 @@ def _eight_bits(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     else:
         highest = float(next((2**bits for bits in (8, 10, 12, 14, 16) if high < 2**bits), 0) - 1)
     if low < 0 or not highest > 0 or high > highest:
-        raise ValueError(f"gray values from {low:g} to {high:g}, of which the scale is unknown")
+        raise ValueError(f"grey values from {low:g} to {high:g}, of which the scale is unknown")
     return (values / highest * 255).round().astype(np.uint8)
 
 
 def _to_tensor(image: Image.Image) -> Tensor:
-    """Return the pixels of an image in gray or RGB, uint8, shape (channels, height, width)."""
+    """Return the pixels of an image in grey or RGB, uint8, shape (channels, height, width)."""
     pixels = np.array(image).reshape(image.height, image.width, -1)
     return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
 

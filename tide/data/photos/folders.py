@@ -49,7 +49,7 @@ def scan_part(directory: Path, part: str) -> Classes:
     folder = part_folder(directory, part) if directory.is_dir() else None
     if folder is None:
         raise DataError(
-            f"{directory}: no folder {part!r} met, train/CLASS/ and val/CLASS/ wanted: put the photos there by class"
+            f"{directory}: no folder {part!r}, train/CLASS/ and val/CLASS/ are wanted: put the photos there by class"
         )
     if (folder / ANNOTATIONS).is_file():
         return read_annotations(folder / ANNOTATIONS, photos_in(folder / "images"))
@@ -69,12 +69,12 @@ def scan_classes(folder: Path) -> Classes:
         classes[name] = [photo for place in _places(folder / name) for photo in photos_in(place)]
         if not classes[name]:
             raise DataError(
-                f"{folder / name}: no photos met, a {', '.join(_EXTENSIONS[:6])} file or one of another kind wanted: "
+                f"{folder / name}: no photos, a {', '.join(_EXTENSIONS[:6])} file or one of another kind is wanted: "
                 "add photos or remove the folder"
             )
     if not classes:
         raise DataError(
-            f"{folder}: no class folders met, at least one wanted: put a folder of photos for each class there"
+            f"{folder}: no class folders, at least one is wanted: put a folder of photos for each class there"
         )
     return classes
 
@@ -137,7 +137,7 @@ def check_same_classes(directory: Path, train: Collection[str], val: Collection[
     ):
         if lacking:
             raise DataError(
-                f"{directory}: class {min(lacking)!r} met in {here} but not in {there}, the same in both wanted: "
+                f"{directory}: class {min(lacking)!r} is in {here} but not in {there}, the same in both is wanted: "
                 f"add it to {there} or remove it from {here}"
             )
 
@@ -162,32 +162,32 @@ def read_annotations(path: Path, photos: Sequence[str]) -> dict[str, list[str]]:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "bytes that are no UTF-8"
-        raise DataError(f"{path}: {reason} met, readable annotations wanted: {_REMEDY}") from error
+        raise DataError(f"{path}: {reason}, readable annotations are wanted: {_REMEDY}") from error
     named = {Path(photo).name: photo for photo in photos}
     class_of: dict[str, str] = {}
     for number, line in enumerate(lines, 1):
         name, label, *_ = (*line.split("\t"), "", "")
         if not name or not label:
             raise DataError(
-                f"{path}, line {number}: {line!r} met, a photo, its class and its box between tabs wanted: {_REMEDY}"
+                f"{path}, line {number} is {line!r}, a photo, its class and its box between tabs are wanted: {_REMEDY}"
             )
         if name not in named:
             raise DataError(
-                f"{path}, line {number}: {name!r} met, a photo that lies in {path.parent / 'images'} wanted: "
+                f"{path}, line {number}: the photo is {name!r}, one that lies in {path.parent / 'images'} is wanted: "
                 "restore the photo or remove the line"
             )
         if name in class_of:
-            raise DataError(f"{path}, line {number}: {name!r} met again, one line for each photo wanted: {_REMEDY}")
+            raise DataError(f"{path}, line {number}: {name!r} is there again, one line a photo is wanted: {_REMEDY}")
         class_of[name] = label
     classes: dict[str, list[str]] = {label: [] for label in sorted(set(class_of.values()))}
     for name, photo in named.items():
         if name not in class_of:
             raise DataError(
-                f"{path}: no line for {name!r} met in {len(lines)} lines, one for each photo wanted: {_REMEDY}"
+                f"{path}: no line for {name!r} in {len(lines)} lines, one for each photo is wanted: {_REMEDY}"
             )
         classes[class_of[name]].append(photo)
     if not classes:
-        raise DataError(f"{path}: no lines met, one for each photo wanted: {_REMEDY}")
+        raise DataError(f"{path}: no lines, one for each photo is wanted: {_REMEDY}")
     return classes
 
 
@@ -197,4 +197,4 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
         with os.scandir(folder) as entries:
             return [entry for entry in entries if not entry.name.startswith(".")]
     except OSError as error:
-        raise DataError(f"{folder}: {error.strerror or error} met, a readable folder wanted: check the path") from error
+        raise DataError(f"{folder}: {error.strerror or error}, a readable folder is wanted: check the path") from error

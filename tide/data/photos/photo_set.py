@@ -31,7 +31,7 @@ class PhotoSet(Photos):
         labels: class number of each photo, int64, shape (N,), values 0..len(classes)-1.
         classes: the name of each class.
         size: height and width of the decoded images in pixels, at least 1.
-        channels: channels of the decoded images: 1 for gray or 3 for colour.
+        channels: channels of the decoded images: 1 for grey or 3 for colour.
         decoder: how a photo becomes an image in a test; training crops in a way of its own.
         decoding: by how many processes, and what to do about unreadable photos.
         unreadable: what was wrong with each photo that could not be read so far, by its position. All streams of this
@@ -53,7 +53,7 @@ class PhotoSet(Photos):
     def __post_init__(self) -> None:
         check_format(self.size, self.channels)
         if len(self.source) == 0:
-            raise DataError("0 photos met, at least 1 wanted: give more data")
+            raise DataError("there are 0 photos, at least 1 is wanted: give more data")
         check_labels(self.labels, len(self.source), self.classes)
 
     @classmethod
@@ -71,7 +71,7 @@ class PhotoSet(Photos):
             files: the paths of the photos of each class, all of them in ``classes``.
             classes: the name of each class; may name more than ``files`` has.
             size: height and width of the decoded images in pixels.
-            channels: 1 for gray or 3 for colour.
+            channels: 1 for grey or 3 for colour.
             decoder: how a photo becomes an image in a test.
 
         Returns:
@@ -106,8 +106,8 @@ class PhotoSet(Photos):
         parts = list(telling.batches(DECODED_AT_ONCE, positions=positions))
         if not parts:
             raise DataError(
-                f"{len(positions)} unreadable photos and no other met, at least one readable photo wanted: replace "
-                f"them, the first is {self.source.name(int(positions[0]))}"
+                f"there are {len(positions)} unreadable photos and no other, at least one readable photo is wanted: "
+                f"replace them, the first is {self.source.name(int(positions[0]))}"
             )
         images, labels, _ = (torch.cat(column) for column in zip(*parts, strict=True))
         return ImageSet(images, labels, self.classes)

@@ -68,6 +68,6 @@ class Photos:
             if len(self.unreadable) > self.decoding.limit:
                 first, *_, last = (*self.unreadable, position)
                 raise DataError(
-                    f"{len(self.unreadable)} unreadable photos met, at most {self.decoding.limit} wanted: replace or "
-                    f"remove them; the first is {self.source.name(first)}, the last {self.source.name(last)}"
+                    f"there are {len(self.unreadable)} unreadable photos, at most {self.decoding.limit} are wanted: "
+                    f"replace or remove them; the first is {self.source.name(first)}, the last {self.source.name(last)}"
                 )

@@ -122,7 +122,7 @@ def open_encoded(value: Mapping[str, Any] | None, name: str) -> str | IO[bytes]:
         return _NamedBytes(value["bytes"], name)
     if value.get("path") is not None:
         return str(value["path"])
-    raise DataError(f"{name}: no photo met, the bytes of one wanted: remove the row")
+    raise DataError(f"{name}: no photo, the bytes of one is wanted: remove the row")
 
 
 class EncodedPhoto(NamedTuple):

@@ -69,7 +69,7 @@ def prefetch(dataset: Dataset[Result], requests: Iterator[Any], workers: int) ->
                 return
             except MemoryError as error:
                 raise DataError(
-                    f"no memory left for photos met with {workers} workers, enough for all wanted: "
+                    f"no memory left for photos with {workers} workers, enough for all is wanted: "
                     "use fewer workers or a smaller batch"
                 ) from error
             except (RuntimeError, OSError, EOFError) as error:
@@ -134,7 +134,7 @@ def _check_alive(processes: Sequence[BaseProcess], cause: BaseException | None =
             code = process.exitcode or 0
             how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
             raise DataError(
-                f"loader worker {process.pid} that {how} met, {len(processes)} running workers wanted: "
+                f"loader worker {process.pid} {how}, {len(processes)} running workers are wanted: "
                 "if memory ran out, use fewer workers or a smaller batch"
             ) from cause
 

@@ -41,11 +41,11 @@ def read_cifar_c(directory: Path, name: str, severity: int, classes: Sequence[st
     count, rest = divmod(len(images), len(SEVERITIES))
     if rest or count == 0 or len(labels) not in (count, len(images)):
         raise DataError(
-            f"{directory}: {len(images)} images of {name} and {len(labels)} labels met, five times as many images as "
-            "test images wanted: restore the files"
+            f"{directory}: there are {len(images)} images of {name} and {len(labels)} labels, five times as many "
+            "images as test images are wanted: restore the files"
         )
     if severity not in SEVERITIES:
-        raise DataError(f"severity {severity} met, 1 to 5 wanted: give one of them")
+        raise DataError(f"severity is {severity}, 1 to 5 is wanted: give one of them")
     part = slice((severity - 1) * count, severity * count)
     return ImageSet(images[part].contiguous(), labels[part] if len(labels) > count else labels, tuple(classes))
 
@@ -66,17 +66,17 @@ def read_mnist_c(directory: Path, name: str, classes: Sequence[str]) -> ImageSet
 def _read(directory: Path, name: str, images: str, labels: str, names: Sequence[str]) -> tuple[Tensor, Tensor]:
     if name not in names:
         raise DataError(
-            f"{directory}: corruption {name!r} met, one of its {len(names)} wanted{did_you_mean(name, names)}"
+            f"{directory}: corruption is {name!r}, one of its {len(names)} is wanted{did_you_mean(name, names)}"
         )
     pixels, numbers = _load(directory / images), _load(directory / labels)
     if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[3] not in (1, 3):
         raise DataError(
-            f"{directory / images}: {pixels.dtype} of shape {pixels.shape} met, uint8 of shape (N, H, W, 1 or 3) "
-            "wanted: restore the file"
+            f"{directory / images} is {pixels.dtype} of shape {pixels.shape}, uint8 of shape (N, H, W, 1 or 3) "
+            "is wanted: restore the file"
         )
     if numbers.ndim != 1 or not np.issubdtype(numbers.dtype, np.integer):
         raise DataError(
-            f"{directory / labels}: {numbers.dtype} of shape {numbers.shape} met, integers of shape (N,) wanted: "
+            f"{directory / labels} is {numbers.dtype} of shape {numbers.shape}, integers of shape (N,) are wanted: "
             "restore the file"
         )
     return torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))), torch.from_numpy(
@@ -89,5 +89,5 @@ def _load(file: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:
         array: np.ndarray[tuple[int, ...], np.dtype[np.generic]] = np.load(file, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         reason = one_line(error)[:120]
-        raise DataError(f"{file}: unreadable array met ({reason}), a whole NumPy file wanted: restore it") from error
+        raise DataError(f"{file}: unreadable array ({reason}), a whole NumPy file is wanted: restore it") from error
     return array

@@ -33,7 +33,7 @@ def checksum_of_files(root: Path, files: Iterable[Path], start: int = 0) -> int:
             with file.open("rb") as stream:
                 piece, length = stream.read(_PIECE), os.fstat(stream.fileno()).st_size
         except OSError as error:
-            raise DataError(f"{file}: {error.strerror or error} met, a readable file wanted: check the path") from error
+            raise DataError(f"{file}: {error.strerror or error}, a readable file is wanted: check the path") from error
         start = zlib.crc32(piece, zlib.crc32(f"{file.relative_to(root).as_posix()} {length}\n".encode(), start))
     return start
 
@@ -73,7 +73,7 @@ def check_same_photos(root: Path, shifts: Mapping[str, Path]) -> tuple[tuple[str
             photo = min(lacking or set(names) - set(wanted))
             here, there = (first, shift) if lacking else (shift, first)
             raise DataError(
-                f"{root}: photo {photo} met in {here} but not in {there}, the same photos in every shift wanted: "
+                f"{root}: photo {photo} is in {here} but not in {there}, the same photos in every shift are wanted: "
                 "restore the published files"
             )
         # One photo of each: shifts may have been made again in another way or with another seed.

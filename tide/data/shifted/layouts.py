@@ -39,7 +39,7 @@ def load_test_photos(
         directory: the folder.
         classes: the names of the model's classes, in the order of its outputs; the folder may have a part of them.
         size: height and width of the model's images in pixels.
-        channels: 1 for gray or 3 for colour.
+        channels: 1 for grey or 3 for colour.
         crop: share of a photo's shorter side that its square has, where photos are not published cropped.
         corruption: which corruption to take, wanted for that layout and for no other.
         severity: which severity to take, wanted for that layout and for no other.
@@ -53,7 +53,7 @@ def load_test_photos(
     """
     folder = Path(directory).expanduser()
     if not folder.is_dir():
-        raise DataError(f"{folder}: no folder met, one of photos wanted: check the path")
+        raise DataError(f"{folder} is no folder, one of photos is wanted: check the path")
     corruptions = corruptions_in(folder)
     asked = corruption is not None or severity is not None
     cropped = False  # whether the photos are published as the squares that a model sees
@@ -66,10 +66,10 @@ def load_test_photos(
         found = scan_classes(folder)
         cropped = folder.resolve().name in _LEVELS
     else:
-        raise DataError(f"{folder}: {_describe(folder)} met, {_LAYOUTS} wanted: give the folder that holds them")
+        raise DataError(f"{folder} holds {_describe(folder)}, {_LAYOUTS} is wanted: give the folder that holds them")
     if asked:
         raise DataError(
-            f"{folder}: no folders CORRUPTION/SEVERITY/CLASS/ met, they are wanted for corruption {corruption!r} and "
+            f"{folder}: no folders CORRUPTION/SEVERITY/CLASS/, they are wanted for corruption {corruption!r} and "
             f"severity {severity}: leave both out or give another folder"
         )
     _check_known(folder, found, classes)
@@ -94,13 +94,13 @@ def _corrupted(folder: Path, corruptions: list[str], corruption: str | None, sev
     """Return the folder of the classes of one corruption and severity."""
     if corruption not in corruptions:
         raise DataError(
-            f"{folder}: corruption {corruption!r} met, one of its {len(corruptions)} wanted"
+            f"{folder}: corruption is {corruption!r}, one of its {len(corruptions)} is wanted"
             f"{did_you_mean(corruption or '', corruptions)}"
         )
     severities = severities_in(folder / corruption)
     if severity not in severities:
         known = ", ".join(str(level) for level in severities)
-        raise DataError(f"{folder / corruption}: severity {severity} met, one of {known} wanted: give one of them")
+        raise DataError(f"{folder / corruption}: severity is {severity}, one of {known} is wanted: give one of them")
     return folder / corruption / str(severity)
 
 
@@ -112,8 +112,8 @@ def _check_known(folder: Path, found: Classes, classes: Sequence[str]) -> None:
         if len(classes) > 20 and "did you mean" not in hint:
             hint = f"; the first is {classes[0]!r}"
         raise DataError(
-            f"{folder}: {len(unknown)} of {len(found)} classes that the model does not know met, the first "
-            f"{unknown[0]!r}, only the model's {len(classes)} wanted: give a folder with the same names{hint}"
+            f"{folder}: {len(unknown)} of {len(found)} classes are unknown to the model, the first "
+            f"{unknown[0]!r}, only the model's {len(classes)} are wanted: give a folder with the same names{hint}"
         )
 
 

@@ -1,0 +1,63 @@
+"""Writing pictures, and what their axes have in common."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
+
+from tide.plots.attention import shown_ticks
+from tide.plots.axes import headroom, whole_numbers
+from tide.studies import figures
+
+
+def test_characters_that_no_font_has_are_one_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(figures, "_cjk_fonts", list)
+    figure = Figure()
+    figure.suptitle("猫と犬")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        figures.save(figure, tmp_path / "names.png")
+    (told,) = caught
+    assert "no installed font has some of its characters" in str(told.message)
+    assert (tmp_path / "names.png").is_file()
+
+
+def test_names_in_characters_of_asia_fall_back_to_installed_fonts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = [font.name for font in fontManager.ttflist][:1]
+    monkeypatch.setattr(figures, "_cjk_fonts", lambda: asked)
+    plain, other = Figure(), Figure()
+    before = plain.suptitle("cat").get_fontfamily()
+    text = other.suptitle("cat é")
+    figures.save(other, tmp_path / "plain.png")
+    assert text.get_fontfamily() == before
+    text.set_text("猫")
+    with pytest.warns(UserWarning, match="no installed font"):
+        figures.save(other, tmp_path / "names.png")
+    assert text.get_fontfamily() == [*before, *asked]
+
+
+@pytest.mark.parametrize("scale", ["linear", "log"])
+def test_a_share_of_the_height_is_left_above_the_curves(scale: str) -> None:
+    axes = Figure().subplots()
+    axes.plot([1, 2, 3], [1.0, 10.0, 100.0])
+    axes.set_yscale(scale)
+    low, high = axes.get_ylim()
+    headroom(axes, 0.25)
+    bottom, top = axes.yaxis.get_transform().transform(np.array(axes.get_ylim()))
+    before = axes.yaxis.get_transform().transform(np.array([high]))[0]
+    assert axes.get_ylim()[0] == low
+    assert (top - before) / (top - bottom) == pytest.approx(0.25)
+    whole_numbers(axes)
+    assert all(mark == round(mark) for mark in axes.get_xticks())
+
+
+def test_no_tick_is_shown_twice() -> None:
+    assert shown_ticks(3) == [0, 1, 2]
+    assert shown_ticks(25) == [0, 5, 10, 14, 19, 24]
