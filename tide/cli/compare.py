@@ -87,6 +87,7 @@ def _by_model(facts: Iterable[RunFacts]) -> dict[str, list[RunFacts]]:
 
 
 def _report(runs: dict[str, list[RunFacts]], out: Path, given: CompareArguments, command: str) -> None:
+    from tide.config import ImageConfig
     from tide.plots.comparison import draw_comparison
     from tide.studies.comparison import REACH
     from tide.studies.comparison_report import compare, markdown
@@ -98,11 +99,13 @@ def _report(runs: dict[str, list[RunFacts]], out: Path, given: CompareArguments,
     text = markdown(result)
     figures: dict[str, Callable[[], Any]] = {
         "comparison.png": lambda: draw_comparison(result),
-        "attention.png": lambda: _attention(runs, given.data_dir),
     }
+    first = next(iter(runs.values()))[0].config
+    if isinstance(first.input, ImageConfig) and not first.output.positions:
+        figures["attention.png"] = lambda: _attention(runs, given.data_dir)
     save_study(out, "comparison", result, text, figures)
     print(text, end="")
-    print(f"\n{out}: comparison.json, comparison.md, comparison.png, attention.png")
+    print(f"\n{out}: {', '.join(('comparison.json', 'comparison.md', *figures))}")
 
 
 def _attention(runs: dict[str, list[RunFacts]], data_dir: Path | None, count: int = 3) -> Any:

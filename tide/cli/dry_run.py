@@ -38,7 +38,10 @@ def show(config: Config, splits: Splits, device: torch.device, *, compile_step: 
         table.add_column(heading)
     with torch.no_grad():
         out = model(images, record=model.cell.recordable(), ticks=1)
-    table.add_row(config.input.kind, f"{train.batch} x {described(config.model)}")
+        tokens = model.backbone(images) if isinstance(images, torch.Tensor) else None
+    table.add_row(f"{config.input.kind}s", f"{train.batch} x {described(config.model)}")
+    if tokens is not None:
+        table.add_row("tokens", str(tuple(tokens.shape)))
     for name, value in out.trace.items():
         table.add_row(name, f"{(value.shape[0], 'T', *value.shape[2:])}".replace("'", ""))
     table.add_row("logits", f"({', '.join(map(str, out.logits.shape[:-1]))}, T = {config.core.ticks})")

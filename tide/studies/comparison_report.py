@@ -103,12 +103,13 @@ def _pair(first: Sequence[RunFacts], second: Sequence[RunFacts]) -> dict[str, An
     pairs = [(run, seconds[run.config.seed]) for run in first if run.config.seed in seconds]
     rows = []
     for a, b in pairs:
-        label, of_a, of_b = a.answers["label"], a.answers["answer"], b.answers["answer"]
+        # Every position of an answer counts; what is not emitted is a class of its own.
+        label, of_a, of_b = (x.flatten() + 1 for x in (a.answers["label"], a.answers["answer"], b.answers["answer"]))
         rows.append(
             {
                 **joint_outcomes(of_a == label, of_b == label)._asdict(),
                 "agreement": agreement(of_a, of_b),
-                "kappa": cohens_kappa(of_a, of_b, a.config.output.classes),
+                "kappa": cohens_kappa(of_a, of_b, a.config.output.classes + 1),
             }
         )
     return {"seeds": len(rows)} | {
