@@ -34,13 +34,13 @@ from tide.train.signals import StopRequest
 LENGTH, POSITIONS = 5, OutputConfig(classes=3, positions=(2, 2))
 
 
-def rises(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def steps_up(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Draw numbers; the answer says of each but the first whether it is above the one before."""
     numbers = torch.randn(count, LENGTH, generator=generator)
     return numbers, (numbers.diff(dim=1) > 0).long()
 
 
-register("rises", lambda config, directory: DrawnTask(rises, (rises, rises)))
+register("steps_up", lambda config, directory: DrawnTask(steps_up, (steps_up, steps_up)))
 
 
 def order(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -108,7 +108,7 @@ def train(config: Config, folder: Path, upto: int | None = None) -> TrainingRun:
 def test_a_task_of_ones_own_trains_evaluates_and_resumes_bit_for_bit(
     experiment: Callable[..., Config], tmp_path: Path
 ) -> None:
-    config = experiment("rises", classes=2, positions=[LENGTH - 1])
+    config = experiment("steps_up", classes=2, positions=[LENGTH - 1])
     whole = train(config, tmp_path / "whole")
     train(config, tmp_path / "parts", upto=2)
     train(config, tmp_path / "parts")
@@ -135,7 +135,7 @@ def test_a_list_is_emitted_and_halts_when_it_is_complete(experiment: Callable[..
 
 
 def test_numbers_are_refused_in_one_line(experiment: Callable[..., Config]) -> None:
-    model = Thinker(experiment("rises", classes=2, positions=[LENGTH - 1]).model)
+    model = Thinker(experiment("steps_up", classes=2, positions=[LENGTH - 1]).model)
     with pytest.raises(InputError, match=r"shape \(2, 4\), \(B, 5\) is wanted"):
         model(torch.zeros(2, 4))
     with pytest.raises(InputError, match="NaN or infinite"):
