@@ -15,6 +15,7 @@ import torch
 import tide
 from tide.cli.parse import parse
 from tide.config import Config
+from tide.models.thinker import Thinker
 from tide.studies.ablation import Study
 
 ROOT = Path(__file__).parents[1]
@@ -111,9 +112,12 @@ def test_python_in_the_documentation_runs() -> None:
     blocks = [(page, block) for page, block in _blocks("python") if page not in ("README.md", "export.md")]
     assert {page for page, _ in blocks} == {"extending.md", "native.md"}
     for page, block in blocks:
-        exec(f"found = {{{block}}}" if block.startswith('"') else block, names)
+        code = f"found = {{{block}}}" if block.startswith('"') else block
+        exec(compile(code, page, "exec", dont_inherit=True), names)  # as a reader's own file: hints are no strings
         assert page != "native.md" or names["out"].logits.shape[0] == 64
     assert names["mnist_fast"]().core.ticks == 25
+    thought = Thinker(names["gru"].model)(torch.rand(2, 1, 16, 16))
+    assert thought.logits.shape == (2, 10, 10)
     assert names["found"]["width"].variants["512"] == {"core": {"neurons": 512}}
 
 

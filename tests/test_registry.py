@@ -31,7 +31,7 @@ Capture = pytest.CaptureFixture[str]
 
 @dataclass(frozen=True, kw_only=True)
 class GRUConfig:
-    kind: Literal["gru"] = "gru"
+    kind: Literal["pooled"] = "pooled"
     neurons: int = 12
     ticks: int = 4
 
@@ -117,7 +117,7 @@ EXPERIMENT: dict[str, Any] = {
     "input": {"size": 10, "mean": [0.5], "std": [0.25]},
     "output": {"classes": 2},
     "backbone": {"kind": "stripes"},
-    "core": {"kind": "gru"},
+    "core": {"kind": "pooled"},
     "data": {"name": "bright"},
     "loss": NONE,
     "train": {"steps": 4, "batch": 6, "eval_every": 2, "checkpoint_every": 2, "log_every": 1},
@@ -138,13 +138,13 @@ def test_a_registered_kind_is_read_written_and_chosen_by_an_option(capsys: Captu
     config = from_dict(Config, EXPERIMENT)
     assert (config.core, config.backbone) == (GRUConfig(), StripesConfig())
     assert from_dict(Config, to_dict(config)) == config
-    options = ["--core.kind", "gru", "--core.ticks", "3", "--backbone.kind", "stripes", "--print-config"]
+    options = ["--core.kind", "pooled", "--core.ticks", "3", "--backbone.kind", "stripes", "--print-config"]
     assert main(["train", "lstm.digits", *options]) == 0
     asked = from_dict(Config, yaml.safe_load(capsys.readouterr().out))
     assert (asked.core, asked.backbone) == (GRUConfig(ticks=3), StripesConfig())
-    same = tide.create("digits", core={"kind": "gru"}, loss=NONE)
+    same = tide.create("digits", core={"kind": "pooled"}, loss=NONE)
     assert isinstance(same.cell, GRUCell)
-    assert same(torch.rand(2, 1, 8, 8)).logits.shape == (2, 10, 4)
+    assert same(torch.rand(2, 1, 16, 16)).logits.shape == (2, 10, 4)
 
 
 def test_every_command_works_on_a_run_of_an_extension(run: Path, tmp_path: Path, capsys: Capture) -> None:
@@ -161,7 +161,7 @@ def test_every_command_works_on_a_run_of_an_extension(run: Path, tmp_path: Path,
     for refused in (["export", str(run), "--html", str(tmp_path / "page.html")], ["stability", str(run)]):
         assert main(refused) == 2
         said = capsys.readouterr().err.strip().splitlines()
-        assert "gru" in said[-1]
+        assert "pooled" in said[-1]
         assert not any("Traceback" in line for line in said)
 
 
@@ -178,7 +178,7 @@ def test_saved_weights_come_back_and_an_unregistered_kind_is_named(run: Path, tm
     model.save_pretrained(tmp_path)
     assert torch.equal(tide.load(tmp_path)(images).logits, model(images).logits)
     settings = (tmp_path / "config.json").read_text()
-    (tmp_path / "config.json").write_text(settings.replace('"gru"', '"elsewhere"'))
+    (tmp_path / "config.json").write_text(settings.replace('"pooled"', '"elsewhere"'))
     with pytest.raises(CheckpointError, match=r"core\.kind is 'elsewhere'.*not registered.*import the extension first"):
         tide.load(tmp_path)
 
@@ -194,7 +194,7 @@ def section(kind: str, *left_out: str, **settings: Any) -> type[Any]:
     ("config_class", "said"),
     [
         (section("lstm"), "core.kind 'lstm' is already registered"),
-        (section("gru"), "core.kind 'gru' is already registered"),
+        (section("pooled"), "core.kind 'pooled' is already registered"),
         (section("mine", "kind"), "Mine has no kind"),
         (section("mine", frozen=False), "Mine is no frozen dataclass"),
         (section("mine", "ticks"), "Mine has no ticks"),
@@ -219,7 +219,7 @@ def test_a_backbone_needs_the_width_of_its_tokens_and_a_class_may_be_defined_aga
     with pytest.raises(ConfigError, match="Mine has no features"):
         tide.register_backbone(section("mine"), Stripes)
     tide.register_cell(GRUConfig, GRUCell)
-    assert from_dict(ModelConfig, {"core": {"kind": "gru"}}).core == GRUConfig()
+    assert from_dict(ModelConfig, {"core": {"kind": "pooled"}}).core == GRUConfig()
 
 
 def test_tokens_that_form_no_square_are_laid_out_as_the_nearest_rectangle() -> None:

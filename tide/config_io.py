@@ -71,10 +71,8 @@ def _choose_section(sections: list[type[Any]], value: Any, present: Any, path: s
     kinds = {section.__dataclass_fields__["kind"].default: section for section in sections}
     kind = value["kind"]
     if kind not in list(kinds):  # a value that cannot be hashed is no kind either
-        extension = "; a kind of an extension is not registered before it is imported: import the extension first"
-        raise ConfigError(
-            f"{path}.kind is {kind!r}{did_you_mean(str(kind), kinds)}{extension if path in REQUIRED else ''}"
-        )
+        remedy = " (the kind of an extension is not registered before it is imported: import the extension first)"
+        raise ConfigError(f"{path}.kind is {kind!r}{did_you_mean(str(kind), kinds)}{remedy * (path in REQUIRED)}")
     return kinds[kind]
 
 
