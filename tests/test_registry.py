@@ -222,6 +222,12 @@ def test_a_backbone_needs_the_width_of_its_tokens_and_a_class_may_be_defined_aga
     assert from_dict(ModelConfig, {"core": {"kind": "pooled"}}).core == GRUConfig()
 
 
+def test_a_cell_that_reads_tokens_is_not_given_bare_numbers() -> None:
+    bare = {"input": {"kind": "sequence", "length": 5}, "backbone": {"kind": "none", "features": 5}}
+    with pytest.raises(ConfigError, match=r"core\.attends is True for numbers, False is wanted"):
+        from_dict(ModelConfig, {**bare, "core": {"kind": "pooled"}})
+
+
 def test_tokens_that_form_no_square_are_laid_out_as_the_nearest_rectangle() -> None:
     assert [grid(n) for n in (1, 7, 12, 64)] == [(1, 1), (1, 7), (3, 4), (8, 8)]
     maps = attention_maps(torch.arange(24.0).reshape(2, 1, 12))

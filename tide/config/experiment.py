@@ -37,21 +37,20 @@ class ModelConfig:
         # A backbone of an extension makes tokens of whatever it is given.
         known = any(self.backbone.kind in kinds for kinds in BACKBONES.values())
         numbers = isinstance(self.input, SequenceConfig) and not self.input.alphabet and known
-        heads, none, some = HEADS.get(self.core.kind, "core.attends"), "0", "a number above 0"
-        if self.core.kind not in HEADS:
-            none, some = "False", "True"
+        heads = HEADS.get(self.core.kind)
+        reads = f"{heads} is {'above 0' if numbers else 0}" if heads else f"core.attends is {self.core.attends}"
+        wanted = ("0" if numbers else "a number above 0") if heads else str(not numbers)
         check(
             numbers != self.core.attends,
-            f"{heads} is {some.removeprefix('a number ')} for numbers, {none} is wanted: numbers are no tokens to "
-            "attend to"
+            f"{reads} for numbers, {wanted} is wanted: numbers are no tokens to attend to"
             if numbers
-            else f"{heads} is {none}, {some} is wanted: only numbers drive neurons as they are",
+            else f"{reads}, {wanted} is wanted: only numbers drive neurons as they are",
         )
         kind = "numbers" if numbers else self.input.kind
-        wanted = BACKBONES[kind]
+        readers = BACKBONES[kind]
         check(
-            self.backbone.kind in wanted or not known,
-            f"backbone.kind is {self.backbone.kind} for an input of kind {kind}, {' or '.join(wanted)} is wanted",
+            self.backbone.kind in readers or not known,
+            f"backbone.kind is {self.backbone.kind} for an input of kind {kind}, {' or '.join(readers)} is wanted",
         )
         if isinstance(self.input, SequenceConfig) and numbers:
             check(
