@@ -28,6 +28,8 @@ _HOMES = {
     "pretrained": "tide.models.load",
     "preset": "tide.models.presets",
     "PRESETS": "tide.models.presets",
+    "register_cell": "tide.models.registry",
+    "register_backbone": "tide.models.registry",
     "Thinker": "tide.models.thinker",
     "CTM": "tide.models.ctm",
     "LSTM": "tide.models.lstm",
@@ -52,6 +54,8 @@ __all__ = [
     "load",
     "preset",
     "pretrained",
+    "register_backbone",
+    "register_cell",
 ]
 
 if TYPE_CHECKING:
@@ -61,6 +65,7 @@ if TYPE_CHECKING:
     from tide.models.load import create, load, pretrained
     from tide.models.lstm import LSTM
     from tide.models.presets import PRESETS, preset
+    from tide.models.registry import register_backbone, register_cell
     from tide.models.thinker import Thinker
     from tide.types import Prediction, ThoughtOutput
 

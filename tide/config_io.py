@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get
 
 import yaml
 
+from tide.config.extensions import REQUIRED
 from tide.config.formats import upgraded
 from tide.config_yaml import read_yaml_file
 from tide.errors import ConfigError, did_you_mean, shown
@@ -70,7 +71,10 @@ def _choose_section(sections: list[type[Any]], value: Any, present: Any, path: s
     kinds = {section.__dataclass_fields__["kind"].default: section for section in sections}
     kind = value["kind"]
     if kind not in list(kinds):  # a value that cannot be hashed is no kind either
-        raise ConfigError(f"{path}.kind is {kind!r}{did_you_mean(str(kind), kinds)}")
+        extension = "; a kind of an extension is not registered before it is imported: import the extension first"
+        raise ConfigError(
+            f"{path}.kind is {kind!r}{did_you_mean(str(kind), kinds)}{extension if path in REQUIRED else ''}"
+        )
     return kinds[kind]
 
 

@@ -126,10 +126,11 @@ def _attention(runs: dict[str, list[RunFacts]], data_dir: Path | None, count: in
     for index in range(len(chosen)):
         group = []
         for name, (model, _) in loaded.items():
+            attends = "attention" in model.cell.recordable()
             with torch.no_grad():
-                out = model(images[index : index + 1], record="attention")
+                out = model(images[index : index + 1], record=("attention",) if attends else ())
             answer = test.classes[int(most_certain(out.logits, out.certainty).argmax())]
-            group.append(Gaze(name, attention_maps(out.trace["attention"][0]), answer))
+            group.append(Gaze(name, attention_maps(out.trace["attention"][0]) if attends else None, answer))
         gazes.append(group)
     labels = [test.classes[int(test.labels[index])] for index in chosen]
     return draw_attention([image.permute(1, 2, 0).numpy() for image in images], labels, gazes)

@@ -23,7 +23,6 @@ def run(arguments: Sequence[str]) -> int:
     from rich.table import Table
 
     from tide.analysis.operations import count_operations
-    from tide.config import LSTMConfig
     from tide.inputs import described
     from tide.models.load import outline
     from tide.models.presets import PRESETS, preset
@@ -54,7 +53,7 @@ def run(arguments: Sequence[str]) -> int:
             f"{sum(p.numel() for p in model.parameters()):,}",
             core.population,
             str(core.ticks),
-            "-" if isinstance(core, LSTMConfig) else str(core.history),
+            str(getattr(core, "history", "-")),
             f"{operations.tick / 1e6:.2f} M",
             f"{operations.image(core.ticks) / 1e6:.0f} M",
             f"{config.train.steps:,}",

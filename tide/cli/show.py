@@ -115,7 +115,8 @@ def _task_thought(given: ShowArguments, chosen: str) -> tuple[Figure, str] | Non
     from tide.plots.task_thought import draw_task_thought
     from tide.runs.reopen import reopen
 
-    if isinstance(load(given.run, checkpoint=given.checkpoint).config.input, ImageConfig) and not chosen.isdigit():
+    config = load(given.run, checkpoint=given.checkpoint).config
+    if isinstance(config.input, ImageConfig) and not (chosen.isdigit() and config.output.positions):
         return None
     if not chosen.isdigit():
         raise InputError(f"the sample is {chosen!r}, the number of a test sample is wanted: the model takes no photos")

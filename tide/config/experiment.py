@@ -34,17 +34,23 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         check(0 <= self.seed < 2**63, f"seed is {self.seed}, a whole number from 0 to 2^63 - 1 is wanted")
-        numbers = isinstance(self.input, SequenceConfig) and not self.input.alphabet
+        # A backbone of an extension makes tokens of whatever it is given.
+        known = any(self.backbone.kind in kinds for kinds in BACKBONES.values())
+        numbers = isinstance(self.input, SequenceConfig) and not self.input.alphabet and known
+        heads, none, some = HEADS.get(self.core.kind, "core.attends"), "0", "a number above 0"
+        if self.core.kind not in HEADS:
+            none, some = "False", "True"
         check(
             numbers != self.core.attends,
-            f"{HEADS[self.core.kind]} is above 0 for numbers, 0 is wanted: numbers are no tokens to attend to"
+            f"{heads} is {some.removeprefix('a number ')} for numbers, {none} is wanted: numbers are no tokens to "
+            "attend to"
             if numbers
-            else f"{HEADS[self.core.kind]} is 0, a number above 0 is wanted: only numbers drive neurons as they are",
+            else f"{heads} is {none}, {some} is wanted: only numbers drive neurons as they are",
         )
         kind = "numbers" if numbers else self.input.kind
         wanted = BACKBONES[kind]
         check(
-            self.backbone.kind in wanted,
+            self.backbone.kind in wanted or not known,
             f"backbone.kind is {self.backbone.kind} for an input of kind {kind}, {' or '.join(wanted)} is wanted",
         )
         if isinstance(self.input, SequenceConfig) and numbers:
@@ -53,7 +59,7 @@ class ModelConfig:
                 f"backbone.features is {self.backbone.features}, {self.input.length} = input.length is wanted: numbers "
                 "come as they are",
             )
-        if isinstance(self.input, ScheduleConfig) and not isinstance(self.core, LSTMConfig):
+        if isinstance(self.input, ScheduleConfig) and isinstance(self.core, CoreConfig | CTMConfig):
             width = self.core.attention.width if isinstance(self.core, CoreConfig) else self.core.attention_width
             check(
                 self.backbone.features == width,
@@ -95,12 +101,13 @@ class Config(ModelConfig):
         )
         if self.core.kind == "tide":
             return
+        presets = f"; the presets {self.core.kind}.TASK leave these terms out" if self.core.kind in HEADS else ""
         for term in TERMS:
             weight = self.loss.weight(term)
             check(
                 weight == 0 or not term.of_populations,
                 f"loss.{term.name}_weight is {weight}, 0 is wanted: core {self.core.kind} has no excitatory and "
-                f"inhibitory populations for it to act on; the presets {self.core.kind}.TASK leave these terms out",
+                f"inhibitory populations for it to act on{presets}",
             )
 
     @property

@@ -136,6 +136,8 @@ def _graphs(model: Thinker, interventions: bool) -> dict[str, Graph]:
     channels = backbone.features if isinstance(backbone, FeatureMapConfig) else settings.channels
     images = torch.rand(2, channels, settings.size, settings.size)
     state, carry = model.begin(images), cell.begin_readout(2)
+    if not hasattr(state, "weights"):
+        raise InputError(f"core {model.config.core.kind} cannot be exported: its state has no weights, composed once")
     start, single = _start(state, carry), _start(model.begin(images[:1]), cell.begin_readout(1))
     following, features = cell.step(state)
     before, after = _without_weights(state), _without_weights(following)

@@ -28,11 +28,14 @@ from tide.config import (
 from tide.models.cell import Cell
 from tide.models.ctm_cell import CTMCell
 from tide.models.lstm_cell import LSTMCell
+from tide.models.registry import BACKBONES, CELLS
 from tide.models.tide import TideCell
 
 
 def build_backbone(config: ModelConfig) -> nn.Module:
     """Return the backbone of a configuration: images or symbols → tokens (B, N, d_kv), questions → what they show."""
+    if type(config.backbone) in BACKBONES:
+        return BACKBONES[type(config.backbone)](config.backbone, config.input)
     if isinstance(config.backbone, FeatureMapConfig):
         return FeatureMap()
     if isinstance(config.backbone, SymbolsConfig):
@@ -56,6 +59,8 @@ def build_backbone(config: ModelConfig) -> nn.Module:
 def build_cell(config: ModelConfig) -> Cell:
     """Return the cell of a configuration."""
     core, features, outputs = config.core, config.backbone.features, config.output.values
+    if type(core) in CELLS:
+        return CELLS[type(core)](core, features=features, outputs=outputs, seed=config.seed)
     if isinstance(core, CTMConfig):
         return CTMCell(core, features=features, outputs=outputs, seed=config.seed)
     if isinstance(core, LSTMConfig):

@@ -57,6 +57,11 @@ class Cell(nn.Module):
     parameters they cover; ``probes`` maps further names to prefixes of parameters whose gradient norms the
     stability monitor reports; ``activity`` maps the titles of the pictures of neurons over ticks to observables (B,
     T, neurons). What has a body below fits a model without excitatory and inhibitory populations.
+
+    For pictures and comparisons a cell offers ``activity``, one title or more. Attention is shown where there is an
+    observable ``attention`` (B, heads, N), on a square of tokens or the rectangle nearest to it; the table of presets
+    gives the ``history`` of its configuration. Both may be missing. An extension is made known by
+    :func:`tide.register_cell`.
     """
 
     observables: ClassVar[Mapping[str, Callable[[Any], Tensor]]]

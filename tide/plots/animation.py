@@ -75,6 +75,9 @@ def _image(
     pixels = np.round(255 * np.clip(thought.image, 0, 1)).astype(np.uint8)
     pixels = np.broadcast_to(pixels, (*pixels.shape[:2], 3))
     shown = Image.fromarray(np.ascontiguousarray(pixels)).resize((side, side), Image.Resampling.NEAREST)
+    if thought.attention is None:
+        picture.paste(shown, (left, top))
+        return
     even, highest = 1 / thought.attention[0].size, thought.attention.max()
     share = np.sqrt(np.clip((thought.attention[tick] - even) / max(highest - even, 1e-9), 0, 1))
     mask = Image.fromarray(np.round(216 * share).astype(np.uint8)).resize((side, side), Image.Resampling.BICUBIC)

@@ -19,11 +19,16 @@ PANELS = 6  # ticks at which attention is shown
 def attention_maps(attention: Tensor) -> Array:
     """Return one sample's attention (T, heads, positions) as maps on the grid of tokens, mean over heads.
 
-    Shape (T, rows, columns), rows = columns.
+    Shape (T, rows, columns), see :func:`grid`.
     """
     mean: Array = attention.detach().cpu().double().mean(1).numpy()
-    grid = math.isqrt(mean.shape[1])
-    return mean.reshape(-1, grid, grid)
+    return mean.reshape(-1, *grid(mean.shape[1]))
+
+
+def grid(positions: int) -> tuple[int, int]:
+    """Return the rows and columns of so many tokens: a square, or the rectangle nearest to one, the wider side last."""
+    rows = next(side for side in range(math.isqrt(positions), 0, -1) if positions % side == 0)
+    return rows, positions // rows
 
 
 def shown_ticks(ticks: int) -> list[int]:

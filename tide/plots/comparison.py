@@ -103,10 +103,10 @@ def _certainty(axes: Axes, models: Mapping[str, Mapping[str, Any]]) -> None:
 
 @dataclass(frozen=True)
 class Gaze:
-    """One model's attention to one image: ``attention`` (T, rows, columns), mean over heads; its answer in words."""
+    """One model's attention to one image: ``attention`` (T, rows, columns), mean over heads, or None; its answer."""
 
     model: str
-    attention: Array
+    attention: Array | None
     answer: str
 
 
@@ -120,14 +120,14 @@ def draw_attention(images: Sequence[Array], labels: Sequence[str], gazes: Sequen
     row = 0
     for image, label, group in zip(images, labels, gazes, strict=True):
         for gaze in group:
-            ticks = shown_ticks(len(gaze.attention))
+            ticks = shown_ticks(len(gaze.attention)) if gaze.attention is not None else []
             show_image(panels[row, 0], image)
             panels[row, 0].set_title(f"{gaze.model}: {gaze.answer}\nlabelled {label}", fontsize=8)
-            highest = gaze.attention[ticks].max()
             for axes in panels[row, 1 + len(ticks) :]:
                 axes.set_axis_off()
             for axes, tick in zip(panels[row, 1:], ticks, strict=False):
-                show_attention(axes, image, gaze.attention[tick], highest)
+                assert gaze.attention is not None
+                show_attention(axes, image, gaze.attention[tick], gaze.attention[ticks].max())
                 axes.set_title(f"tick {tick + 1}", fontsize=8)
             row += 1
     return figure

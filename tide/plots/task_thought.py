@@ -14,7 +14,7 @@ from tide.heads import emitted, read_answers
 from tide.inputs import Inputs, Questions
 from tide.inputs.schedule import OPERATORS
 from tide.models.thinker import Thinker
-from tide.plots.attention import show_image
+from tide.plots.attention import grid, show_image
 from tide.types import ThoughtOutput
 
 if TYPE_CHECKING:
@@ -85,10 +85,10 @@ def _route(axes: Axes, mazes: Tensor, moves: Tensor, target: Tensor, attention: 
         places = walk(pixels, route[None]).places[0].numpy()
         axes.plot(places[:, 1], places[:, 0], color=colour, linewidth=width, alpha=0.7, label=name)
     if attention is not None:
-        grid = round(attention.shape[1] ** 0.5)
-        row, column = np.divmod(np.arange(attention.shape[1]), grid)
-        scale = image.shape[0] / grid
-        centre = [attention @ ((place + 0.5) * scale - 0.5) for place in (row, column)]
+        rows, columns = grid(attention.shape[1])
+        cells = np.divmod(np.arange(attention.shape[1]), columns)
+        scales = (image.shape[0] / rows, image.shape[1] / columns)
+        centre = [attention @ ((place + 0.5) * scale - 0.5) for place, scale in zip(cells, scales, strict=True)]
         axes.scatter(centre[1], centre[0], c=np.arange(len(attention)), cmap="cool", s=14, label="attention's centre")
     axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.02), ncol=3)
     axes.set_title("route from red to green", fontsize=10)

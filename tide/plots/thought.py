@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import cycle
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -27,14 +28,15 @@ RATE_MAPS = ("Reds", "Blues")
 class Thought:
     """What the picture shows of one image, as arrays.
 
-    ``image`` (H, W, 1 or 3) in [0, 1]; ``attention`` (T, rows, columns), mean over heads; ``activity`` by title, each
-    (neurons, T): firing rates per population, or what the model has in their place; ``certainty`` (T,); ``ei_ratio``
-    (T,), None without populations; ``probabilities`` (C, T); ``synchrony`` (D, D), the last tick's s of every drawn
-    pair and NaN elsewhere, None for a model that has none; ``n_e`` the number of excitatory neurons, 0 without.
+    ``image`` (H, W, 1 or 3) in [0, 1]; ``attention`` (T, rows, columns), mean over heads, None for a model that has
+    none; ``activity`` by title, each (neurons, T): firing rates per population, or what the model has in their place;
+    ``certainty`` (T,); ``ei_ratio`` (T,), None without populations; ``probabilities`` (C, T); ``synchrony`` (D, D),
+    the last tick's s of every drawn pair and NaN elsewhere, None for a model that has none; ``n_e`` the number of
+    excitatory neurons, 0 without.
     """
 
     image: Array
-    attention: Array
+    attention: Array | None
     activity: dict[str, Array]
     certainty: Array
     ei_ratio: Array | None
@@ -61,7 +63,7 @@ class Thought:
             synchrony[left, right] = synchrony[right, left] = array(out.trace["synchrony"][0, -1])
         return cls(
             image=array(image).transpose(1, 2, 0),
-            attention=attention_maps(out.trace["attention"][0]),
+            attention=attention_maps(out.trace["attention"][0]) if "attention" in out.trace else None,
             activity={title: array(out.trace[name][0]).T for title, name in model.cell.activity.items()},
             certainty=array(out.certainty[0]),
             ei_ratio=array(out.ei_ratio[0]) if out.ei_ratio is not None else None,
@@ -77,7 +79,8 @@ class Thought:
 def record(model: Thinker) -> tuple[str, ...]:
     """Return the names that the picture of a model needs recorded."""
     pairs = ("synchrony",) if model.cell.pairs() is not None else ()
-    return (*model.cell.activity.values(), "attention", *pairs)
+    attention = ("attention",) if "attention" in model.cell.recordable() else ()
+    return (*model.cell.activity.values(), *attention, *pairs)
 
 
 def draw_thought(thought: Thought) -> Figure:
@@ -95,16 +98,16 @@ def draw_thought(thought: Thought) -> Figure:
         f"{len(thought.certainty)}",
         fontsize=13,
     )
-    ticks = shown_ticks(len(thought.certainty))
-    panels = top.subplots(1, len(ticks) + 1)
+    ticks = shown_ticks(len(thought.certainty)) if thought.attention is not None else []
+    panels = top.subplots(1, len(ticks) + 1, squeeze=False)[0]
     show_image(panels[0], thought.image)
     panels[0].set_title("image", fontsize=9)
-    highest = thought.attention[ticks].max()
     for axes, tick in zip(panels[1:], ticks, strict=True):
-        show_attention(axes, thought.image, thought.attention[tick], highest)
+        assert thought.attention is not None
+        show_attention(axes, thought.image, thought.attention[tick], thought.attention[ticks].max())
         axes.set_title(f"attention, tick {tick + 1}", fontsize=9)
-    columns = middle.subplots(1, len(thought.activity))
-    for axes, (title, rates), colours in zip(columns, thought.activity.items(), RATE_MAPS, strict=True):
+    columns = middle.subplots(1, len(thought.activity), squeeze=False)[0]
+    for axes, (title, rates), colours in zip(columns, thought.activity.items(), cycle(RATE_MAPS), strict=False):
         _rates(middle, axes, rates, title, colours)
     certainty, balance, *rest = bottom.subplots(1, 2 if thought.synchrony is None else 3)
     _certainty(certainty, thought, best)
@@ -154,7 +157,7 @@ def _certainty(axes: Axes, thought: Thought, best: int) -> None:
 
 def _balance(axes: Axes, thought: Thought) -> None:
     ticks = np.arange(1, len(thought.certainty) + 1)
-    for (title, rates), colour in zip(thought.activity.items(), COLOURS, strict=True):
+    for (title, rates), colour in zip(thought.activity.items(), cycle(COLOURS), strict=False):
         axes.plot(ticks, np.abs(rates).mean(0), color=colour, label=f"mean size of {title}")
     axes.margins(y=0.05)
     axes.set_ylim(bottom=0)
