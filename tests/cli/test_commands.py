@@ -166,6 +166,6 @@ def test_help_names_every_kind_and_shows_none_as_a_default(capsys: Capture) -> N
         main(["train", "digits", "--help"])
     shown = capsys.readouterr().out
     assert "--backbone.kind {hrf,deep_hrf,resnet18," in shown
-    assert "--core.kind {tide,ctm,lstm}" in shown
+    assert "--core.kind {tide,ctm,lstm" in shown
     assert "--data STR" in shown
     assert "{None}|INT" not in shown
