@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tide.config import LossConfig, OutputConfig, SecondTick
-from tide.heads import over_positions
+from tide.heads import at_tick, over_positions
 
 REDUCE_NONE = 0  # of torch's own CTC, which takes lengths that are no tensors
 
@@ -63,8 +63,7 @@ def dual_losses(losses: Tensor, certainty: Tensor, second: SecondTick = "certain
 
     Paper, Appendix B.3; reference CTM, and with the ``last`` tick the reference LSTM.
     """
-    at_second = losses.gather(1, second_tick(certainty, second)[:, None]).squeeze(1)
-    return 0.5 * (losses.amin(1) + at_second)
+    return 0.5 * (losses.amin(1) + at_tick(losses, second_tick(certainty, second)))
 
 
 def two_point(losses: Tensor, certainty: Tensor, every_tick: float = 0.0, second: SecondTick = "certain") -> Tensor:

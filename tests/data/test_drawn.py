@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from tide.data import ImageSet
 from tide.data.drawn.parity import draw_parity
-from tide.data.drawn.questions import MINUS, PLUS, answer, draw_questions, scaled
+from tide.data.drawn.questions import answer, draw_questions, scaled
 from tide.data.drawn.sorting import draw_sorting, rising
 from tide.errors import DataError
+from tide.inputs.schedule import MINUS, PLUS
 
 few = settings(max_examples=20, deadline=None)
 

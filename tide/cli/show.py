@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from tide.models.thinker import Thinker
+    from tide.runs.reopen import SplitSource
     from tide.types import ThoughtOutput
 
 
@@ -77,19 +78,19 @@ def _training(run: Path) -> tuple[Figure, str]:
 
 def _animate(given: ShowArguments, path: Path) -> int:
     """Write the thought about an image as an animation."""
-    from tide.models.load import load
     from tide.plots.animation import Moving, frames
     from tide.plots.moving import check_kind, write_animation
+    from tide.runs.reopen import open_with_source
 
     if given.image is None:
         raise InputError(
             "no image given, --animate shows the thought about one: name a file or the number of a test image"
         )
     check_kind(path)
-    answered = load(given.run, checkpoint=given.checkpoint).config
-    if not isinstance(answered.input, ImageConfig) or answered.output.positions:
+    model, source = open_with_source(given.run, given.checkpoint, directory=given.data_dir)
+    if not isinstance(model.config.input, ImageConfig) or model.config.output.positions:
         raise InputError(f"--animate is {path}, none is wanted: it shows images with one answer; leave it out")
-    seen = _think(given, given.image)
+    seen = _think(given, given.image, model, source)
     write_animation(path, frames(Moving.from_output(seen.image, seen.out, seen.model, truth=seen.truth)))
     print(f"{path}  {path.stat().st_size:,} bytes")
     return 0
@@ -97,30 +98,30 @@ def _animate(given: ShowArguments, path: Path) -> int:
 
 def _thought(given: ShowArguments, chosen: str) -> tuple[Figure, str]:
     from tide.plots.thought import Thought, draw_thought
+    from tide.runs.reopen import open_with_source
 
-    task = _task_thought(given, chosen)
+    model, source = open_with_source(given.run, given.checkpoint, directory=given.data_dir)
+    task = _task_thought(given, chosen, model, source)
     if task is not None:
         return task
-    seen = _think(given, chosen)
+    seen = _think(given, chosen, model, source)
     return draw_thought(Thought.from_output(seen.image, seen.out, seen.model, truth=seen.truth)), f"thought-{seen.name}"
 
 
-def _task_thought(given: ShowArguments, chosen: str) -> tuple[Figure, str] | None:
+def _task_thought(given: ShowArguments, chosen: str, model: Thinker, source: SplitSource) -> tuple[Figure, str] | None:
     """Draw the thought about a test sample of a task that a program draws, given by its number; None of other data."""
     import torch
 
     from tide.data import DrawnSet
     from tide.inputs import moved, to_float
-    from tide.models.load import load
     from tide.plots.task_thought import draw_task_thought
-    from tide.runs.reopen import reopen
 
-    config = load(given.run, checkpoint=given.checkpoint).config
+    config = model.config
     if isinstance(config.input, ImageConfig) and not (chosen.isdigit() and config.output.positions):
         return None
     if not chosen.isdigit():
         raise InputError(f"the sample is {chosen!r}, the number of a test sample is wanted: the model takes no photos")
-    model, data = reopen(given.run, checkpoint=given.checkpoint, data_dir=given.data_dir)
+    data = source.read(given.run)
     number, test, device = int(chosen), data.test, pick_device(given.device)
     if not isinstance(test, DrawnSet):
         return None
@@ -146,26 +147,24 @@ class Seen(NamedTuple):
     truth: str | None
 
 
-def _think(given: ShowArguments, chosen: str) -> Seen:
+def _think(given: ShowArguments, chosen: str, model: Thinker, source: SplitSource) -> Seen:
     """Think about a photo, or about a test image given by its number."""
     import torch
 
     from tide.data import to_float
-    from tide.models.load import load
     from tide.plots.thought import record
-    from tide.runs.reopen import read_photo, reopen
+    from tide.runs.reopen import read_photo
 
     device, truth = pick_device(given.device), None
     if chosen.isdigit() and not Path(chosen).exists():
         number = int(chosen)
-        model, data = reopen(given.run, checkpoint=given.checkpoint, data_dir=given.data_dir)
+        data = source.read(given.run)
         if number >= len(data.test):
             raise InputError(f"test image {number} does not exist, 0 to {len(data.test) - 1} do; give one of them")
         image = to_float(data.test.select(slice(number, number + 1)).images)
         truth = data.test.classes[int(data.test.labels[number])]
         name = f"{data.name}-{number}"
     else:
-        model = load(given.run, checkpoint=given.checkpoint)
         image = read_photo(model, Path(chosen))
         name = Path(chosen).stem
     model.to(device).eval()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -69,16 +70,19 @@ def answers_from(inputs: Any, config: ModelConfig) -> int:
 
 def to_float(inputs: Any) -> Any:
     """Return pixel values 0..255 (uint8, any shape) as float32 in 0..1; what are no pixels stays as it is."""
-    if isinstance(inputs, tuple):
-        return type(inputs)(*map(to_float, inputs))  # a NamedTuple
-    return inputs.to(torch.float32).div_(255) if inputs.dtype == torch.uint8 else inputs
+    return _each(inputs, lambda part: part.to(torch.float32).div_(255) if part.dtype == torch.uint8 else part)
 
 
 def moved(inputs: Any, device: torch.device) -> Any:
     """Return inputs on a device."""
-    return type(inputs)(*(part.to(device) for part in inputs)) if isinstance(inputs, tuple) else inputs.to(device)
+    return _each(inputs, lambda part: part.to(device))
 
 
 def select(inputs: Any, index: Tensor | slice) -> Any:
     """Return the inputs of some samples."""
-    return type(inputs)(*(part[index] for part in inputs)) if isinstance(inputs, tuple) else inputs[index]
+    return _each(inputs, lambda part: part[index])
+
+
+def _each(inputs: Any, function: Callable[[Tensor], Tensor]) -> Any:
+    """Apply a function to the one tensor of inputs, or to each of a NamedTuple's."""
+    return type(inputs)(*map(function, inputs)) if isinstance(inputs, tuple) else function(inputs)

@@ -14,8 +14,9 @@ from tide.config.inputs import MOST_SHOWN
 from tide.errors import InputError
 
 SMALLEST = 4  # pixels: the digits' backbone halves twice
-OPERATORS = {-1: "+", -2: "-"}
-"""How the operators of a question are written; indices of digits are 0 or more."""
+PLUS, MINUS = -1, -2
+"""How a question writes its operators, as in the reference; indices of digits are 0 or more."""
+OPERATORS = {PLUS: "+", MINUS: "-"}
 
 
 class Questions(NamedTuple):
@@ -88,7 +89,7 @@ def from_frames(frames: Tensor, question: Tensor, config: ScheduleConfig) -> Que
 def example(config: ScheduleConfig, batch: int) -> Questions:
     """Return as many black digits as there may be at most, and the longest question."""
     digits = torch.zeros(batch, config.digits[1], config.channels, config.size, config.size)
-    question = torch.tensor([0, *[-1, 0] * config.operations[1]])
+    question = torch.tensor([0, *[PLUS, 0] * config.operations[1]])
     return Questions(digits, question.repeat(batch, 1))
 
 

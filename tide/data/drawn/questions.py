@@ -17,9 +17,8 @@ from tide.data.checks import check_at_least
 from tide.data.sets import ImageSet
 from tide.errors import DataError
 from tide.inputs import Questions
+from tide.inputs.schedule import MINUS, PLUS
 
-PLUS, MINUS = -1, -2
-"""How a question writes its operators; places of digits are 0 and above. As in the reference."""
 BASE = 10
 
 
