@@ -8,6 +8,7 @@ from typing import Any
 
 from tide.errors import InputError
 from tide.export.graphs import graphs
+from tide.export.inputs import described
 from tide.export.onnx_graphs import check_installed, to_onnx
 from tide.models.thinker import Thinker
 
@@ -34,14 +35,12 @@ def write_folder(model: Thinker, folder: Path) -> list[Path]:
 
 
 def description(model: Thinker) -> dict[str, Any]:
-    """Return what one must know beside the graphs: the images wanted, the names of the classes, the ticks."""
-    settings, output, core = model.config.images, model.config.output, model.config.core
+    """Return what one must know beside the graphs: the input wanted, the names of the classes, the ticks."""
+    core = model.config.core
     return {
         "format": FORMAT,
         "core": core.kind,
-        "channels": settings.channels,
-        "size": settings.size,
-        "labels": [output.label(c) for c in range(output.classes)],
+        **described(model.config),
         "ticks": core.ticks,
         "neurons": core.neurons,
         "n_e": getattr(core, "n_e", 0),

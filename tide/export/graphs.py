@@ -2,7 +2,7 @@
 
 ::
 
-    begin:  images                -> state_..., carry_... of the read-out
+    begin:  images or sequence    -> state_..., carry_... of the read-out
     tick:   state_...             -> next_state_..., every recordable quantity of this tick
     read:   quantities, carry_... -> logits, certainty, its own quantities, next_carry_...
 
@@ -17,11 +17,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tide.config import FeatureMapConfig
+from tide.config import OutputConfig
 from tide.errors import InputError
 from tide.export.backbone import exportable
+from tide.export.inputs import example_of, input_name
 from tide.export.leaves import leaves, rebuilt
-from tide.heads import certainty
+from tide.heads import arranged, certainty
 from tide.models.cell import Cell
 from tide.models.interventions import check_silencing, intervened, silenced_start
 from tide.models.thinker import Thinker
@@ -49,24 +50,26 @@ class Graph:
 
 
 class Begin(nn.Module):
-    """Images (B, channels, H, W) in [0, 1] to the state before the first tick, and the read-out's."""
+    """Images (B, channels, H, W) in [0, 1], or sequences (B, length), to the states before the first tick."""
 
-    mean: Tensor
-    std: Tensor
+    pixel_mean: Tensor
+    pixel_std: Tensor
 
-    def __init__(self, model: Thinker, images: Tensor) -> None:
+    def __init__(self, model: Thinker, shown: Tensor) -> None:
         super().__init__()
-        self.backbone, self.cell = exportable(model.backbone, images), model.cell
-        self.register_buffer("mean", model.mean)
-        self.register_buffer("std", model.std)
+        self.backbone, self.cell = exportable(model.backbone, shown), model.cell
+        # Not "mean": the exporter has that name for what it folds of a backbone's positions.
+        self.register_buffer("pixel_mean", model.mean)
+        self.register_buffer("pixel_std", model.std)
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Return the tensors of :func:`_start`, in order."""
-        images, *active = inputs
-        state: Any = self.cell.begin(self.backbone((images - self.mean) / self.std))
+        shown, *active = inputs
+        normalised = (shown - self.pixel_mean) / self.pixel_std if shown.dim() == 4 else shown
+        state: Any = self.cell.begin(self.backbone(normalised))
         if active:
             state = silenced_start(_tide(self.cell), state, *active)
-        return tuple(_start(state, self.cell.begin_readout(images.shape[0])).values())
+        return tuple(_start(state, self.cell.begin_readout(shown.shape[0])).values())
 
 
 class Tick(nn.Module):
@@ -75,7 +78,7 @@ class Tick(nn.Module):
     def __init__(self, model: Thinker, state: Any, changed: tuple[str, ...]) -> None:
         super().__init__()
         self.cell, self.like, self.changed = model.cell, state._replace(weights=None), changed
-        self.names, self.observed = tuple(leaves(self.like, STATE)), tuple(model.cell.observables)
+        self.names, self.observed = tuple(_without_weights(state)), _observed(model.cell)
         self.composed = state.weights
         self.fields = {name: f"composed_{name}" for name in leaves(state.weights)}
         for name, value in leaves(state.weights).items():
@@ -95,11 +98,12 @@ class Tick(nn.Module):
 
 
 class Read(nn.Module):
-    """Quantities of one tick, and what earlier read-outs kept, to logits (B, C) and certainty (B,)."""
+    """Quantities of one tick, and what earlier read-outs kept, to logits (B, C, *S) and certainty (B,)."""
 
     def __init__(self, model: Thinker, carry: Any) -> None:
         super().__init__()
         self.cell, self.like = model.cell, carry
+        self.output: OutputConfig = model.config.output
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Return logits, certainty, what the read-out observes, and what it keeps."""
@@ -110,7 +114,8 @@ class Read(nn.Module):
         reading = self.cell.readout(observed, carry)
         added = (reading.observed[name][:, 0] for name in self.cell.readout_observables)
         kept = leaves(reading.carry, CARRY).values()
-        return (reading.logits[:, :, 0], certainty(reading.logits)[:, 0], *added, *kept)
+        logits = arranged(reading.logits, self.output)
+        return (logits[..., 0], certainty(logits)[:, 0], *added, *kept)
 
 
 def graphs(model: Thinker, *, interventions: bool = False) -> dict[str, Graph]:
@@ -132,26 +137,24 @@ def can_intervene(model: Thinker) -> bool:
 
 
 def _graphs(model: Thinker, interventions: bool) -> dict[str, Graph]:
-    cell, settings, backbone = model.cell, model.config.images, model.config.backbone
-    channels = backbone.features if isinstance(backbone, FeatureMapConfig) else settings.channels
-    images = torch.rand(2, channels, settings.size, settings.size)
-    state, carry = model.begin(images), cell.begin_readout(2)
+    cell, name, shown = model.cell, input_name(model.config), example_of(model.config, 2)
+    state, carry = model.begin(shown), cell.begin_readout(2)
     if not hasattr(state, "weights"):
         raise InputError(f"core {model.config.core.kind} cannot be exported: its state has no weights, composed once")
-    start, single = _start(state, carry), _start(model.begin(images[:1]), cell.begin_readout(1))
+    start, single = _start(state, carry), _start(model.begin(shown[:1]), cell.begin_readout(1))
     following, features = cell.step(state)
     before, after = _without_weights(state), _without_weights(following)
     changed = tuple(name for name in before if after[name] is not before[name])
     needed = {name: cell.observables[name](features) for name in cell.needed}
     kept = leaves(carry, CARRY)
     switches = {"active": torch.ones(model.config.core.neurons), "inhibition": torch.ones(())} if interventions else {}
-    at_start = {name: value for name, value in switches.items() if name == "active"}
+    at_start = {switch: value for switch, value in switches.items() if switch == "active"}
     return {
-        "begin": Graph(Begin(model, images), {"images": images, **at_start}, tuple(start), {"images": 0}),
+        "begin": Graph(Begin(model, shown), {name: shown, **at_start}, tuple(start), {name: 0}),
         "tick": Graph(
             Tick(model, state, changed),
             before | switches,
-            (*(f"{NEXT}{name}" for name in changed), *cell.observables),
+            (*(f"{NEXT}{name}" for name in changed), *_observed(cell)),
             {name: dimension for name in before for dimension in _batch_dimension(start[name], single[name])},
         ),
         "read": Graph(
@@ -168,7 +171,12 @@ def _start(state: Any, carry: Any) -> dict[str, Tensor]:
 
 
 def _without_weights(state: Any) -> dict[str, Tensor]:
-    return leaves(state._replace(weights=None), STATE)
+    """Return the tensors of a state, but for empty ones: the keys of a model that attends to nothing."""
+    return {name: value for name, value in leaves(state._replace(weights=None), STATE).items() if value.numel()}
+
+
+def _observed(cell: Cell) -> tuple[str, ...]:
+    return tuple(name for name in cell.observables if name not in cell.absent)
 
 
 def _tide(cell: Cell) -> TideCell:
