@@ -71,12 +71,17 @@ def test_answers_are_told_as_the_model_gives_them(runs: Path, capsys: Capture) -
         ("sort.8", ["1,2,3,4,5,6,7,1"], "holds a number twice"),
         ("sort.8", ["1,two"], "is no list of numbers"),
         ("maze.9", ["photo.png"], "is wanted"),
+        ("maze.9", ["walled.png"], "there is no way from the start at (1, 1) to the goal at (7, 7)"),
     ],
 )
 def test_what_is_asked_wrongly_ends_in_one_line(
     runs: Path, task: str, asked: list[str], words: str, tmp_path: Path, capsys: Capture
 ) -> None:
     Image.effect_noise((9, 9), 90).convert("RGB").save(tmp_path / "photo.png")
+    walled = Image.new("RGB", (9, 9))
+    for place, colour in ((1, (255, 0, 0)), (7, (0, 255, 0))):
+        walled.putpixel((place, place), colour)
+    walled.save(tmp_path / "walled.png")
     asked = [str(tmp_path / part) if part.endswith(".png") else part for part in asked]
     assert main(["predict", str(runs / task), *asked]) == 2
     error = capsys.readouterr().err

@@ -19,10 +19,12 @@ from PIL import Image
 import tide
 from tide.cli.main import main
 from tide.data import to_float
+from tide.errors import InputError
 from tide.export import server
 from tide.export.page import Shown
 from tide.export.server import HOST, application, listen
 from tide.models.thinker import Thinker
+from tide.runs.asked import read_asked, told
 
 PAGE = "<!doctype html><title>page</title>"
 
@@ -79,6 +81,15 @@ def test_a_photo_is_answered_by_the_model(port: int, model: Thinker) -> None:
     assert found["certainty"] == pytest.approx(float(expected.certainty), abs=1e-6)
 
 
+def test_a_sequence_is_answered_by_its_model_and_another_refused() -> None:
+    model = tide.create("parity.16").eval()
+    (found,) = server.answers(b"0110100110010110\n", [Shown("TIDE", model)])
+    assert set(str(found["label"]).split()) <= {"even", "odd"}
+    assert found["label"] == told(model, model.predict(read_asked(model, ["0110100110010110"], None)[0][1]))
+    with pytest.raises(InputError, match=r"'01\?' holds '\?', 0 and 1 are wanted"):
+        server.answers(b"01?", [Shown("TIDE", model)])
+
+
 def test_uploads_and_pixels_are_capped(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     header = struct.pack(">IIBBBBB", 10_000, 10_000, 8, 0, 0, 0, 0)  # a PNG of 100 megapixels that says no more
     chunk = struct.pack(">I", 13) + b"IHDR" + header + struct.pack(">I", zlib.crc32(b"IHDR" + header))
@@ -88,10 +99,10 @@ def test_uploads_and_pixels_are_capped(port: int, monkeypatch: pytest.MonkeyPatc
         (b"not a photo", "the upload is no photo that can be read"),
         (b"", "the upload is no photo that can be read"),
     ]
-    for body, told in cases:
+    for body, words in cases:
         status, text = ask(port, "POST", "/predict", body)
         assert status == 400
-        assert told in json.loads(text)["error"]
+        assert words in json.loads(text)["error"]
     monkeypatch.setattr(server, "MOST_BYTES", 1_000_000)
     status, text = ask(port, "POST", "/predict", bytes(1_500_000))
     assert (status, json.loads(text)["error"][:33]) == (400, "the upload has more than 1 MB, fe")

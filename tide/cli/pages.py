@@ -20,7 +20,7 @@ def shown_with_examples(
     opened = [open_with_source(run, checkpoint, directory=data_dir) for run in runs]
     kinds = [TITLES.get(model.config.core.kind, model.config.core.kind) for model, _ in opened]
     titles = [kind if kinds.count(kind) == 1 else f"{kind}: {run.name}" for kind, run in zip(kinds, runs, strict=True)]
-    shown = [Shown(title, model) for title, (model, _) in zip(titles, opened, strict=True)]
+    shown = [Shown(title, model, source.data) for title, (model, source) in zip(titles, opened, strict=True)]
     source = opened[0][1]
     try:
         # Photos stay in their files: a few of them are wanted, not a whole set in memory.

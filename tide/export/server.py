@@ -4,6 +4,7 @@
 
     GET  /          the page of ``tide export --html``
     POST /predict   a PNG or JPEG file as the body -> {"models": [{"title", "label", "certainty", "ticks"}]}
+                    (of a model of sequences 0110 or 0.3,-1.2,0.7)
 
 Only 127.0.0.1 is listened on, and only requests that name it are answered: a page of somebody else, to which the
 browser was led under another name, gets nothing.
@@ -16,9 +17,10 @@ import socket
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tide.data import decode, to_float
+from tide.config import ImageConfig
 from tide.errors import InputError
 from tide.export.page import Shown
+from tide.runs.asked import read_sent, told
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -77,14 +79,13 @@ def application(page: str, shown: Sequence[Shown]) -> Starlette:
 
 
 def answers(content: bytes, shown: Sequence[Shown]) -> list[dict[str, str | float | int]]:
-    """Return what each model says of a photo; raises :class:`InputError` where it is none, or too large."""
-    _check_pixels(content)
+    """Return what each model says of a photo or a sequence; raises :class:`InputError` where it is unusable."""
+    if isinstance(shown[0].model.config.input, ImageConfig):
+        _check_pixels(content)
     found: list[dict[str, str | float | int]] = []
-    for title, model in shown:
-        wanted = model.config.images
-        image = to_float(decode(io.BytesIO(content), wanted.size, wanted.channels, crop=wanted.crop))[None]
-        answer = model.predict(image)
-        label = model.config.output.label(int(answer.label))
+    for title, model, _ in shown:
+        answer = model.predict(read_sent(model, content))
+        label = told(model, answer)
         found.append({"title": title, "label": label, "certainty": float(answer.certainty), "ticks": int(answer.ticks)})
     return found
 

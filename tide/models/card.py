@@ -52,6 +52,10 @@ class Card:
             raise CheckpointError(f"{path} is not a card of this library, one with {', '.join(kinds)} is wanted")
         return cls(**found)
 
+    def told(self) -> str:
+        """Return how good the weights are, in a few words."""
+        return f"{100 * self.accuracy:.2f} % of {self.images:,} held-out images"
+
     def write(self, path: Path) -> None:
         """Write the card; raises OSError where that fails."""
         path.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")

@@ -26,12 +26,13 @@ export class Model {
     return this.given[name];
   }
 
-  // Think about `image` (Float32Array of channels x size x size) for `ticks`. `active` has a 1 for every neuron that
-  // takes part and a 0 for every one that is silenced; `inhibition` is a factor on what inhibits excitatory neurons.
-  think(image, { ticks, active, inhibition }) {
-    const { channels, size, recorded } = this.about,
+  // Think for `ticks` about what is shown (Float32Array): an image of channels x size x size, or a sequence. `active`
+  // has a 1 for every neuron that takes part and a 0 for every one that is silenced; `inhibition` is a factor on what
+  // inhibits excitatory neurons; `right` is the right answer, null where nobody knows it.
+  think(shown, { ticks, active, inhibition, right }) {
+    const { input, shape, recorded } = this.about,
       began = performance.now();
-    const values = { images: this.#input("images", tensor([1, channels, size, size], image)) };
+    const values = { [input]: this.#input(input, tensor(shape, shown)) };
     if (this.intervenes) {
       values.active = this.#input("active", tensor([active.length], active));
       values.inhibition = this.#input("inhibition", scalar(inhibition));
@@ -44,22 +45,23 @@ export class Model {
       for (const name of Object.keys(values)) if (name.startsWith("next_")) values[name.slice(5)] = values[name];
       for (const name of Object.keys(seen)) seen[name].push(values[name].data);
     }
-    return new Thought(this.about, seen, performance.now() - began);
+    return new Thought(this.about, seen, right, performance.now() - began);
   }
 }
 
 // What was seen, by name and tick, and what follows from it. Numbers are those of the graphs.
 export class Thought {
-  constructor(about, seen, milliseconds) {
-    this.about = about;
-    this.seen = seen;
-    this.milliseconds = milliseconds;
-    this.ticks = seen.logits.length;
-    this.certainty = seen.certainty.map((value) => value[0]);
-    this.probabilities = seen.logits.map(likelihoods);
-    this.answers = this.probabilities.map((p) => p.indexOf(Math.max(...p)));
-    this.best = this.certainty.indexOf(Math.max(...this.certainty));
-    this.attention = seen.attention.map((weights) => meanOfHeads(weights, about.places));
+  constructor(about, seen, right, milliseconds) {
+    Object.assign(this, { about, seen, right, milliseconds, ticks: seen.logits.length });
+    // By tick and position, of which an answer in one class has one: a probability for each class, and the likeliest.
+    this.probabilities = seen.logits.map((logits) => likelihoods(logits, about.labels.length));
+    this.likeliest = this.probabilities.map((places) => places.map((p) => p.indexOf(Math.max(...p))));
+    // A list is emitted symbol by symbol, and the more certain the more of it is out.
+    this.answers = about.emitted ? emitted(this.likeliest.flat(), about) : this.likeliest;
+    this.certainty = about.emitted
+      ? this.answers.map((answer) => answer.length / about.emitted)
+      : seen.certainty.map((value) => value[0]);
+    this.attention = about.places ? seen.attention.map((weights) => meanOfHeads(weights, about.places)) : null;
   }
 
   has(name) {
@@ -75,13 +77,34 @@ export class Thought {
   stop(threshold) {
     return this.certainty.findIndex((value) => value >= threshold);
   }
+
+  // How many places of the answer at a tick are right.
+  correct(tick) {
+    return this.right.filter((one, place) => one === this.answers[tick][place]).length;
+  }
 }
 
-function likelihoods(logits) {
-  const highest = Math.max(...logits),
-    exponentials = Array.from(logits, (x) => Math.exp(x - highest));
-  const sum = exponentials.reduce((a, b) => a + b, 0);
-  return exponentials.map((x) => x / sum);
+// The probabilities of logits (classes x positions), position by position.
+function likelihoods(logits, classes) {
+  const positions = logits.length / classes;
+  return Array.from({ length: positions }, (_, s) => {
+    const own = Array.from({ length: classes }, (_, c) => logits[c * positions + s]),
+      highest = Math.max(...own);
+    const exponentials = own.map((x) => Math.exp(x - highest)),
+      sum = exponentials.reduce((a, b) => a + b, 0);
+    return exponentials.map((x) => x / sum);
+  });
+}
+
+// The list that is out after each tick: the likeliest symbols, but for blanks (the last class) and repeats.
+function emitted(likeliest, { labels, emitted: length }) {
+  const blank = labels.length - 1,
+    out = [];
+  let last = blank;
+  return likeliest.map((symbol) => {
+    if (symbol !== blank && symbol !== last) out.push((last = symbol));
+    return out.slice(0, length);
+  });
 }
 
 function meanOfHeads(weights, places) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import torch
 
 from tide.config import ScheduleConfig, SequenceConfig
 from tide.data import decode
-from tide.data.drawn.maze_images import check_maze
+from tide.data.drawn.maze_images import shortest_route
 from tide.errors import InputError
 from tide.inputs import Inputs, Questions, to_float
 from tide.inputs.schedule import OPERATORS
@@ -31,15 +32,28 @@ def read_asked(model: Thinker, texts: Sequence[str], question: str | None) -> li
     if isinstance(settings, SequenceConfig):
         return [(text, _sequence(text, settings)) for text in texts]
     if not isinstance(settings, ScheduleConfig):
-        photos: list[tuple[str, Inputs]] = [(text, read_photo(model, Path(text))) for text in texts]
-        for _, photo in photos if "end" in model.config.output.labels else ():
-            assert isinstance(photo, torch.Tensor)
-            check_maze((255 * photo[0]).round().byte())
-        return photos
+        return [(text, walkable(model, read_photo(model, Path(text)))) for text in texts]
     if question is None:
         raise InputError("--question is missing, one about the digits is wanted: --question 0+1-0 names them by place")
     digits = [_digit(Path(text), settings) for text in texts]
     return [(question, Questions(torch.stack(digits)[None], _parts(question)[None]))]
+
+
+def read_sent(model: Thinker, content: bytes) -> Inputs:
+    """Return what came over a wire as an input: the bytes of a photo, or a sequence as text; raises as above."""
+    settings = model.config.input
+    if isinstance(settings, SequenceConfig):
+        return _sequence(content.decode("ascii", errors="replace").strip(), settings)
+    wanted = model.config.images
+    photo = to_float(decode(io.BytesIO(content), wanted.size, wanted.channels, crop=wanted.crop))
+    return walkable(model, photo[None])
+
+
+def walkable(model: Thinker, images: torch.Tensor) -> torch.Tensor:
+    """Return images (B, 3, H, W) as they are; of a model of mazes, raise DataError where one has no way through."""
+    for image in images if "end" in model.config.output.labels else ():
+        shortest_route((255 * image).round().byte())
+    return images
 
 
 def told(model: Thinker, answer: Prediction) -> str:

@@ -16,13 +16,15 @@ const SLIDERS = [
     show: (x) => times(x.toFixed(1)),
     populations: true,
   },
-  { name: "noise", text: "Noise on the image", kind: "", max: 1, step: 0.05, show: (x) => x.toFixed(2) },
+  { name: "noise", text: "Noise on the image", kind: "", max: 1, step: 0.05, show: (x) => x.toFixed(2), images: true },
   { name: "longer", text: "Think longer", kind: "", min: 1, max: 8, step: 1, show: times },
 ];
 
-// Build the sliders into `parent`; `changed(name, value)` on every move. Returns a function that shows other values.
-export function sliders(parent, populations, changed) {
-  const shown = SLIDERS.filter((one) => populations || !one.populations).map((one) => {
+// Build into `parent` the sliders that a network has, by whether it has `populations` and takes `images`;
+// `changed(name, value)` on every move. Returns a function that shows other values.
+export function sliders(parent, { populations, images }, changed) {
+  const fits = (one) => (populations || !one.populations) && (images || !one.images);
+  const shown = SLIDERS.filter(fits).map((one) => {
     const label = document.createElement("label");
     label.className = `slider ${one.kind}`;
     label.innerHTML = `<span></span><output></output><input type="range">`;

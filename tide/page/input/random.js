@@ -10,14 +10,13 @@ export function random(seed) {
   };
 }
 
+export const normal = (next) => Math.sqrt(-2 * Math.log(1 - next())) * Math.cos(2 * Math.PI * next());
+
 // Return `image` with Gaussian noise of this standard deviation, within [0, 1].
 export function noisy(image, deviation) {
   if (!deviation) return image;
   const next = random(7);
-  return image.map((pixel) => {
-    const normal = Math.sqrt(-2 * Math.log(1 - next())) * Math.cos(2 * Math.PI * next());
-    return Math.min(1, Math.max(0, pixel + deviation * normal));
-  });
+  return image.map((pixel) => Math.min(1, Math.max(0, pixel + deviation * normal(next))));
 }
 
 // Return a mask over all neurons with the given shares of both populations at 0: more of them as the share grows.

@@ -32,6 +32,19 @@ OPERATORS.ReduceMean = reduction(
 );
 OPERATORS.ReduceMax = reduction(-Infinity, Math.max);
 
+// The place of the least number, the first of several, along one axis.
+OPERATORS.ArgMin = ([x], { axis = 0, keepdims = 1, select_last_index }) => {
+  if (select_last_index) throw new Error("the reader takes the first of several equal numbers only");
+  const along = axisOf(axis, x.shape.length),
+    [outer, length, inner] = around(x.shape, along),
+    data = new Int32Array(outer * inner);
+  for (let i = 0; i < data.length; i++) {
+    const at = (k) => x.data[(Math.floor(i / inner) * length + k) * inner + (i % inner)];
+    for (let k = 1; k < length; k++) if (at(k) < at(data[i])) data[i] = k;
+  }
+  return tensor(keepdims ? x.shape.with(along, 1) : x.shape.toSpliced(along, 1), data);
+};
+
 function softmax(finish) {
   return ([x], { axis = -1 }) => {
     const [outer, length, inner] = around(x.shape, axisOf(axis, x.shape.length)),

@@ -1,23 +1,15 @@
-// The answer at this tick in large, a bar for every class, and every number that the curves show.
+// An answer in one class: a bar for each; and every number that the curves show.
+
+import { showVerdict, text } from "./verdict.js";
 
 const MOST_CLASSES = 10;
 
-export function showAnswer(parent, { thought, tick, threshold }) {
-  const { labels } = thought.about,
-    answer = thought.answers[tick],
-    stop = thought.stop(threshold);
-  const label = parent.querySelector(".label");
-  label.textContent = labels[answer];
-  label.classList.toggle(
-    "long",
-    labels.some((one) => one.length > 3),
-  );
-  parent.querySelector(".verdict p").innerHTML =
-    `<b data-quantity="certainty">${thought.certainty[tick].toFixed(4)}</b> certain at tick <b>${tick + 1}</b><br>` +
-    (stop < 0
-      ? "never sure enough to stop"
-      : `sure enough at tick <b data-quantity="stop">${stop + 1}</b>: ${text(labels[thought.answers[stop]])}`);
-  const p = thought.probabilities[tick],
+export function showAnswer(parent, state) {
+  const { thought, tick } = state,
+    { labels } = thought.about,
+    [answer] = thought.answers[tick];
+  showVerdict(parent, state, labels[answer], (stop) => labels[thought.answers[stop][0]]);
+  const [p] = thought.probabilities[tick],
     shown = Array.from(p.keys());
   if (shown.length > MOST_CLASSES) shown.sort((a, b) => p[b] - p[a]).splice(MOST_CLASSES);
   parent.querySelector(".bars").innerHTML = shown
@@ -51,9 +43,3 @@ export function showNumbers(parent, { thought, tick }) {
 }
 
 const number = (value) => (Math.abs(value) < 1e4 ? value.toFixed(4) : value.toPrecision(6));
-
-function text(value) {
-  const span = document.createElement("span");
-  span.textContent = value;
-  return span.innerHTML;
-}

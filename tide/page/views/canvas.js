@@ -3,7 +3,7 @@
 export function colours() {
   const style = getComputedStyle(document.documentElement);
   return Object.fromEntries(
-    ["ink", "soft", "line", "track", "card", "e", "i", "mixed", "glow"].map((name) => [
+    ["ink", "soft", "line", "track", "card", "e", "i", "mixed", "glow", "right", "wrong"].map((name) => [
       name,
       style.getPropertyValue(`--${name}`).trim(),
     ]),

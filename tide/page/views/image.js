@@ -26,32 +26,39 @@ export function focus(weights, grid) {
   return [x / sum / grid, y / sum / grid];
 }
 
-export function drawImage(canvas, { thought, image, tick }) {
+// Draw what is seen, and over it where the attention lies; returns the context and the width in CSS pixels.
+export function drawAttended(canvas, { thought, seen, tick }) {
   const { channels, size, places } = thought.about,
-    grid = Math.round(Math.sqrt(places)),
-    { glow } = colours();
-  const { context, width } = fitted(canvas);
+    { glow } = colours(),
+    view = fitted(canvas),
+    { context, width } = view;
   const small = new OffscreenCanvas(size, size);
-  paint(small.getContext("2d"), image, channels, size);
+  paint(small.getContext("2d"), seen, channels, size);
   context.imageSmoothingEnabled = false;
   context.drawImage(small, 0, 0, width, width);
+  if (!places) return view;
 
-  const weights = thought.attention[tick],
-    every = thought.attention.flatMap((w) => [...w]);
-  const highest = Math.max(...every),
+  const grid = Math.round(Math.sqrt(places)),
+    highest = Math.max(...thought.attention.flatMap((w) => [...w])),
     even = 1 / places; // what each place gets of an attention without a preference
-  const cell = width / grid,
-    spots = new OffscreenCanvas(grid, grid),
+  const spots = new OffscreenCanvas(grid, grid),
     field = spots.getContext("2d");
-  weights.forEach((weight, n) => {
+  thought.attention[tick].forEach((weight, n) => {
     field.fillStyle = rgba(glow, 0.85 * Math.sqrt(Math.max(0, (weight - even) / (highest - even || 1))));
     field.fillRect(n % grid, Math.floor(n / grid), 1, 1);
   });
   context.imageSmoothingEnabled = true;
   context.imageSmoothingQuality = "high";
   context.drawImage(spots, 0, 0, width, width);
+  return view;
+}
 
-  const path = thought.attention.slice(0, tick + 1).map((w) => focus(w, grid).map((share) => share * width));
+export function drawImage(canvas, state) {
+  const { context, width } = drawAttended(canvas, state),
+    { attention, about } = state.thought,
+    grid = Math.round(Math.sqrt(about.places));
+  if (!attention) return;
+  const path = attention.slice(0, state.tick + 1).map((w) => focus(w, grid).map((share) => share * width));
   Object.assign(context, {
     lineWidth: 2,
     lineJoin: "round",
@@ -63,9 +70,9 @@ export function drawImage(canvas, { thought, image, tick }) {
   context.fillStyle = "#fff";
   path.forEach(([x, y], t) => {
     context.beginPath();
-    context.arc(x, y, t === tick ? Math.max(4, cell / 5) : 1.8, 0, 2 * Math.PI);
+    context.arc(x, y, t === state.tick ? Math.max(4, width / grid / 5) : 1.8, 0, 2 * Math.PI);
     context.fill();
   });
-  const [x, y] = focus(weights, grid).map((share) => Math.round(100 * share));
+  const [x, y] = focus(attention[state.tick], grid).map((share) => Math.round(100 * share));
   canvas.setAttribute("aria-label", `Image with attention; its centre is ${x} % from the left and ${y} % from the top`);
 }

@@ -1,12 +1,25 @@
 // All views of one model, in one section.
 
-import { draggable } from "./canvas.js";
 import { showAnswer, showNumbers } from "./answer.js";
+import { draggable } from "./canvas.js";
 import { drawBalance, drawCertainty, drawMemory, drawNeuron } from "./curves.js";
+import { drawEmission, showEmission } from "./emission.js";
 import { drawImage } from "./image.js";
+import { drawPositions, showPositions } from "./positions.js";
 import { drawRaster } from "./rasters.js";
 import { drawRing, neuronAt } from "./ring.js";
+import { drawRoute } from "./route.js";
+import { drawNumbers, drawSequence } from "./sequence.js";
 
+const SOLVED =
+  "Which place is solved at which tick <small>· green: right, purple: wrong, dot: right from here on</small>";
+// By the kind of answer: what shows it, and what it counts.
+const ANSWERS = {
+  class: [showAnswer, ""],
+  positions: [showPositions, "· places right"],
+  route: [showPositions, "· moves right"],
+  list: [showEmission, "· symbols right"],
+};
 const NEAR = 0.09; // of the threshold: a press this near takes hold of it
 
 export class ThinkerView {
@@ -44,17 +57,17 @@ export class ThinkerView {
 
   #build() {
     const { about, changed } = this;
-    this.#canvas("span-4 image", "Attention and its path", "square", drawImage);
-    if (about.pairs) {
-      const ring = this.#canvas("span-4 ring", "Neurons and their synchrony", "square", drawRing);
-      ring.addEventListener("click", (event) => changed({ neuron: neuronAt(event, about) }));
+    if (about.input === "images") {
+      this.#buildAsked();
+      this.#buildRing();
+      this.#buildAnswer();
+      this.#buildTicks();
+    } else {
+      this.#buildTicks();
+      this.#buildAnswer();
+      this.#buildAsked();
+      this.#buildRing();
     }
-    const answer = this.#panel(
-      "span-4 answer",
-      "Answer",
-      `<div class="verdict"><span class="label"></span><p></p></div><div class="bars"></div>`,
-    );
-    this.draws.push((state) => showAnswer(answer, state));
     let from = 0;
     for (const one of about.activity) {
       const start = from;
@@ -104,6 +117,43 @@ export class ThinkerView {
     });
     const numbers = this.#panel("numbers", "Numbers at this tick", `<dl class="numbers"></dl>`).querySelector("dl");
     this.draws.push((state) => showNumbers(numbers, state));
+  }
+
+  #buildRing() {
+    const { about, changed } = this;
+    if (!about.pairs) return;
+    const ring = this.#canvas("span-4 ring", "Neurons and their synchrony", "square", drawRing);
+    ring.addEventListener("click", (event) => changed({ neuron: neuronAt(event, about) }));
+  }
+
+  // What is asked, with the attention over it.
+  #buildAsked() {
+    const { asked, places } = this.about;
+    if (asked === "picture") this.#canvas("span-4 image", "Attention and its path", "square", drawImage);
+    if (asked === "maze") this.#canvas("span-4 image", "Its route and its attention", "square", drawRoute);
+    if (asked === "bits" && places) this.#heat("span-8", "Attention over the places", drawSequence);
+    if (asked === "numbers") this.#canvas("span-8", "The numbers, and their order so far", "columns", drawNumbers);
+  }
+
+  // How an answer in several parts comes about over the ticks.
+  #buildTicks() {
+    const { answer } = this.about;
+    if (answer === "list") this.#heat("span-8", "What is emitted at which tick", drawEmission);
+    else if (answer !== "class") this.#heat(answer === "route" ? "span-12" : "span-8", SOLVED, drawPositions);
+  }
+
+  #buildAnswer() {
+    const [show, counted] = ANSWERS[this.about.answer];
+    const answer = this.#panel(
+      "span-4 answer",
+      `Answer <small>${counted}</small>`,
+      `<div class="verdict"><span class="label"></span><p></p></div><div class="bars"></div>`,
+    );
+    this.draws.push((state) => show(answer, state));
+  }
+
+  #heat(span, title, draw) {
+    this.#overTicks(this.#canvas(span, title, "chart", draw));
   }
 
   draw(state) {
