@@ -1,7 +1,8 @@
 """Put a trained run among the weights that come with the library, in half precision, with its card.
 
 ``python benchmarks/ship.py runs/mnist mnist "What it is not good for."`` The accuracy on the card is measured here,
-with the rounded weights, on the run's held-out training images: the test split chooses nothing.
+with the rounded weights, on the run's held-out training images: the test split chooses nothing. Of a task that a
+program draws it is measured on samples of their own. A run that was made without git is told its ``--commit``.
 """
 
 from __future__ import annotations
@@ -9,8 +10,11 @@ from __future__ import annotations
 import argparse
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+from tide.config import Config
+from tide.data import LabelledSet, is_drawn
 from tide.data.load import read_splits
 from tide.evaluate.accuracy import evaluate
 from tide.models.card import CARD, Card, digest
@@ -21,29 +25,34 @@ from tide.runs.folder import RunFolder
 
 SHELF = Path(__file__).parents[1] / "tide" / "pretrained"
 MOST = 3_000_000  # bytes of weights
+DRAWN = 5_000  # samples of a task that are drawn to measure on
 
 
-def ship(path: Path, name: str, limits: str, shelf: Path = SHELF, data_dir: Path | None = None) -> Card:
+def ship(
+    path: Path, name: str, limits: str, shelf: Path = SHELF, data_dir: Path | None = None, commit: str | None = None
+) -> Card:
     """Write weights, settings and card of the last checkpoint into ``shelf/name``; return the card."""
     run, model = RunFolder.open(path), rounded(load_model(path, checkpoint="last"))
-    config = run.config
-    if not config.data.validation:
-        raise SystemExit(f"data.validation of {path} is 0, held-out images are wanted: train with --data.validation")
-    measured = evaluate(model, read_splits(config, data_dir).test)  # the held-out images are in the place of the test's
+    held, measured_on = held_out(run.config, data_dir)
+    measured = evaluate(model, held)
+    commit = run.environment["commit"] or commit
+    if commit is None:
+        raise SystemExit(f"{path} does not say its commit, one is wanted: --commit")
     card = Card(
-        data=config.data.name,
+        data=run.config.data.name,
         command=re.sub(r" --(out|threads|data-dir) \S+", "", run.environment["command"]),
-        commit=str(run.environment["commit"]),
+        commit=commit,
         accuracy=measured.accuracy,
+        whole_accuracy=measured.whole_accuracy,
         images=measured.images,
-        measured_on="training images held out of training (data.validation); the test split was not used",
+        measured_on=measured_on,
         limits=limits,
         digest=digest(model.state_dict()),
     )
     folder = shelf / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    write_model(folder, config.model, halved(model.state_dict()))
+    write_model(folder, run.config.model, halved(model.state_dict()))
     card.write(folder / CARD)
     size = (folder / "model.safetensors").stat().st_size
     if size > MOST:
@@ -51,10 +60,22 @@ def ship(path: Path, name: str, limits: str, shelf: Path = SHELF, data_dir: Path
     return card
 
 
+def held_out(config: Config, data_dir: Path | None = None) -> tuple[LabelledSet, str]:
+    """Return what a run neither learned from nor was tested on, and what it is in words."""
+    if is_drawn(config.data.name):
+        apart = replace(config, data=replace(config.data, validation=DRAWN))
+        return read_splits(apart, data_dir).test, "samples drawn apart from those of training and of the test set"
+    if not config.data.validation:
+        raise SystemExit("data.validation of the run is 0, held-out images are wanted: train with --data.validation")
+    told = "training images held out of training (data.validation); the test split was not used"
+    return read_splits(config, data_dir).test, told  # the held-out images are in the place of the test's
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("name")
     parser.add_argument("limits")
+    parser.add_argument("--commit")
     given = parser.parse_args()
-    print(ship(given.run, given.name, given.limits))
+    print(ship(given.run, given.name, given.limits, commit=given.commit))

@@ -25,7 +25,7 @@ def run(arguments: Sequence[str]) -> int:
     from tide.models.pretrained import PRETRAINED, names, shipped
 
     table = Table(box=None, pad_edge=False)
-    for heading in ("model", "accuracy", "on", "images", "neurons", "ticks", "bytes"):
+    for heading in ("model", "accuracy", "on", "takes", "neurons", "ticks", "bytes"):
         table.add_column(heading, justify="right" if heading in ("accuracy", "ticks", "bytes") else "left")
     cards = {name: Card.read(shipped(name) / CARD) for name in names()}
     for name, card in cards.items():
@@ -33,14 +33,15 @@ def run(arguments: Sequence[str]) -> int:
         table.add_row(
             f"{PRETRAINED}{name}",
             f"{100 * card.accuracy:.2f} %",
-            f"{card.images:,} held out",
+            f"{card.images:,} {'held out' if card.whole_accuracy is None else 'drawn'}",
             described(config),
             config.core.population,
             str(config.core.ticks),
             f"{(shipped(name) / WEIGHTS).stat().st_size:,}",
         )
     Console(width=140).print(table)
-    print("\naccuracy: at the most certain tick, on training images held out of training. What they are not good for:")
+    print("\naccuracy: at the most certain tick, on training images held out of training; of a drawn task the share of")
+    print("places, on samples drawn for it. What they are not good for:")
     for name, card in cards.items():
         print(f"  {name}: {card.limits}")
     print(f"\nTake one wherever a run is wanted: tide predict {PRETRAINED}mnist photo.png")

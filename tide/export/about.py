@@ -78,4 +78,4 @@ def check_size(title: str, model: Thinker) -> None:
 
 
 def _measured(model: Thinker) -> str:
-    return f"; {model.card.told()}" if model.card is not None else ""
+    return f"; {model.card.told()} held out" if model.card is not None else ""
