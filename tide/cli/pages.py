@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tide.data.sets import LabelledSet
 from tide.errors import InputError
-from tide.export.page import Shown
+from tide.export.page import Shown, check_shown
 from tide.runs.reopen import open_with_source
 
 TITLES = {"tide": "TIDE", "ctm": "CTM", "lstm": "LSTM"}
@@ -16,11 +16,15 @@ TITLES = {"tide": "TIDE", "ctm": "CTM", "lstm": "LSTM"}
 def shown_with_examples(
     runs: Sequence[Path], checkpoint: str, data_dir: Path | None
 ) -> tuple[list[Shown], LabelledSet | None]:
-    """Return the models in ``runs`` and the test images of the first, None where its data are not at hand."""
+    """Return the models in ``runs`` and the test samples of the first, None where its data are not at hand.
+
+    Raises :class:`InputError` as :func:`~tide.export.page.check_shown` does.
+    """
     opened = [open_with_source(run, checkpoint, directory=data_dir) for run in runs]
     kinds = [TITLES.get(model.config.core.kind, model.config.core.kind) for model, _ in opened]
     titles = [kind if kinds.count(kind) == 1 else f"{kind}: {run.name}" for kind, run in zip(kinds, runs, strict=True)]
     shown = [Shown(title, model, source.data) for title, (model, source) in zip(titles, opened, strict=True)]
+    check_shown(shown)
     source = opened[0][1]
     try:
         # Photos stay in their files: a few of them are wanted, not a whole set in memory.

@@ -31,14 +31,10 @@ def page(shown: Sequence[Shown], examples: LabelledSet | None = None) -> str:
     """Return the page for models that take the same input, with a few of ``examples``.
 
     Weights are rounded to half precision, so that the file has half the size: the page's numbers are those of
-    :func:`tide.models.half.rounded`, not those of the model. Raises :class:`InputError` where models differ in what
-    they take or answer, one is too large, or the page has no widget, or its reader no operator, for one.
+    :func:`tide.models.half.rounded`, not those of the model. Raises :class:`InputError` as :func:`check_shown` does,
+    and where the page's reader does not know an operator of a model.
     """
-    for one in shown:
-        check_size(one.title, one.model)
-    kinds = {_kind(one.model) for one in shown}
-    if len(kinds) != 1:
-        raise InputError(f"the models take {' and '.join(sorted(kinds))}, the same is wanted of all")
+    check_shown(shown)
     chosen = choose(examples)
     size = frame(chosen)
     return joined(
@@ -68,6 +64,18 @@ def _model(one: Shown, size: float) -> dict[str, Any]:
     protos = {n: to_onnx(graph, batch=1) for n, graph in graphs(model, interventions=can_intervene(model)).items()}
     check_operators(one.title, {node.op_type for proto in protos.values() for node in proto.graph.node})
     return {"about": told, **model_as_json(protos)}
+
+
+def check_shown(shown: Sequence[Shown]) -> None:
+    """Raise :class:`InputError` where models differ in what they take or answer, or one is too large or fits no widget.
+
+    It is quick: to be asked before data are read for a page that there will not be.
+    """
+    for one in shown:
+        check_size(one.title, one.model)
+    kinds = {_kind(one.model) for one in shown}
+    if len(kinds) != 1:
+        raise InputError(f"the models take {' and '.join(sorted(kinds))}, the same is wanted of all")
 
 
 def _kind(model: Thinker) -> str:
