@@ -69,11 +69,11 @@ def exported(model: Thinker, folder: Path, threads: int) -> Callable[[np.ndarray
     options.intra_op_num_threads = threads
     graphs = {
         name: onnxruntime.InferenceSession(folder / f"{name}.onnx", options, providers=["CPUExecutionProvider"])
-        for name in ("begin", "tick", "read")
+        for name in ("begin", "tick", "whole")
     }
     takes = {name: [value.name for value in graph.get_inputs()] for name, graph in graphs.items()}
     # Only what goes on: every recorded quantity that is asked for would be copied out.
-    needed = {*takes["tick"], *takes["read"], "certainty", "logits"}
+    needed = {*takes["tick"], *takes["whole"], "certainty", "logits"}
     gives = {
         name: [value.name for value in graph.get_outputs() if value.name.removeprefix("next_") in needed]
         for name, graph in graphs.items()
@@ -82,13 +82,15 @@ def exported(model: Thinker, folder: Path, threads: int) -> Callable[[np.ndarray
     def think(image: np.ndarray[Any, Any]) -> float:
         values: dict[str, Any] = {"images": image}
         values |= zip(gives["begin"], graphs["begin"].run(gives["begin"], values), strict=True)
-        best = 0.0
+        seen: dict[str, list[Any]] = {name: [] for name in takes["whole"]}
         for _ in range(model.config.core.ticks):
-            for name in ("tick", "read"):
-                made = graphs[name].run(gives[name], {wanted: values[wanted] for wanted in takes[name]})
-                values |= {key.removeprefix("next_"): value for key, value in zip(gives[name], made, strict=True)}
-            best = max(best, float(values["certainty"][0]))
-        return best
+            made = graphs["tick"].run(gives["tick"], {wanted: values[wanted] for wanted in takes["tick"]})
+            values |= {key.removeprefix("next_"): value for key, value in zip(gives["tick"], made, strict=True)}
+            for name, steps in seen.items():
+                steps.append(values[name])
+        stacked = {name: np.stack(steps, 1) for name, steps in seen.items()}
+        _, certainty = graphs["whole"].run(["logits", "certainty"], stacked)
+        return float(certainty.max())
 
     return think
 

@@ -156,6 +156,11 @@ def test_onnx_equals_torch_at_every_tick(exported: tuple[Thinker, Path], monkeyp
     shown = images[:, 0, 0].round() * 2 - 1 if sequences else images
     seen = thought(model, names["run"], shown.numpy(), 6 + MORE_TICKS)
     assert_equal_at_every_tick(model, seen, shown, 1e-5)
+    session = names["onnxruntime"].InferenceSession(folder / "whole.onnx")
+    stacked = {name: np.stack(seen[name][:6], 1) for name in model.cell.needed}
+    for values, name in zip(session.run(None, stacked), ("logits", "certainty"), strict=True):
+        by_tick = torch.stack(seen[name][:6], -1).numpy()
+        np.testing.assert_allclose(values, by_tick, atol=1e-5, rtol=1e-5)
     if sequences:
         return  # the documented example classifies images
     labels, certainty, ticks = names["think"](images.numpy(), halt=2.0)

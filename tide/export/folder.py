@@ -10,6 +10,7 @@ from tide.errors import InputError
 from tide.export.graphs import graphs
 from tide.export.inputs import described
 from tide.export.onnx_graphs import check_installed, to_onnx
+from tide.export.whole import whole
 from tide.models.thinker import Thinker
 
 FORMAT = 1
@@ -17,13 +18,15 @@ DESCRIPTION = "model.json"
 
 
 def write_folder(model: Thinker, folder: Path) -> list[Path]:
-    """Write ``begin.onnx``, ``tick.onnx``, ``read.onnx`` and :func:`description` as ``model.json``; return their paths.
+    """Write the graphs :func:`~tide.export.graphs.graphs` and :func:`~tide.export.whole.whole`, and ``model.json``.
 
+    That is ``begin.onnx``, ``tick.onnx``, ``read.onnx``, ``whole.onnx`` and :func:`description`; returns their paths.
     Weights are float32, the batch is free. Raises :class:`InputError` where onnx is missing, a part of the model has no
     form in ONNX, or the folder cannot be written.
     """
     check_installed("onnx", "onnxscript")
-    made = {f"{name}.onnx": to_onnx(graph).SerializeToString() for name, graph in graphs(model).items()}
+    every = {**graphs(model), "whole": whole(model)}
+    made = {f"{name}.onnx": to_onnx(graph).SerializeToString() for name, graph in every.items()}
     made[DESCRIPTION] = (json.dumps(description(model), indent=2) + "\n").encode()
     try:
         folder.mkdir(parents=True, exist_ok=True)
