@@ -78,8 +78,8 @@ export function showPositions(parent, state) {
       p = probabilities[tick][place][c],
       answered = likeliest[tick][place],
       kind = !right ? "first" : answered === right[place] ? "right" : "wrong";
-    const arrow = answered === right?.[place] ? "" : `≠ ${ARROWS[answered]}`,
-      answer = about.answer === "route" ? arrow : text(about.labels[answered]);
+    const moved = kind === "right" ? "" : `${right ? "≠ " : ""}${ARROWS[answered]}`,
+      answer = about.answer === "route" ? moved : text(about.labels[answered]);
     return (
       `<div class="${kind}"><span>${placeName(thought, place, seen)} ${answer}</span>` +
       `<div class="track"><i style="width:${(100 * p).toFixed(2)}%"></i></div>` +

@@ -11,8 +11,8 @@ import { drawRing, neuronAt } from "./ring.js";
 import { drawRoute } from "./route.js";
 import { drawNumbers, drawSequence } from "./sequence.js";
 
-const SOLVED =
-  "Which place is solved at which tick <small>· green: right, purple: wrong, dot: right from here on</small>";
+const SOLVED = "Which place is solved at which tick",
+  KEY = " <small>· green: right, purple: wrong, dot: right from here on</small>";
 // By the kind of answer: what shows it, and what it counts.
 const ANSWERS = {
   class: [showAnswer, ""],
@@ -137,16 +137,17 @@ export class ThinkerView {
 
   // How an answer in several parts comes about over the ticks.
   #buildTicks() {
-    const { answer } = this.about;
+    const { answer, truth } = this.about,
+      title = SOLVED + (truth ? KEY : "");
     if (answer === "list") this.#heat("span-8", "What is emitted at which tick", drawEmission);
-    else if (answer !== "class") this.#heat(answer === "route" ? "span-12" : "span-8", SOLVED, drawPositions);
+    else if (answer !== "class") this.#heat(answer === "route" ? "span-12" : "span-8", title, drawPositions);
   }
 
   #buildAnswer() {
     const [show, counted] = ANSWERS[this.about.answer];
     const answer = this.#panel(
       "span-4 answer",
-      `Answer <small>${counted}</small>`,
+      `Answer <small>${this.about.truth ? counted : ""}</small>`,
       `<div class="verdict"><span class="label"></span><p></p></div><div class="bars"></div>`,
     );
     this.draws.push((state) => show(answer, state));
