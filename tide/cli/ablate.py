@@ -63,9 +63,10 @@ def run(arguments: Sequence[str]) -> int:
         raise InputError(f"--rounds is {given.rounds}, 0 (no time factors) or more are wanted")
     names = tuple(STUDIES) if given.studies == ("all",) else given.studies
     changes = changes_of(given)
-    trials, variants = ablation_variants(
-        given.task, names, changes, steps=given.steps, seed=given.seed, spread_seeds=given.spread_seeds
-    )
+    with Console(stderr=True).status("choosing the runs"):
+        trials, variants = ablation_variants(
+            given.task, names, changes, steps=given.steps, seed=given.seed, spread_seeds=given.spread_seeds
+        )
     out = given.out or Path("runs") / f"ablate-{given.task}"
     runner = make_runner(out, given)
     outcome = runner.run(trials)
