@@ -78,11 +78,16 @@ def _choose_section(sections: list[type[Any]], value: Any, present: Any, path: s
     return kinds[kind]
 
 
+def means_none(value: Any) -> bool:
+    """Whether a word says that an optional value is left out: none or null, as on the command line so in a file."""
+    return isinstance(value, str) and value.lower() in ("none", "null")
+
+
 def _convert(value: Any, hint: Any, path: str) -> Any:
     """Check ``value`` against a type hint; whole numbers pass for floats and lists for tuples, nothing else bends."""
     origin, args = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
-        if value is None and type(None) in args:
+        if type(None) in args and (value is None or means_none(value)):
             return None
         return _convert(value, next(a for a in args if a is not type(None)), path)
     if origin is Literal:

@@ -100,8 +100,8 @@ def _no_preset(data: str | None) -> str:
 def _value(arguments: Sequence[str], option: str) -> str | None:
     """Return the value of an option that must be known before the others can be parsed."""
     for position, argument in enumerate(arguments):
-        if argument == option and position + 1 < len(arguments):
-            return arguments[position + 1]
+        if argument == option and not (rest := [*arguments, "--"][position + 1]).startswith("--"):
+            return rest
         if argument.startswith(option + "="):
             return argument.split("=", 1)[1]
     return None
