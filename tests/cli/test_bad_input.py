@@ -61,7 +61,7 @@ Capture = pytest.CaptureFixture[str]
         ("predict nowhere photo.png", "nowhere does not exist"),
         ("data fetch mnits", "did you mean 'mnist'?"),
         ("data fecth mnist", "did you mean 'fetch'?"),
-        ("data fetch", "no data set named"),
+        ("data fetch", "no data set is given"),
     ],
 )
 def test_one_line_and_exit_code_two(

@@ -81,7 +81,9 @@ def load_weights(model: torch.nn.Module, state: dict[str, Tensor], source: Path)
         model.load_state_dict(state)
     except RuntimeError as error:
         first = next((line.strip() for line in str(error).splitlines()[1:] if line.strip()), str(error))
-        raise CheckpointError(f"the weights in {source} belong to another configuration ({first})") from error
+        raise CheckpointError(
+            f"the weights in {source} belong to another configuration ({first}), its own are wanted: restore the folder"
+        ) from error
     outside = violations(model)
     if outside:
         more = f" and {len(outside) - 1} more" if len(outside) > 1 else ""
