@@ -31,7 +31,7 @@ def ship(path: Path, name: str, limits: str, shelf: Path = SHELF, data_dir: Path
         raise SystemExit(f"data.validation of {path} is 0, held-out images are wanted: train with --data.validation")
     measured = evaluate(model, read_splits(config, data_dir).test)  # the held-out images are in the place of the test's
     card = Card(
-        data=config.data.name,
+        data=config.data.title,
         command=re.sub(r" --(out|threads|data-dir) \S+", "", run.environment["command"]),
         commit=str(run.environment["commit"]),
         accuracy=measured.accuracy,

@@ -74,7 +74,7 @@ def test_half_precision_rounds_once_and_the_digest_is_that_of_the_numbers() -> N
     assert digest(once.state_dict()) != digest(model.state_dict())
     with torch.no_grad():
         model.cell.wilson_cowan.w_ee[0, 0] = 1e5
-    with pytest.raises(InputError, match=r"w_ee reaches 100000, at most 65504 fits half precision"):
+    with pytest.raises(InputError, match=r"w_ee reaches 100000, at most 65504 is wanted in half precision"):
         halved(model.state_dict())
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tide.config import DataConfig
+from tide.config import NamedDataConfig
 from tide.errors import ConfigError, InputError
 from tide.studies.comparison import budget, comparison_trials, task_config
 from tide.studies.comparison_report import compare, markdown
@@ -63,7 +63,7 @@ def test_other_batches_are_noticed_and_other_data_refused(make_facts):
     ours = make_facts(PERFECT)
     theirs = make_facts(SEVEN, model="ctm", data_crc={10: 7})
     assert not compare({"tide": [ours], "ctm": [theirs]}, [])["same_batches"]
-    other = replace(theirs, config=replace(theirs.config, data=DataConfig(name="mnist")))
+    other = replace(theirs, config=replace(theirs.config, data=NamedDataConfig(name="mnist")))
     with pytest.raises(InputError, match=r"trained on mnist, .* on digits"):
         compare({"tide": [ours], "ctm": [other]}, [])
     shuffled = replace(theirs, answers={**theirs.answers, "label": theirs.answers["label"].flip(0)})

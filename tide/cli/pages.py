@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from tide.config import FolderConfig
 from tide.data.sets import LabelledSet
 from tide.errors import InputError
 from tide.export.page import Shown
@@ -24,6 +25,8 @@ def shown_with_examples(
     source = opened[0][1]
     try:
         # Photos stay in their files: a few of them are wanted, not a whole set in memory.
-        return shown, source._replace(streamed=":" in (source.data or "")).read(runs[0]).test
+        if isinstance(source.data, FolderConfig):
+            source = source._replace(data=FolderConfig(name=source.data.name, photos="streamed"))
+        return shown, source.read(runs[0]).test
     except InputError:
         return shown, None

@@ -137,7 +137,9 @@ def _graphs(model: Thinker, interventions: bool) -> dict[str, Graph]:
     images = torch.rand(2, channels, settings.size, settings.size)
     state, carry = model.begin(images), cell.begin_readout(2)
     if not hasattr(state, "weights"):
-        raise InputError(f"core {model.config.core.kind} cannot be exported: its state has no weights, composed once")
+        raise InputError(
+            f"core {model.config.core.kind} cannot be exported, one whose state has weights, composed once, is wanted"
+        )
     start, single = _start(state, carry), _start(model.begin(images[:1]), cell.begin_readout(1))
     following, features = cell.step(state)
     before, after = _without_weights(state), _without_weights(following)

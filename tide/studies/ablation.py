@@ -161,6 +161,6 @@ def ablation_variants(
             if same is None:
                 made.append(trial)
             own = [variant.trial for variant in variants if variant.study == name][:1] or [trial]
-            reference = made[0] if trial.config.data.name == base.data.name else own[0]
+            reference = made[0] if trial.config.data.title == base.data.title else own[0]
             variants.append(Variant(name, label, trial, reference))
     return made, variants

@@ -26,7 +26,7 @@ def ablation_result(
     last = [run.last_accuracy for run in baselines]
     spread = statistics.stdev(last) if len(last) > 1 else None
     result: dict[str, Any] = {
-        "data": base.config.data.name,
+        "data": base.config.data.title,
         "steps": base.config.train.steps,
         "batch": base.config.train.batch * base.config.train.accumulation,
         "ticks": base.config.core.ticks,
@@ -49,7 +49,7 @@ def ablation_result(
         rows = [variant for variant in variants if variant.study == name and variant.trial.name in facts]
         result["studies"][name] = {
             "title": STUDIES[name].title,
-            "data": rows[0].trial.config.data.name if rows else base.config.data.name,
+            "data": rows[0].trial.config.data.title if rows else base.config.data.title,
             "rows": [_row(variant, facts, result["baseline"], factors) for variant in rows],
         }
     return result

@@ -21,9 +21,9 @@ def check_comparable(runs: Runs) -> None:
     every = [run for group in runs.values() for run in group]
     first = every[0]
     for run in every[1:]:
-        if run.config.data.name != first.config.data.name:
+        if run.config.data.title != first.config.data.title:
             raise InputError(
-                f"{run.path} was trained on {run.config.data.name}, {first.path} on {first.config.data.name}: only "
+                f"{run.path} was trained on {run.config.data.title}, {first.path} on {first.config.data.title}: only "
                 "runs on the same data can be compared"
             )
         if not run.answers["label"].equal(first.answers["label"]):
@@ -44,7 +44,7 @@ def compare(runs: Runs, reach: Sequence[float]) -> dict[str, Any]:
     check_comparable(runs)
     first = next(iter(runs.values()))[0]
     return {
-        "data": first.config.data.name,
+        "data": first.config.data.title,
         "measured_on": first.config.data.measured_on,
         "test_images": len(first.answers["label"]),
         "steps": first.config.train.steps,
