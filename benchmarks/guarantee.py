@@ -212,7 +212,7 @@ def report(settings: Settings) -> dict[str, Any]:
     runs = [describe(run, settings) for run in facts]
     config = facts[0].config
     return {
-        "data": config.data.name,
+        "data": config.data.title,
         "steps": config.train.steps,
         "batch": config.train.batch,
         "ticks": config.core.ticks,

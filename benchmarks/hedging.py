@@ -60,7 +60,7 @@ def read(path: Path, settings: Settings) -> dict[str, Any]:
         for ticks in (None, *settings.longer)
     }
     return {
-        "data": config.data.name,
+        "data": config.data.title,
         "steps": config.train.steps,
         "seed": config.seed,
         "ticks": config.core.ticks,

@@ -13,8 +13,8 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from tide.config import Config
-from tide.data import LabelledSet, is_drawn
+from tide.config import Config, DrawnConfig
+from tide.data import LabelledSet
 from tide.data.load import read_splits
 from tide.evaluate.accuracy import evaluate
 from tide.models.card import CARD, Card, digest
@@ -39,7 +39,7 @@ def ship(
     if commit is None:
         raise SystemExit(f"{path} does not say its commit, one is wanted: --commit")
     card = Card(
-        data=run.config.data.name,
+        data=run.config.data.title,
         command=re.sub(r" --(out|threads|data-dir) \S+", "", run.environment["command"]),
         commit=commit,
         accuracy=measured.accuracy,
@@ -62,7 +62,7 @@ def ship(
 
 def held_out(config: Config, data_dir: Path | None = None) -> tuple[LabelledSet, str]:
     """Return what a run neither learned from nor was tested on, and what it is in words."""
-    if is_drawn(config.data.name):
+    if isinstance(config.data, DrawnConfig):
         apart = replace(config, data=replace(config.data, validation=DRAWN))
         return read_splits(apart, data_dir).test, "samples drawn apart from those of training and of the test set"
     if not config.data.validation:

@@ -138,7 +138,7 @@ def test_construction_validates_as_reading_does():
         ({"core": {"tick": 3}}, r"'core\.tick'; did you mean 'ticks'\?"),
         ({"core": {"attention": {"head": 3}}}, r"'core\.attention\.head'; did you mean 'heads'\?"),
         ({"core": {"activation": "relus"}}, r"core\.activation is 'relus'; did you mean 'relu'\?"),
-        ({"data": {"zzz": 3}}, r"'data\.zzz'; known: name, crop_padding, "),
+        ({"data": {"zzz": 3}}, r"'data\.zzz'; known: kind, name, validation, crop_padding, flip"),
     ],
 )
 def test_unknown_names_are_answered_by_the_nearest(mapping, told):

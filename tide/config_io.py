@@ -34,11 +34,13 @@ def from_dict(cls: type[C], mapping: Mapping[str, Any], *, base: C | None = None
     """Build a configuration from nested mappings, starting from ``base`` (default: the class's defaults).
 
     Where a section may be one of several kinds, its key ``kind`` chooses; another kind than that of ``base`` starts
-    from its own defaults. Raises :class:`ConfigError` naming the nearest key when one is unknown, and the type wanted
-    when a value has another one.
+    from its own defaults. What earlier versions wrote is read, too (:mod:`tide.config.formats`). Raises
+    :class:`ConfigError` naming the nearest key when one is unknown, and the type wanted when a value has another one.
     """
     if not isinstance(mapping, Mapping):
         raise ConfigError(f"{where or 'configuration'} is {shown(mapping)}, a mapping of settings is wanted")
+    if not where:
+        mapping = upgraded(mapping, getattr(base, "data", None))
     hints = get_type_hints(cls)
     names = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
     changes: dict[str, Any] = {}
@@ -76,11 +78,16 @@ def _choose_section(sections: list[type[Any]], value: Any, present: Any, path: s
     return kinds[kind]
 
 
+def means_none(value: Any) -> bool:
+    """Whether a word says that an optional value is left out: none or null, as on the command line so in a file."""
+    return isinstance(value, str) and value.lower() in ("none", "null")
+
+
 def _convert(value: Any, hint: Any, path: str) -> Any:
     """Check ``value`` against a type hint; whole numbers pass for floats and lists for tuples, nothing else bends."""
     origin, args = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
-        if value is None and type(None) in args:
+        if type(None) in args and (value is None or means_none(value)):
             return None
         return _convert(value, next(a for a in args if a is not type(None)), path)
     if origin is Literal:
@@ -127,7 +134,7 @@ def read_settings(path: str | Path) -> dict[str, Any]:
     mapping = read_yaml_file(Path(path))
     if mapping is not None and not isinstance(mapping, Mapping):
         raise ConfigError(f"configuration is {shown(mapping)}, a mapping of settings is wanted")
-    return upgraded(mapping or {})
+    return dict(mapping or {})
 
 
 def flatten(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

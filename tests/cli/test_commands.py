@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from PIL import Image
 
 import tide
@@ -143,7 +144,7 @@ def test_presets_lists_all(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> 
     assert "50,000" in shown
 
 
-def test_a_photo_folder_is_a_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_photo_folder_is_a_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     for split in ("train", "val"):
         for shade, name in ((40, "dark"), (220, "light")):
             (tmp_path / "photos" / split / name).mkdir(parents=True)
@@ -159,6 +160,11 @@ def test_a_photo_folder_is_a_data_set(tmp_path: Path, monkeypatch: pytest.Monkey
     assert model.config.output.labels == ("dark", "light")
     monkeypatch.chdir(tmp_path / "photos")  # the run knows its photos from anywhere
     assert main(["train", "--resume", str(tmp_path / "run"), "--device", "cpu"]) == 0
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")}
+    for option, told in (("--dry-run", "estimated time for 2 steps"), ("--print-config", "neurons:")):
+        assert main(["train", "--resume", str(tmp_path / "run"), option, "--device", "cpu"]) == 0
+        assert told in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")} == before
 
 
 def test_help_names_every_kind_and_shows_none_as_a_default(capsys: Capture) -> None:
@@ -168,4 +174,30 @@ def test_help_names_every_kind_and_shows_none_as_a_default(capsys: Capture) -> N
     assert "--backbone.kind {hrf,deep_hrf,resnet18," in shown
     assert "--core.kind {tide,ctm,lstm" in shown
     assert "--data STR" in shown
-    assert "{None}|INT" not in shown
+    assert "{None}" not in shown
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--core.ticks", "2.5"], "--core.ticks is '2.5', a whole number is wanted"),
+        (["--train.clip.total", "x"], "--train.clip.total is 'x', a number is wanted"),
+        (["--core.synchrony.time-scales", "a", "b"], "--core.synchrony.time-scales is ['a', 'b'], other values"),
+        (["--core.guarantee", "lsd"], "--core.guarantee is 'lsd', one of 'none', 'contraction', 'lds' is wanted"),
+        (["--core.kind", "--dry-run"], "--core.kind has no value, one is wanted"),
+        (["--data.flip", "yes"], "yes is one argument too many"),
+    ],
+)
+def test_what_the_parser_refuses_is_said_as_everything_is(options: list[str], said: str, capsys: Capture) -> None:
+    assert main(["train", "digits", *options]) == 2
+    assert f"tide: error: {said}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("word", ["none", "None", "NULL"])
+def test_what_is_optional_is_left_out_by_a_word(word: str, tmp_path: Path, capsys: Capture) -> None:
+    options = ["--train.clip.total", word, "--core.synchrony.time-scales", word, "--print-config"]
+    assert main(["train", "anytime.digits", *options]) == 0
+    printed = yaml.safe_load(capsys.readouterr().out)
+    assert printed["train"]["clip"]["total"] is printed["core"]["synchrony"]["time_scales"] is None
+    (tmp_path / "file.yaml").write_text(f"train: {{clip: {{total: {word}}}}}")
+    assert read_yaml(Config, tmp_path / "file.yaml").train.clip.total is None

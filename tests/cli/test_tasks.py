@@ -37,6 +37,9 @@ def test_a_run_is_evaluated_halted_and_shown(runs: Path, task: str, tmp_path: Pa
     measured = json.loads((tmp_path / "eval.json").read_text())
     for name in ("accuracy", "whole_accuracy", "accuracy_last_tick"):
         assert measured[name] == pytest.approx(logged[name], abs=1e-9)
+    told = capsys.readouterr().out
+    assert f"most certain tick   {100 * measured['accuracy']:6.2f} %" in told
+    assert f"whole answers       {100 * measured['whole_accuracy']:6.2f} %" in told
     assert main(["eval", run, "--halt-sweep", "--images", "40", "--out", str(out)]) == 0
     sweep = json.loads(out.read_text())
     assert sweep["thresholds"][0]["mean_ticks"] == tide.load(run).config.core.ticks

@@ -183,8 +183,8 @@ def test_small_gain_matrix_holds_exact_norms():
     ("changes", "met"),
     [
         ({"norm": "rms"}, "'rms_cap' is wanted with core.guarantee"),
-        ({"dale": False}, "needs core.dale and core.inhibition"),
-        ({"inhibition": False}, "needs core.dale and core.inhibition"),
+        ({"dale": False}, "core.dale and core.inhibition are wanted"),
+        ({"inhibition": False}, "core.dale and core.inhibition are wanted"),
         ({"guarantee": "lyapunov"}, "one of none, contraction, lds"),
     ],
 )

@@ -12,6 +12,7 @@ import torch
 from tests.parquet import NAMES, encoded, write
 from tide.data import Decoding, batch_indices, open_photos
 from tide.data.hub.files import files_of_part, is_repository, parquet_files
+from tide.errors import ConfigError
 
 
 @pytest.fixture
@@ -92,7 +93,7 @@ def test_refuses_folders_without_parts(tmp_path, refuses):
         open_photos(f"hub:{tmp_path}", size=4, channels=1)
     with refuses("is no folder that exists"):
         open_photos(f"hub:{tmp_path / 'other'}", size=4, channels=1)
-    with refuses("hub: is no folder that exists"):
+    with pytest.raises(ConfigError, match=r"data\.name is empty"):
         open_photos("hub:", size=4, channels=1)
 
 

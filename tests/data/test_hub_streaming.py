@@ -47,7 +47,7 @@ def test_a_run_streams_its_photos_and_is_tested_without_them(hub: Hub, tmp_path:
     assert {Path(path).name for path, _ in training} == {f"train-{n:05}-of-00002.parquet" for n in range(2)}
     assert None not in [wanted for _, wanted in training]  # never a whole file
     stored = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text(encoding="utf-8"))["data"]
-    assert stored["name"] == f"hub:owner/photos@{COMMIT}"
+    assert (stored["kind"], stored["name"]) == ("hub", f"owner/photos@{COMMIT}")
     asked = len(hub.asked)
     (tmp_path / "owner" / "photos").mkdir(parents=True)  # a folder of the same name is not what the run was trained on
     done = tide(hub, tmp_path, "eval", "run")

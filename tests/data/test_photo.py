@@ -1,6 +1,7 @@
 """Decoding single photos."""
 
 import io
+import math
 from functools import partial
 
 import numpy as np
@@ -171,6 +172,28 @@ def test_draft_decoding_of_large_jpegs_stays_close():
     ramp = np.linspace(0, 255, 512).astype(np.uint8)[None].repeat(512, 0)
     pixels = decode(saved(Image.fromarray(ramp), "JPEG", quality=95), 16, 1)[0].float()
     assert (pixels - torch.from_numpy(ramp.reshape(512, 16, 32).mean((0, 2)))).abs().max() < 3
+
+
+@pytest.mark.parametrize(("mode", "bits"), [("RGBA", 8), ("LA", 8), ("P", 8), ("I;16", 16)])
+@pytest.mark.parametrize("large", [2**26, 0])
+def test_a_photo_is_converted_piece_by_piece_without_a_difference(mode, bits, large, monkeypatch):
+    """Whole copies of the largest photos would take gigabytes."""
+    noise = np.random.default_rng(4).integers(0, 2**bits, (83, 121) if bits > 8 else (83, 121, 4), dtype=f"uint{bits}")
+    image = Image.fromarray(noise) if bits > 8 else Image.fromarray(noise, "RGBA").convert(mode)
+    options = {"transparency": bytes(range(256))} if mode == "P" else {}
+    monkeypatch.setattr("tide.data.photos.decode._LARGE", large)
+    composite, sizes = Image.alpha_composite, []
+    monkeypatch.setattr(
+        Image, "alpha_composite", lambda under, over: sizes.append(math.prod(over.size)) or composite(under, over)
+    )
+    found = []
+    for pixels in (2**20, 500):
+        monkeypatch.setattr("tide.data.photos.decode._AT_ONCE", pixels)
+        sizes.clear()
+        found.append(decode(saved(image, **options), 8, 3))
+        assert max(sizes, default=0) <= pixels
+    assert torch.equal(*found)
+    assert found[0].float().std() > 1
 
 
 def test_the_largest_photos_are_refused_and_large_ones_taken_in_silence(tmp_path, refuses, monkeypatch, recwarn):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +17,7 @@ from huggingface_hub import HfApi
 import tide
 from tests.scripts import load_benchmark
 from tide.cli.main import main
-from tide.config import Config, DataConfig, LossConfig
+from tide.config import Config, LossConfig, data_config
 from tide.errors import CheckpointError, DataError, InputError
 from tide.evaluate.accuracy import evaluate
 from tide.models.card import CARD, Card, digest
@@ -55,7 +56,7 @@ def config_of(model: Thinker, validation: int) -> Config:
     assert model.card is not None
     parts = {name: getattr(model.config, name) for name in ("seed", "input", "output", "backbone", "core")}
     loss = LossConfig(objective="ctc" if model.config.output.emitted else "two_point")
-    return Config(**parts, data=DataConfig(name=model.card.data, validation=validation), loss=loss)
+    return Config(**parts, data=replace(data_config(model.card.data), validation=validation), loss=loss)
 
 
 def test_all_of_them_are_small() -> None:
@@ -89,7 +90,7 @@ def test_half_precision_rounds_once_and_the_digest_is_that_of_the_numbers() -> N
     assert digest(once.state_dict()) != digest(model.state_dict())
     with torch.no_grad():
         model.cell.wilson_cowan.w_ee[0, 0] = 1e5
-    with pytest.raises(InputError, match=r"w_ee reaches 100000, at most 65504 fits half precision"):
+    with pytest.raises(InputError, match=r"w_ee reaches 100000, at most 65504 is wanted in half precision"):
         halved(model.state_dict())
 
 

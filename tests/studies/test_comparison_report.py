@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tide.config import DataConfig
+from tide.config import NamedDataConfig
 from tide.errors import ConfigError, InputError
 from tide.studies.comparison import budget, comparison_trials, task_config
 from tide.studies.comparison_report import compare, markdown
@@ -51,13 +51,19 @@ def test_markdown_states_spread_and_what_was_never_reached(make_facts):
     assert "| last accuracy, % | 90.00 ± 14.14 | 70.00 |" in text
     assert "| steps (seconds) to 95 % | 10 (5), 1 of 2 seeds never | not reached |" in text
     assert "for every model: **yes**" in text
+    assert "whole answers" not in text
+    for group in runs.values():
+        for run in group:
+            run.last["whole_accuracy"] = run.last["accuracy"] / 2
+    text = markdown(compare(runs, []))
+    assert "| last accuracy, whole answers, % | 45.00 ± 7.07 | 35.00 |" in text
 
 
 def test_other_batches_are_noticed_and_other_data_refused(make_facts):
     ours = make_facts(PERFECT)
     theirs = make_facts(SEVEN, model="ctm", data_crc={10: 7})
     assert not compare({"tide": [ours], "ctm": [theirs]}, [])["same_batches"]
-    other = replace(theirs, config=replace(theirs.config, data=DataConfig(name="mnist")))
+    other = replace(theirs, config=replace(theirs.config, data=NamedDataConfig(name="mnist")))
     with pytest.raises(InputError, match=r"trained on mnist, .* on digits"):
         compare({"tide": [ours], "ctm": [other]}, [])
     shuffled = replace(theirs, answers={**theirs.answers, "label": theirs.answers["label"].flip(0)})

@@ -40,7 +40,7 @@ def run(arguments: Sequence[str]) -> int:
     if action == "list":
         return run(["--data-dir", str(directory)])
     if not wanted:
-        raise InputError(f"no data set named; known: {', '.join(names())}")
+        raise InputError(f"no data set is given, the name of one is wanted: {', '.join(names())}")
     for name in wanted:
         print(f"{name}: {fetch(name, directory)}")
     return 0

@@ -28,6 +28,9 @@ COMMANDS = {
     "presets": "list the presets with their parameters, ticks and steps",
 }
 
+WITHOUT_SETTINGS = ("models", "data", "presets")
+"""Commands that read no settings of a run, and so need no extension."""
+
 TRACEBACK = "TIDE_TRACEBACK"
 """Environment variable that lets an error of the machine show where in the program it came up."""
 
@@ -60,6 +63,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command = arguments[0]
         if command not in COMMANDS:
             raise InputError(f"unknown command {command!r}{did_you_mean(command, COMMANDS)}")
+        if command not in WITHOUT_SETTINGS:
+            from tide.config.extensions import load_extensions
+
+            load_extensions()
         module = importlib.import_module(f"tide.cli.{command}")
         return int(module.run(arguments[1:]))
     except InputError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from tide.config import FolderConfig
 from tide.data.sets import LabelledSet
 from tide.errors import InputError
 from tide.export.page import Shown, check_shown
@@ -23,11 +24,14 @@ def shown_with_examples(
     opened = [open_with_source(run, checkpoint, directory=data_dir) for run in runs]
     kinds = [TITLES.get(model.config.core.kind, model.config.core.kind) for model, _ in opened]
     titles = [kind if kinds.count(kind) == 1 else f"{kind}: {run.name}" for kind, run in zip(kinds, runs, strict=True)]
-    shown = [Shown(title, model, source.data) for title, (model, source) in zip(titles, opened, strict=True)]
+    data = [source.data.title if source.data is not None else None for _, source in opened]
+    shown = [Shown(title, model, name) for title, (model, _), name in zip(titles, opened, data, strict=True)]
     check_shown(shown)
     source = opened[0][1]
     try:
         # Photos stay in their files: a few of them are wanted, not a whole set in memory.
-        return shown, source._replace(streamed=":" in (source.data or "")).read(runs[0]).test
+        if isinstance(source.data, FolderConfig):
+            source = source._replace(data=FolderConfig(name=source.data.name, photos="streamed"))
+        return shown, source.read(runs[0]).test
     except InputError:
         return shown, None

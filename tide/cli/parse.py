@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
+from tide.config_io import means_none
 from tide.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
@@ -17,7 +18,18 @@ if TYPE_CHECKING:
 
 A = TypeVar("A")
 
-NONE = ("none", "None")  # how none is written on the command line
+PLAINLY = {
+    r"^Error parsing settings[\w.]*: ": "",
+    r"^Error parsing (--\S+): ": r"\1: ",
+    r"^(--\S+): invalid literal for int\(\) with base 10: (.*)": r"\1 is \2, a whole number is wanted",
+    r"^(--\S+): could not convert string to float: (.*)": r"\1 is \2, a number is wanted",
+    r"^(--\S+): Could not (?:find valid parse for|parse) arguments:? (\[.*?\]).*": r"\1 is \2, other values are wanted",
+    r"^invalid choice (.*) for argument '(.*)'. Expected one of \((.*)\)$": r"\2 is \1, one of \3 is wanted",
+    r"^Missing value for argument '(.*)'.*": r"\1 has no value, one is wanted",
+    r"^Missing from tide \w+: (\w+) (.*?)\.? \(required\)$": r"\1 is missing, one is wanted: \2",
+    r"^Unrecognized options: (.*)$": r"\1 is one argument too many, options are wanted",
+}
+"""What the parser's messages become: what is met, what is wanted."""
 
 
 def parse(cls: type[A], arguments: Sequence[str], *, prog: str, description: str, default: Any = None) -> A:
@@ -58,14 +70,22 @@ def _registry(alternatives: Mapping[str, tuple[str, ...]]) -> ConstructorRegistr
         if info.type_origin not in (Union, UnionType) or len(rest) != 1 or NoneType not in get_args(info.type):
             return None
         spec = ConstructorRegistry.get_primitive_spec(PrimitiveTypeInfo.make(rest[0], info.markers))
-        if not isinstance(spec, PrimitiveConstructorSpec) or spec.nargs != 1:
+        if not isinstance(spec, PrimitiveConstructorSpec) or not isinstance(spec.nargs, int):
             return None
+
+        def read(given: list[str]) -> Any:
+            if len(given) == 1 and means_none(given[0]):
+                return None
+            if len(given) != spec.nargs:
+                raise ValueError(f"{given[0]!r} is one value, {spec.metavar} or none is wanted")
+            return spec.instance_from_str(given)
+
         return dataclasses.replace(
             spec,
-            instance_from_str=lambda given: None if given[0] in NONE else spec.instance_from_str(given),
+            nargs=1 if spec.nargs == 1 else (1, spec.nargs),
+            instance_from_str=read,
             is_instance=lambda value: value is None or spec.is_instance(value),
-            str_from_instance=lambda value: [NONE[0]] if value is None else spec.str_from_instance(value),
-            choices=None if spec.choices is None else (*spec.choices, *NONE),
+            str_from_instance=lambda value: ["none"] if value is None else spec.str_from_instance(value),
         )
 
     @registry.primitive_rule
@@ -98,14 +118,14 @@ def kinds(cls: type[Any]) -> dict[str, tuple[str, ...]]:
 
 
 def _one_line(text: str, prog: str) -> str:
-    """Return the first part of a framed message as one line."""
-    lines = [line.strip("│ ").strip() for line in text.splitlines() if not line.startswith(("╭", "╰"))]
-    wanted: list[str] = []
-    for line in lines:
-        if line and set(line) == {"─"}:
-            break
-        wanted.append(line)
-    message = re.sub(r"^Error parsing settings[\w.]*: ", "", " ".join(" ".join(wanted).split())).rstrip(".")
+    """Return the first part of a message in a frame, which a terminal of few characters draws with other lines."""
+    lines = [line.strip("│ ").strip() for line in text.splitlines() if line.strip() and not line.startswith(("╭", "╰"))]
+    rules = [place for place, line in enumerate(lines) if set(line) in ({"─"}, {"-"})]
+    first = rules.pop(0) + 1 if rules and lines[rules[0]].startswith("-") else 0  # under a title that is no line there
+    wanted = lines[first : rules[0] if rules else None]
+    message = " ".join(" ".join(wanted).split()).rstrip(".")
+    for pattern, plain in PLAINLY.items():
+        message = re.sub(pattern, plain, message)
     return f"{message}; see {prog} --help"
 
 

@@ -93,9 +93,7 @@ def open_models(
 def _kind(source: SplitSource, path: Path) -> Kind:
     wanted = source.model.images
     classes = source.model.output.labels or source.read(path).test.classes
-    name, _, place = (source.data or "").partition(":")
-    data = f"{name}:{Path(place).expanduser()}" if place else source.data
-    return Kind(data, wanted.channels, wanted.size, wanted.crop, classes)
+    return Kind(source.data.title if source.data else None, wanted.channels, wanted.size, wanted.crop, classes)
 
 
 def open_suite(inputs: Inputs, suite: str, images: int, seed: int) -> Suite:
@@ -118,7 +116,7 @@ def open_suite(inputs: Inputs, suite: str, images: int, seed: int) -> Suite:
         found = inputs.test_images()
         if found.classes != kind.classes:
             raise InputError(
-                f"{inputs.source.data} has classes {_some(found.classes)}, {_some(kind.classes)} as of {inputs.path} "
+                f"{kind.data} has classes {_some(found.classes)}, {_some(kind.classes)} as of {inputs.path} "
                 "are wanted: name the data it was trained on with --data"
             )
         return found

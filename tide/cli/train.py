@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tide.cli.parse import parse
 from tide.cli.train_arguments import TrainArguments
-from tide.config import Config
+from tide.config import Config, FolderConfig, HubConfig, data_config
 from tide.config_io import from_dict, read_yaml, to_yaml
 from tide.device import set_threads
 from tide.errors import ConfigError, did_you_mean
@@ -37,14 +37,14 @@ def run(arguments: Sequence[str]) -> int:
     from tide.cli import training
 
     set_threads(given.threads)
-    if given.resume is not None:
-        if given.out is not None:
-            raise ConfigError(f"--out is {given.out}, but --resume goes on in {given.resume}: leave one of them out")
-        return training.resume(given)
+    if given.resume is not None and given.out is not None:
+        raise ConfigError(f"--out is {given.out}, but --resume goes on in {given.resume}: leave one of them out")
     if given.print_config:
         print(to_yaml(training.settings(given)), end="")
         return 0
-    return training.dry_run(given) if given.dry_run else training.start(given, name or "run")
+    if given.dry_run:
+        return training.dry_run(given)
+    return training.resume(given) if given.resume is not None else training.start(given, name or "run")
 
 
 def _announce() -> None:
@@ -82,7 +82,7 @@ def _base(arguments: Sequence[str]) -> tuple[str | None, Config, list[str]]:
         from tide.train.prepare import with_data
 
         base = with_data(base, data)
-    for section in ("backbone", "core"):
+    for section in ("backbone", "core", "data"):
         kind = _value(rest, f"--{section}.kind")
         if kind is not None:
             base = from_dict(Config, {section: {"kind": kind}}, base=base)
@@ -92,7 +92,7 @@ def _base(arguments: Sequence[str]) -> tuple[str | None, Config, list[str]]:
 def _no_preset(data: str | None) -> str:
     """Say in one line that a preset is wanted, and which one suits the data."""
     wanted = "no preset given, the name of one is wanted"
-    if data is not None and data.startswith(("folder:", "hub:")):
+    if data and isinstance(data_config(data), FolderConfig | HubConfig):
         return f"{wanted}: tide train photos --data {data}, or photos.small"
     return f"{wanted}{did_you_mean(data or '', TASKS)}; or --config FILE or --resume RUN"
 
@@ -100,8 +100,8 @@ def _no_preset(data: str | None) -> str:
 def _value(arguments: Sequence[str], option: str) -> str | None:
     """Return the value of an option that must be known before the others can be parsed."""
     for position, argument in enumerate(arguments):
-        if argument == option and position + 1 < len(arguments):
-            return arguments[position + 1]
+        if argument == option and not (rest := [*arguments, "--"][position + 1]).startswith("--"):
+            return rest
         if argument.startswith(option + "="):
             return argument.split("=", 1)[1]
     return None

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from tide.cli.train_arguments import TrainArguments
-from tide.config import Config, CoreConfig
+from tide.config import Config, CoreConfig, FolderConfig, HubConfig
 from tide.config_io import differences, to_dict
 from tide.core.guarantee import coverage
 from tide.data import Splits, read_splits
@@ -72,9 +72,10 @@ def resume(given: TrainArguments) -> int:
     config = settings(given)
     splits = read_splits(config, directory)
     config = fit_to_data(config, splits)
-    if given.data is not None and stored.data.name.startswith(("folder:", "hub:")):
+    ours, photos = config.data, isinstance(stored.data, FolderConfig | HubConfig)
+    if given.data is not None and photos and isinstance(ours, FolderConfig | HubConfig):
         # Photos that were moved: whether they are the same, their fingerprint in the checkpoint says.
-        config = replace(config, data=replace(config.data, name=stored.data.name))
+        config = replace(config, data=replace(ours, name=stored.data.name))
     changed = differences(config, stored)
     if changed:
         raise CheckpointError(
@@ -131,7 +132,7 @@ def _fit(
             run.trackers = open_trackers(given.track, run.path, to_dict(config), position.step + 1)
         processes = f", {team.world} processes" if team.world > 1 else ""
         reporter.message(
-            f"{run.path}: {config.data.name}, {sum(p.numel() for p in training.model.parameters()):,} parameters, "
+            f"{run.path}: {config.data.title}, {sum(p.numel() for p in training.model.parameters()):,} parameters, "
             f"{config.core.population}, {config.core.ticks} ticks, device {device}{processes}"
         )
         images = f"{train.batch} x {train.accumulation}" if train.accumulation > 1 else train.batch

@@ -1,8 +1,8 @@
 """Settings: frozen, keyword-only dataclasses that validate themselves.
 
 Each component owns its section. Defaults are the MNIST column of the paper's Table A.1, completed by the choices
-marked [C] in ``docs/fidelity.md``. Where there is a choice of sections (input, backbone, core) their field ``kind``
-says which one it is. Reading, writing and comparing configurations is in :mod:`tide.config_io`.
+marked [C] in ``docs/fidelity.md``. Where there is a choice of sections (input, backbone, core, data) their field
+``kind`` says which one it is. Reading, writing and comparing configurations is in :mod:`tide.config_io`.
 """
 
 from tide.config.backbones import (
@@ -33,8 +33,9 @@ from tide.config.core import (
     RatioNormalization,
     SynchronyConfig,
 )
+from tide.config.data import DataConfig, DrawnConfig, FolderConfig, HubConfig, NamedDataConfig, data_config
 from tide.config.experiment import Config, ModelConfig
-from tide.config.inputs import DataConfig, ImageConfig, InputConfig, OutputConfig, ScheduleConfig, SequenceConfig
+from tide.config.inputs import ImageConfig, InputConfig, OutputConfig, ScheduleConfig, SequenceConfig
 from tide.config.training import (
     ClipConfig,
     GameLoss,
@@ -58,11 +59,14 @@ __all__ = [
     "CoreConfig",
     "DataConfig",
     "DeepHRFConfig",
+    "DrawnConfig",
     "FeatureMapConfig",
+    "FolderConfig",
     "GameLoss",
     "Guarantee",
     "HRFConfig",
     "HeadConfig",
+    "HubConfig",
     "ImageConfig",
     "InputConfig",
     "LSTMConfig",
@@ -72,6 +76,7 @@ __all__ = [
     "MemoryScope",
     "MixedPrecision",
     "ModelConfig",
+    "NamedDataConfig",
     "NeuronModelConfig",
     "Objective",
     "OutputConfig",
@@ -89,4 +94,5 @@ __all__ = [
     "SymbolsConfig",
     "SynchronyConfig",
     "TrainConfig",
+    "data_config",
 ]

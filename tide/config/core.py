@@ -259,8 +259,8 @@ class CoreConfig:
             )
             check(
                 self.dale and self.inhibition,
-                f"core.guarantee {self.guarantee} needs core.dale and core.inhibition: it is one on four matrices of "
-                "known signs",
+                f"core.guarantee is {self.guarantee}, core.dale and core.inhibition are wanted: it is one on "
+                "four matrices of known signs",
             )
         available = {
             "pairs_ee": self.n_e * (self.n_e - 1) // 2,

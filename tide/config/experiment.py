@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from tide.config.backbones import BackboneConfig, HRFConfig
 from tide.config.baselines import CTMConfig, LSTMConfig
 from tide.config.core import CoreConfig
-from tide.config.inputs import DataConfig, ImageConfig, InputConfig, OutputConfig, ScheduleConfig, SequenceConfig
+from tide.config.data import DataConfig, NamedDataConfig
+from tide.config.inputs import ImageConfig, InputConfig, OutputConfig, ScheduleConfig, SequenceConfig
 from tide.config.training import TERMS, LossConfig, TrainConfig
 from tide.errors import ConfigError, check
 
@@ -78,7 +79,7 @@ class ModelConfig:
 class Config(ModelConfig):
     """A whole experiment: model, data, objective, training."""
 
-    data: DataConfig = field(default_factory=DataConfig)
+    data: DataConfig = field(default_factory=NamedDataConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
 

@@ -3,17 +3,38 @@
 from __future__ import annotations
 
 import dataclasses
-from functools import reduce
+import warnings
+from functools import cache, reduce
+from importlib.metadata import entry_points
 from operator import or_
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from tide.config.experiment import ModelConfig
-from tide.errors import check
+from tide.errors import check, one_line
 
+GROUP = "tide.extensions"
 REQUIRED = {"core": ("ticks", "attends", "population"), "backbone": ("features",)}
 """What every section has as a field or a property, beside its ``kind``."""
 BUILT_IN = {section: get_type_hints(ModelConfig)[section] for section in REQUIRED}
 _ADDED: dict[str, dict[str, type[Any]]] = {section: {} for section in REQUIRED}
+
+
+@cache
+def load_extensions() -> None:
+    """Import, once, what installed packages offer under the entry points of :data:`GROUP`: it registers itself.
+
+    One that fails is left out with a warning.
+    """
+    for point in entry_points(group=GROUP):
+        try:
+            point.load()
+        except Exception as error:  # whatever it is, the other commands and runs have no part in it
+            package, said = point.dist.name if point.dist else point.value, one_line(error)[:200]
+            warnings.warn(
+                f"extension {point.name} of {package} fails to load ({type(error).__name__}: {said}) and is left out, "
+                "a module that can be imported is wanted: mend or uninstall the package",
+                stacklevel=2,
+            )
 
 
 def add_kind(section: Literal["core", "backbone"], config_class: type[Any]) -> None:

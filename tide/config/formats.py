@@ -1,18 +1,33 @@
-"""What earlier versions wrote, brought to the form of this one."""
+"""What earlier versions wrote, and what people may write in short, brought to the form of this one."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
+from tide.config.data import DataConfig, data_config
+
 FORMAT = 2
-"""Number of the form of a configuration: 1 had classes and their names among the settings of the input."""
+"""Number of the form of a model's configuration: 1 had classes and their names among the settings of the input."""
 
 MOVED = ("classes", "labels")
+FORMER = {"crop_padding": 0, "flip": False, "photos": "in_memory", "shuffle_buffer": 0, "unreadable_limit": 100}
+"""What data of any kind had, before they came by kind, and the values that said nothing."""
+FIRST = {"name", "crop_padding", "flip"}
+"""What every version wrote of the data."""
 
 
-def upgraded(mapping: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of a configuration of any format as format 2 has them; what is of it stays as it is."""
+def upgraded(mapping: Mapping[str, Any], data: DataConfig | None = None) -> dict[str, Any]:
+    """Return the settings of a configuration of any format in the present one; what is of it stays as it is.
+
+    ``data`` are those that the settings will be laid over.
+    """
+    return _data_by_kind(_with_output(mapping), data)
+
+
+def _with_output(mapping: Mapping[str, Any]) -> dict[str, Any]:
+    """Move the classes from the input to the output."""
     settings = mapping.get("input")
     if not isinstance(settings, Mapping) or not any(name in settings for name in MOVED):
         return dict(mapping)
@@ -23,3 +38,19 @@ def upgraded(mapping: Mapping[str, Any]) -> dict[str, Any]:
         "input": {name: value for name, value in settings.items() if name not in MOVED},
         "output": {**moved, **(output if isinstance(output, Mapping) else {})},
     }
+
+
+def _data_by_kind(mapping: dict[str, Any], base: DataConfig | None) -> dict[str, Any]:
+    """Give data that are only named, ``folder:DIR``, their kind, and leave out what it has not and said nothing."""
+    given = mapping.get("data")
+    if not isinstance(given, Mapping) or "kind" in given or not isinstance(given.get("name"), str):
+        return mapping
+    section = asdict(data_config(given["name"], base))
+    silent = FORMER | {"photos": "streamed"} if section["kind"] == "hub" else FORMER
+    written = given.keys() >= FIRST  # by an earlier version, which gave every setting to every kind
+    rest = {
+        name: value
+        for name, value in given.items()
+        if name in section or name not in silent or not (written or value == silent[name])
+    }
+    return {**mapping, "data": {**section, **rest, "name": section["name"]}}

@@ -1,4 +1,4 @@
-"""What goes in: images, sequences or a schedule of them; and the data set of an experiment."""
+"""What goes in: images, sequences or a schedule of them; and what comes out."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from typing import Literal
 
 from tide.config.checks import at_most, not_negative, one_of, positive
 from tide.errors import check
-
-Photos = Literal["in_memory", "streamed"]
 
 LONGEST = 4096  # symbols of a sequence
 MOST_SHOWN = 50  # digits or operations: the indices of a question have so many embeddings in the reference
@@ -151,64 +149,3 @@ def _check_pixels(mean: tuple[float, ...], std: tuple[float, ...], channels: int
         )
         check(all(map(math.isfinite, values)), f"input.{name} is {values}, finite numbers are wanted")
     check(all(s > 0 for s in std), f"input.std is {std}, positive numbers are wanted")
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataConfig:
-    """The training images and their augmentation."""
-
-    name: str = "mnist"
-    """digits, mnist, fashion-mnist, cifar10, cifar100, folder:DIR (photos), hub:DIR (photos in Parquet files) or
-    hub:OWNER/NAME[@REVISION] (the same on the Hugging Face hub)."""
-    crop_padding: int = 0
-    """Random crop after padding by this many pixels; of images in memory."""
-    flip: bool = False
-    """Random horizontal flip."""
-    photos: Photos = "in_memory"
-    """Photos `in_memory` are decoded once, to the square in their middle; `streamed` ones whenever they are used, in
-    training to a random part of 8 to 100 % of their area: for data that do not fit into memory."""
-    shuffle_buffer: int = 0
-    """Photos of hub: that are shuffled together, for each micro-batch of a step: they are read from their files, or
-    from the hub, while the run trains. 0: all are brought here first and shuffled together."""
-    validation: float = 0.0
-    """Training images held out to choose by, the same share of each class: a number, or a share below 1. Evaluations
-    of the run and its best checkpoint are then on these, and the test split is never looked at; 0: on the test
-    split, as in the paper."""
-    unreadable_limit: int = 100
-    """Photos that may be unreadable; more end the run. So does a micro-batch of a stream without a readable photo."""
-
-    @property
-    def measured_on(self) -> str:
-        """What the evaluations of a run are on, in a word."""
-        return "validation" if self.validation else "test"
-
-    def __post_init__(self) -> None:
-        not_negative(
-            "data",
-            crop_padding=self.crop_padding,
-            shuffle_buffer=self.shuffle_buffer,
-            validation=self.validation,
-            unreadable_limit=self.unreadable_limit,
-        )
-        check(
-            self.validation < 1 or self.validation == int(self.validation),
-            f"data.validation is {self.validation}, a whole number of images or a share below 1 is wanted",
-        )
-        one_of("data", "photos", self.photos, ("in_memory", "streamed"))
-        streamed = self.photos == "streamed"
-        check(
-            not streamed or self.name.startswith(("folder:", "hub:")),
-            f"data.photos is streamed for {self.name}, in_memory is wanted: only folder:DIR and hub:DIR are photos",
-        )
-        check(
-            streamed or not self.name.startswith("hub:"),
-            f"data.photos is in_memory for {self.name}, streamed is wanted: --data.photos streamed",
-        )
-        check(
-            self.shuffle_buffer == 0 or self.name.startswith("hub:"),
-            f"data.shuffle_buffer is {self.shuffle_buffer} for {self.name}, 0 is wanted: only hub: reads row groups",
-        )
-        check(
-            not streamed or self.crop_padding == 0,
-            f"data.crop_padding is {self.crop_padding}, 0 is wanted: streamed photos are cropped in another way",
-        )

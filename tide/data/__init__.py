@@ -3,10 +3,11 @@
 from tide.data.augment import augment
 from tide.data.drawn.named import NAMED
 from tide.data.drawn.sets import DrawnSamples, DrawnSet, drawn_test
-from tide.data.drawn.tasks import Draw, DrawnTask, is_drawn, register
+from tide.data.drawn.tasks import Draw, DrawnTask, check_task, register
 from tide.data.hold_out import hold_out
+from tide.data.hub.files import absolute
 from tide.data.hub.photo_stream import PhotoStream
-from tide.data.load import hub_place, load, open_photos, open_test_photos, read_splits
+from tide.data.load import load, open_photos, read_splits, read_test
 from tide.data.named.fetch import fetch, status
 from tide.data.named.places import default_directory
 from tide.data.named.registry import names
@@ -35,22 +36,22 @@ __all__ = [
     "Splits",
     "StreamOrder",
     "TrainingSet",
+    "absolute",
     "augment",
     "batch_indices",
+    "check_task",
     "decode",
     "default_directory",
     "derive_seed",
     "drawn_test",
     "fetch",
     "hold_out",
-    "hub_place",
-    "is_drawn",
     "load",
     "load_test_photos",
     "names",
     "open_photos",
-    "open_test_photos",
     "read_splits",
+    "read_test",
     "register",
     "statistics",
     "status",

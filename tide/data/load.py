@@ -7,11 +7,20 @@ from pathlib import Path
 
 import torch
 
-from tide.config import Config, ImageConfig
-from tide.data.drawn.sets import drawn_splits
-from tide.data.drawn.tasks import is_drawn
+from tide.config import (
+    Config,
+    DataConfig,
+    DrawnConfig,
+    FolderConfig,
+    HubConfig,
+    ImageConfig,
+    ModelConfig,
+    NamedDataConfig,
+    data_config,
+)
+from tide.data.drawn.sets import drawn_splits, drawn_test
 from tide.data.hold_out import hold_out
-from tide.data.hub.files import is_repository
+from tide.data.hub.files import absolute
 from tide.data.hub.open import open_hub, open_hub_test
 from tide.data.named.checksum import verify
 from tide.data.named.cifar import read_batch, read_classes
@@ -25,7 +34,6 @@ from tide.data.photos.reading import LIMIT
 from tide.data.sets import ImageSet, LabelledSet, Splits
 from tide.errors import DataError
 
-_FOLDER, _HUB = "folder:", "hub:"
 # The entries of the batches that hold the labels, and of the meta file that hold the class names.
 _CIFAR_KEYS = {"cifar10": ("labels", "label_names"), "cifar100": ("fine_labels", "fine_label_names")}
 
@@ -57,8 +65,9 @@ def load(
     Raises:
         DataError: the name is unknown, or files are missing, damaged or inconsistent.
     """
-    if name.startswith(_FOLDER):
-        return load_folder(Path(name.removeprefix(_FOLDER)).expanduser(), size, channels, crop, limit)
+    data = data_config(name)
+    if isinstance(data, FolderConfig):
+        return load_folder(_path(data), size, channels, crop, limit)
     data_set = find(name)
     if data_set.format == "sklearn":
         return load_digits(data_set.classes)
@@ -74,26 +83,39 @@ def read_splits(config: Config, directory: Path | None = None) -> Splits:
     ``directory`` holds the named sets. Raises :class:`DataError` as :func:`load` and :func:`open_photos` do.
     """
     data, image = config.data, config.input
-    if is_drawn(data.name):
+    if isinstance(data, DrawnConfig):
         return drawn_splits(config, directory)
     if not isinstance(image, ImageConfig):
         raise DataError(
             f"data.name is {data.name}, a task is wanted: the model takes a {image.kind}, and images are none"
         )
+    return hold_out(_read(data, image, directory), data.validation, config.seed)
+
+
+def read_test(data: DataConfig, model: ModelConfig, directory: Path | None = None) -> LabelledSet:
+    """Read the test part of a data set for a model of its kind, without bringing training photos of the hub here."""
+    if isinstance(data, DrawnConfig):
+        return drawn_test(data.name, model, directory)
+    image = model.images
+    if isinstance(data, HubConfig):
+        return open_hub_test(absolute(data.name), image.size, image.channels, MiddleSquare(image.crop))
+    return _read(data, image, directory).test
+
+
+def _read(data: NamedDataConfig | FolderConfig | HubConfig, image: ImageConfig, directory: Path | None) -> Splits:
+    """Read images, or find photos, as their kind of data has it."""
+    if isinstance(data, HubConfig):
+        place, decoder = absolute(data.name), MiddleSquare(image.crop)
+        return open_hub(place, image.size, image.channels, decoder, data.shuffle_buffer)
+    if isinstance(data, NamedDataConfig):
+        return load(data.name, directory)
     if data.photos == "streamed":
-        splits = open_photos(
-            data.name, size=image.size, channels=image.channels, crop=image.crop, buffer=data.shuffle_buffer
-        )
-    else:
-        splits = load(
-            data.name,
-            directory,
-            size=image.size,
-            channels=image.channels,
-            crop=image.crop,
-            limit=data.unreadable_limit,
-        )
-    return hold_out(splits, data.validation, config.seed)
+        return open_folder(_path(data), image.size, image.channels, image.crop)
+    return load_folder(_path(data), image.size, image.channels, image.crop, data.unreadable_limit)
+
+
+def _path(data: FolderConfig) -> Path:
+    return Path(data.name).expanduser()
 
 
 def open_photos(
@@ -118,26 +140,12 @@ def open_photos(
         DataError: the name is another, ``size`` or ``channels`` is missing or out of range, a folder is missing or
             empty, or the classes of the parts differ.
     """
-    if name.startswith(_HUB):
-        return open_hub(hub_place(name), size, channels, MiddleSquare(crop), buffer)
-    if not name.startswith(_FOLDER):
+    data = data_config(name)
+    if isinstance(data, HubConfig):
+        return open_hub(absolute(data.name), size, channels, MiddleSquare(crop), buffer)
+    if not isinstance(data, FolderConfig):
         raise DataError(f"data set is {name!r}, folder:DIR or hub:DIR is wanted: named sets fit into memory, load them")
-    return open_folder(Path(name.removeprefix(_FOLDER)).expanduser(), size, channels, crop)
-
-
-def open_test_photos(
-    name: str, *, size: int | None = None, channels: int | None = None, crop: float = 1.0
-) -> LabelledSet:
-    """Find the test photos of a data set as :func:`open_photos` does, without bringing its training photos here."""
-    if name.startswith(_HUB):
-        return open_hub_test(hub_place(name), size, channels, MiddleSquare(crop))
-    return open_photos(name, size=size, channels=channels, crop=crop).test
-
-
-def hub_place(name: str) -> str:
-    """Return where the photos of ``hub:...`` are: an absolute path, or the name of a data set on the hub."""
-    place = name.removeprefix(_HUB)
-    return place if not place or is_repository(place) else str(Path(place).expanduser().resolve())
+    return open_folder(_path(data), size, channels, crop)
 
 
 def _verified_files(data_set: DataSet, root: Path) -> list[Path]:

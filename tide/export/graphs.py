@@ -140,7 +140,9 @@ def _graphs(model: Thinker, interventions: bool) -> dict[str, Graph]:
     cell, name, shown = model.cell, input_name(model.config), example_of(model.config, 2)
     state, carry = model.begin(shown), cell.begin_readout(2)
     if not hasattr(state, "weights"):
-        raise InputError(f"core {model.config.core.kind} cannot be exported: its state has no weights, composed once")
+        raise InputError(
+            f"core {model.config.core.kind} cannot be exported, one whose state has weights, composed once, is wanted"
+        )
     start, single = _start(state, carry), _start(model.begin(shown[:1]), cell.begin_readout(1))
     following, features = cell.step(state)
     before, after = _without_weights(state), _without_weights(following)

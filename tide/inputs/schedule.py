@@ -63,7 +63,8 @@ def check(inputs: tuple[Tensor, Tensor], config: ScheduleConfig) -> None:
         named = int(indices.min() if indices.min() < 0 else indices.max())
         raise InputError(f"a question names digit {named}, 0 to {most - 1} is wanted: so many are shown")
     if operators.numel() and not bool(torch.isin(operators, operators.new_tensor(list(OPERATORS))).all()):
-        raise InputError(f"a question has an operator other than {', '.join(map(str, OPERATORS))} (+ and -)")
+        met = operators[~torch.isin(operators, operators.new_tensor(list(OPERATORS)))][0]
+        raise InputError(f"an operator of a question is {int(met)}, {PLUS} (+) or {MINUS} (-) is wanted")
 
 
 def from_frames(frames: Tensor, question: Tensor, config: ScheduleConfig) -> Questions:

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from tide.config import ModelConfig
-from tide.config.formats import FORMAT, upgraded
+from tide.config.formats import FORMAT
 from tide.config_io import from_dict, to_dict
 from tide.core.constraints import violations
 from tide.errors import CheckpointError, ConfigError, one_line
@@ -61,7 +61,7 @@ def read_config(path: Path) -> ModelConfig:
             f"{path} has format {version!r}, 1 to {FORMAT} are read by this version: install the version that wrote it"
         )
     try:
-        return from_dict(ModelConfig, upgraded(mapping))
+        return from_dict(ModelConfig, mapping)
     except ConfigError as error:
         raise CheckpointError(f"{path}: {error}") from error
 
@@ -81,7 +81,9 @@ def load_weights(model: torch.nn.Module, state: dict[str, Tensor], source: Path)
         model.load_state_dict(state)
     except RuntimeError as error:
         first = next((line.strip() for line in str(error).splitlines()[1:] if line.strip()), str(error))
-        raise CheckpointError(f"the weights in {source} belong to another configuration ({first})") from error
+        raise CheckpointError(
+            f"the weights in {source} belong to another configuration ({first}), its own are wanted: restore the folder"
+        ) from error
     outside = violations(model)
     if outside:
         more = f" and {len(outside) - 1} more" if len(outside) > 1 else ""

@@ -18,7 +18,9 @@ def halved(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return a state dict with floating tensors as float16; raises :class:`InputError` where a number is too large."""
     for name, tensor in state.items():
         if tensor.is_floating_point() and not tensor.abs().amax() <= HIGHEST:
-            raise InputError(f"{name} reaches {float(tensor.abs().amax()):g}, at most {HIGHEST:g} fits half precision")
+            raise InputError(
+                f"{name} reaches {float(tensor.abs().amax()):g}, at most {HIGHEST:g} is wanted in half precision"
+            )
     return {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
 
 

@@ -94,4 +94,6 @@ def load(path: str | Path, *, checkpoint: str = "best") -> Thinker:
                 "for a model on the hub"
             ) from error
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise CheckpointError(f"the hub does not give {place} ({reason})") from error
+        raise CheckpointError(
+            f"the hub does not give {place} ({reason}), OWNER/NAME of a model there is wanted: check name and network"
+        ) from error

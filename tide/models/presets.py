@@ -12,8 +12,8 @@ from tide.config import (
     Config,
     CoreConfig,
     CTMConfig,
-    DataConfig,
     DeepHRFConfig,
+    FolderConfig,
     HeadConfig,
     HRFConfig,
     ImageConfig,
@@ -21,13 +21,13 @@ from tide.config import (
     LossConfig,
     LSTMConfig,
     MemoryConfig,
+    NamedDataConfig,
     NeuronModelConfig,
     OutputConfig,
     ReferenceSchedule,
     SynchronyConfig,
     TrainConfig,
 )
-from tide.config.formats import upgraded
 from tide.config.training import TERMS
 from tide.config_io import from_dict
 from tide.errors import ConfigError, did_you_mean
@@ -59,7 +59,7 @@ def fashion_mnist() -> Config:
     return replace(
         mnist(),
         input=INPUTS["fashion-mnist"],
-        data=DataConfig(name="fashion-mnist", crop_padding=2, flip=True),
+        data=NamedDataConfig(name="fashion-mnist", crop_padding=2, flip=True),
     )
 
 
@@ -71,7 +71,7 @@ def cifar10() -> Config:
         base,
         input=INPUTS["cifar10"],
         core=CoreConfig(neurons=512, head=HeadConfig(dropout=0.0)),
-        data=DataConfig(name="cifar10", crop_padding=4, flip=True),
+        data=NamedDataConfig(name="cifar10", crop_padding=4, flip=True),
         train=replace(
             base.train,
             steps=steps,
@@ -92,7 +92,7 @@ def cifar100() -> Config:
         input=INPUTS["cifar100"],
         output=OUTPUTS["cifar100"],
         core=replace(base.core, neurons=718),
-        data=replace(base.data, name="cifar100"),
+        data=NamedDataConfig(name="cifar100", crop_padding=4, flip=True),
         train=replace(base.train, steps=steps, reference=replace(base.train.reference, steps=steps)),
     )
 
@@ -113,7 +113,7 @@ def digits() -> Config:
             memory=MemoryConfig(width=64),
             head=HeadConfig(hidden=128),
         ),
-        data=DataConfig(name="digits"),
+        data=NamedDataConfig(name="digits"),
         train=TrainConfig(
             steps=steps,
             learning_rate=2e-3,
@@ -145,7 +145,7 @@ def imagenet() -> Config:
             memory=MemoryConfig(width=512),
             head=HeadConfig(hidden=2048),
         ),
-        data=DataConfig(name="folder:imagenet", photos="streamed", flip=True),
+        data=FolderConfig(name="imagenet", photos="streamed", flip=True),
         loss=LossConfig(game="residual", spectral_weight=0.1),
         train=TrainConfig(
             steps=steps,
@@ -220,7 +220,7 @@ def photos() -> Config:
     return Config(
         input=ImageConfig(channels=3, size=128, crop=0.875, mean=IMAGENET_MEAN, std=IMAGENET_STD),
         core=CoreConfig(ticks=25, neuron_models=NeuronModelConfig(memory_length=15)),
-        data=DataConfig(name="folder:photos", photos="streamed", flip=True, validation=0.1),
+        data=FolderConfig(photos="streamed", flip=True, validation=0.1),
         train=TrainConfig(
             steps=steps,
             batch=32,
@@ -238,7 +238,7 @@ def photos_small() -> Config:
     return replace(
         base,
         input=replace(base.input, size=64, crop=1.0),
-        data=replace(base.data, photos="in_memory", crop_padding=8),
+        data=FolderConfig(crop_padding=8, flip=True, validation=0.1),
     )
 
 
@@ -367,4 +367,4 @@ def preset(name: str, **sections: Any) -> Config:
     if name not in PRESETS:
         raise ConfigError(f"unknown preset {name!r}{did_you_mean(name, PRESETS)}")
     model, task = ("tide", name) if name in TASKS else name.split(".", 1)
-    return from_dict(Config, upgraded(sections), base=MODELS[model](TASKS[task]()))
+    return from_dict(Config, sections, base=MODELS[model](TASKS[task]()))

@@ -118,7 +118,7 @@ class ReferenceModel(Thinker):
                 raise CheckpointError(f"{name} holds NaN or infinite values, finite ones are wanted: damaged weights")
             highest = self.config.core.neurons - 1
             if "indices" in name and not bool(((given[name] >= 0) & (given[name] <= highest)).all()):
-                raise CheckpointError(f"{name} names neurons outside 0 to {highest}: the configuration differs")
+                raise CheckpointError(f"{name} names neurons outside 0 to {highest}, its own configuration is wanted")
 
     def _free_features(self) -> bool:
         """Whether the input is a feature map, of any width."""
@@ -159,4 +159,4 @@ def check_arguments(
             )
     for name in required:
         if name not in arguments:
-            raise ConfigError(f"argument {name!r} of the reference is missing")
+            raise ConfigError(f"argument {name!r} of the reference is missing, a value is wanted: give all arguments")

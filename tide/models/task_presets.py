@@ -16,7 +16,7 @@ from tide.config import (
     Config,
     ConvolutionsConfig,
     CoreConfig,
-    DataConfig,
+    DrawnConfig,
     FeatureMapConfig,
     HeadConfig,
     ImageConfig,
@@ -44,7 +44,7 @@ def parity() -> Config:
         output=OutputConfig(classes=2, positions=(64,), labels=("even", "odd")),
         backbone=SymbolsConfig(features=512),
         core=_core(neurons=1024, ticks=75, history=25, hidden=16, width=512, heads=8, pairs=528),
-        data=DataConfig(name="parity"),
+        data=DrawnConfig(name="parity"),
         train=_train(steps=200_000, warmup=500, batch=64, rate=1e-4, quantile=0.9),
     )
 
@@ -78,7 +78,7 @@ def _sorting(length: int, core: CoreConfig, batch: int, steps: int) -> Config:
         output=OutputConfig(classes=length + 1, emitted=length),
         backbone=FeatureMapConfig(features=length),
         core=core,
-        data=DataConfig(name="sort"),
+        data=DrawnConfig(name="sort"),
         loss=LossConfig(objective="ctc"),
         train=_train(steps=steps, warmup=steps // 20, batch=batch, rate=1e-3),
     )
@@ -91,7 +91,7 @@ def maze() -> Config:
         output=OutputConfig(classes=5, positions=(100,), labels=MOVES),
         backbone=ResNetTrunkConfig(depth=34, stages=2),
         core=_core(neurons=2048, ticks=75, history=25, hidden=32, width=512, heads=16, pairs=2080, dropout=0.1),
-        data=DataConfig(name="maze"),
+        data=DrawnConfig(name="maze"),
         loss=LossConfig(objective="route"),
         train=_train(steps=1_000_000, warmup=10_000, batch=64, rate=1e-4),
     )
@@ -125,7 +125,7 @@ def qamnist() -> Config:
         input=ScheduleConfig(),
         backbone=QuestionsConfig(features=64),
         core=_core(neurons=1024, ticks=10, history=30, hidden=16, width=64, heads=4, pairs=528),
-        data=DataConfig(name="qamnist"),
+        data=DrawnConfig(name="qamnist"),
         train=_train(steps=300_000, warmup=500, batch=64, rate=1e-4),
     )
 

@@ -33,7 +33,7 @@ def draw_training(run: Path) -> Figure:
     ticks = tests[-1] if tests and "loss_per_tick" in tests[-1] else None  # runs of earlier versions lack it
     rows = 1 + isinstance(core, CoreConfig) + (ticks is not None)
     figure = Figure(figsize=(13, 3.75 * rows), layout="constrained")
-    figure.suptitle(f"{run.name}: {config.data.name}, {core.population}, {core.ticks} ticks")
+    figure.suptitle(f"{run.name}: {config.data.title}, {core.population}, {core.ticks} ticks")
     losses, accuracy, gradients, *inside = figure.subplots(rows, 3).flatten()
 
     _curves(

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from tide.config import ModelConfig
-from tide.data import LabelledSet, decode, drawn_test, is_drawn, load, load_test_photos, open_test_photos, to_float
+from tide.config import DataConfig, DrawnConfig, FolderConfig, ModelConfig, data_config
+from tide.data import LabelledSet, decode, load_test_photos, read_test, to_float
 from tide.errors import InputError
 from tide.models.load import load as load_model
 from tide.models.thinker import Thinker
@@ -28,9 +28,8 @@ class SplitSource(NamedTuple):
     ``data`` is None where neither the model nor the user says.
     """
 
-    data: str | None
+    data: DataConfig | None
     directory: Path | None
-    streamed: bool
     model: ModelConfig
 
     def read(self, run: Path) -> TestData:
@@ -40,32 +39,25 @@ class SplitSource(NamedTuple):
         (:func:`tide.data.load_test_photos`), for the classes of the model. Raises :class:`InputError` when the data's
         channels or classes are not the model's, or nobody says what data.
         """
-        if self.data is None:
+        data = self.data
+        if data is None:
             raise InputError(f"{run} does not say which data it was trained on; name it with --data")
-        if is_drawn(self.data):
-            return TestData(self.data, drawn_test(self.data, self.model, self.directory))
+        if isinstance(data, DrawnConfig):
+            return TestData(data.title, read_test(data, self.model, self.directory))
         wanted, output = self.model.images, self.model.output
-        folder = Path(self.data.removeprefix("folder:")).expanduser()
-        if self.data.startswith("folder:") and not (folder / "train").is_dir():
+        if isinstance(data, FolderConfig) and not ((folder := Path(data.name).expanduser()) / "train").is_dir():
             labels = tuple(output.label(number) for number in range(output.classes))
-            return TestData(self.data, load_test_photos(folder, labels, wanted.size, wanted.channels, crop=wanted.crop))
-        photos = self.streamed or self.data.startswith("hub:")
-        test: LabelledSet
-        if photos:
-            name, test = (
-                self.data,
-                open_test_photos(self.data, size=wanted.size, channels=wanted.channels, crop=wanted.crop),
+            return TestData(
+                data.title, load_test_photos(folder, labels, wanted.size, wanted.channels, crop=wanted.crop)
             )
-        else:
-            splits = load(self.data, self.directory, size=wanted.size, channels=wanted.channels, crop=wanted.crop)
-            name, test = splits.name, splits.test
+        test = read_test(data, self.model, self.directory)
         found = (test.shape[0], len(test.classes))
         if found != (wanted.channels, output.classes):
             raise InputError(
-                f"{name} has {found[0]} channels and {found[1]} classes, the model in {run} wants "
+                f"{data.title} has {found[0]} channels and {found[1]} classes, the model in {run} wants "
                 f"{wanted.channels} and {output.classes}; use data of its kind"
             )
-        return TestData(name, test)
+        return TestData(data.title, test)
 
 
 def open_with_source(
@@ -74,17 +66,17 @@ def open_with_source(
     """Return a trained model and where the test part of a data set is, by default of the one it was trained on."""
     if data == "":
         raise InputError("--data is empty, the name of a data set, folder:DIR or hub:DIR is wanted: or leave it out")
-    model, streamed = load_model(path, checkpoint=checkpoint), False
+    model = load_model(path, checkpoint=checkpoint)
+    chosen = data_config(data) if data is not None else None
     path = path.expanduser()
     if (path / "config.yaml").is_file():
         run = RunFolder.open(path)
         stored = run.environment.get("data_dir")
-        streamed = data is None and run.config.data.photos == "streamed"
-        data = data or run.config.data.name
+        chosen = chosen or run.config.data
         directory = directory or (Path(stored) if stored else None)
     elif model.card is not None:
-        data = data or model.card.data
-    return model, SplitSource(data, directory, streamed, model.config)
+        chosen = chosen or data_config(model.card.data)
+    return model, SplitSource(chosen, directory, model.config)
 
 
 class Reopened(NamedTuple):

@@ -30,7 +30,8 @@ def robustness(answers: Answers, suite: Suite, baseline: str) -> dict[str, Any]:
     for name, cells in answers.items():
         for shift, cell in cells.items():
             if not torch.equal(cell.positions, answers[baseline][shift].positions):
-                raise InputError(f"{name} and {baseline} were asked about different images of {shift.label}")
+                told = f"{name} and {baseline} were asked about different images of {shift.label}"
+                raise InputError(f"{told}, the same ones are wanted: give another --out")
     if suite.same_images:
         _check_labels(answers[baseline], suite)
     names = list(dict.fromkeys(shift.name for shift in suite.shifts))

@@ -8,7 +8,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from tide.config import Config, ImageConfig
+from tide.config import Config, FolderConfig, HubConfig, ImageConfig
 from tide.config_io import differences
 from tide.errors import CheckpointError, InputError
 from tide.runs.folder import RunFolder
@@ -57,11 +57,11 @@ class Trial:
         """Return the settings with what a run takes from its data, as it did: names of classes, and of photos more."""
         data, image, output, met = self.config.data, self.config.input, self.config.output, there.output
         output = replace(output, labels=met.labels if len(met.labels) == output.classes else output.labels)
-        if data.name.startswith(("folder:", "hub:")):
+        if isinstance(data, FolderConfig | HubConfig):
             output = met
-            if data.photos == "in_memory" and isinstance(image, ImageConfig):
+            if isinstance(data, FolderConfig) and data.photos == "in_memory" and isinstance(image, ImageConfig):
                 image = replace(image, mean=there.images.mean, std=there.images.std)
-        if there.data.name.startswith(f"{data.name}@"):  # the hub's commit, where the settings leave it open
+        if isinstance(data, HubConfig) and there.data.name.startswith(f"{data.name}@"):  # the commit, if left open
             data = replace(data, name=there.data.name)
         return replace(self.config, input=image, output=output, data=data)
 

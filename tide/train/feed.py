@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from tide.config import Config
+from tide.config import Config, FolderConfig, HubConfig, NamedDataConfig
 from tide.data import (
     Batch,
     DrawnSamples,
@@ -59,8 +59,9 @@ class MemoryFeed:
     """Images decoded once, kept as uint8 on the device, and augmented there in batches."""
 
     def __init__(self, train: ImageSet, config: Config, device: torch.device) -> None:
+        assert isinstance(config.data, NamedDataConfig | FolderConfig)
         self.train = ImageSet(train.images.to(device), train.labels.to(device), train.classes)
-        self.config = config
+        self.config, self.pad, self.flip = config, config.data.crop_padding, config.data.flip
 
     def order(self, step: int, micro: int) -> Tensor:
         """See :class:`Feed`."""
@@ -68,11 +69,10 @@ class MemoryFeed:
 
     def take(self, step: int, micro: int) -> tuple[Tensor, Tensor]:
         """See :class:`Feed`."""
-        data = self.config.data
         index = self.order(step, micro).to(self.train.labels.device)
         # On the CPU, so that the same seed crops alike on every device.
         generator = torch.Generator().manual_seed(crop_seed(self.config, step, micro))
-        images = augment(self.train.images[index], pad=data.crop_padding, flip=data.flip, generator=generator)
+        images = augment(self.train.images[index], pad=self.pad, flip=self.flip, generator=generator)
         return images, self.train.labels[index]
 
     def close(self) -> None:
@@ -90,7 +90,8 @@ class PhotoFeed:
         mine: Sequence[int],
     ) -> None:
         """``mine`` are the micro-batches of each step that this process takes, ascending."""
-        self.config, self.device, self.mine = config, device, mine
+        assert isinstance(config.data, FolderConfig | HubConfig)
+        self.config, self.device, self.mine, self.flip = config, device, mine, config.data.flip
         self._count, self._lanes = len(train), None
         self._crops: Callable[..., Generator[Batch, None, None]] = train.crops
         if isinstance(train, PhotoStream):
@@ -111,7 +112,7 @@ class PhotoFeed:
         """See :class:`Feed`. Micro-batches that are taken in another order than that of training begin a new stream."""
         if self._stream is None or self._next != (step, micro):
             self.close()
-            self._stream = self._crops(self._requests(step, micro), flip=self.config.data.flip)
+            self._stream = self._crops(self._requests(step, micro), flip=self.flip)
         batch = next(self._stream)
         place = self.mine.index(micro) + 1
         self._next = (step, self.mine[place]) if place < len(self.mine) else (step + 1, self.mine[0])
@@ -154,10 +155,11 @@ def make_feed(train: TrainingSet, config: Config, device: torch.device, mine: Se
     """Return the feed for a training set; ``mine`` are the micro-batches of each step that this process takes."""
     if isinstance(train, DrawnSamples):
         return DrawnFeed(train, config, device)
-    if isinstance(train, ImageSet):
+    if isinstance(train, ImageSet) and isinstance(config.data, NamedDataConfig | FolderConfig):
         return MemoryFeed(train, config, device)
-    if isinstance(train, PhotoSet | PhotoStream):
+    if isinstance(train, PhotoSet | PhotoStream) and isinstance(config.data, FolderConfig | HubConfig):
         return PhotoFeed(train, config, device, mine)
     raise DataError(
-        f"training images are a {type(train).__name__}, an ImageSet, PhotoSet, PhotoStream or drawn samples are wanted"
+        f"training images are a {type(train).__name__} of data of kind {config.data.kind}, an ImageSet (named, "
+        "folder), a PhotoSet or PhotoStream (folder, hub) or DrawnSamples are wanted"
     )

@@ -79,7 +79,8 @@ class TrainingRun:
         self._fingerprint = {name: {"images": len(part), "checksum": part.checksum()} for name, part in parts.items()}
         _check_same_data(self._fingerprint, team)
         self.device = device or torch.device("cpu")
-        decoding = Decoding(workers=workers, limit=config.data.unreadable_limit, on_unreadable=self._unreadable)
+        limit = getattr(config.data, "unreadable_limit", 0)  # of photos; other data are read when they are loaded
+        decoding = Decoding(workers=workers, limit=limit, on_unreadable=self._unreadable)
         train, self.test = splits.train.decoded_with(decoding), splits.test.decoded_with(decoding)
         self.feed: Feed = make_feed(train, config, self.device, self._mine)
         self.model = Thinker(config.model).to(self.device)
@@ -134,7 +135,7 @@ class TrainingRun:
             counts = [value.get("images") if isinstance(value, Mapping) else None for value in (before, now)]
             what = "other names, sizes or labels" if counts[0] == counts[1] else f"{counts[1]} images"
             raise CheckpointError(
-                f"the {part} part of {self.config.data.name} has {what} now, the run saw {counts[0]} images: restore "
+                f"the {part} part of {self.config.data.title} has {what} now, the run saw {counts[0]} images: restore "
                 "them, or start a new run with --out"
             )
 

@@ -5,8 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from tide.config import Config, ImageConfig, OutputConfig
-from tide.data import ImageSet, PhotoStream, Splits, hub_place, is_drawn, statistics
+from tide.config import (
+    Config,
+    DataConfig,
+    DrawnConfig,
+    FolderConfig,
+    HubConfig,
+    ImageConfig,
+    OutputConfig,
+    data_config,
+)
+from tide.data import ImageSet, PhotoStream, Splits, absolute, check_task, statistics
 from tide.errors import ConfigError
 from tide.models.presets import INPUTS, OUTPUTS
 from tide.train.schedule import resolve
@@ -15,17 +24,11 @@ from tide.train.schedule import resolve
 def with_data(config: Config, name: str) -> Config:
     """Return ``config`` for another data set; a named one brings its shape and pixel statistics with it.
 
-    Photos in Parquet files are decoded when they are used, and cropped then; a named set is in memory.
+    What both kinds of data have stays: augmentation, held-out images. Raises :class:`ConfigError` for an unknown name.
     """
-    kind, data = name.partition(":")[0], config.data
-    photos = {"folder": data.photos, "hub": "streamed"}.get(kind, "in_memory")
-    data = replace(
-        data,
-        name=_absolute(name),
-        photos=photos,
-        crop_padding=0 if photos == "streamed" else data.crop_padding,
-        shuffle_buffer=data.shuffle_buffer if kind == "hub" else 0,
-    )
+    data = _absolute(data_config(name, config.data))
+    if isinstance(data, DrawnConfig):
+        check_task(data.name)
     return replace(config, data=data, input=INPUTS.get(name, config.input), output=OUTPUTS.get(name, config.output))
 
 
@@ -37,14 +40,14 @@ def fit_to_data(config: Config, splits: Splits) -> Config:
     settings name, and :class:`~tide.errors.DataError` when a stream has too few row groups for its micro-batches.
     """
     labels, settings, output = splits.train.classes, config.input, config.output
-    if not isinstance(settings, ImageConfig) or is_drawn(config.data.name):
+    if not isinstance(settings, ImageConfig) or isinstance(config.data, DrawnConfig):
         return config
-    if config.data.name.startswith(("folder:", "hub:")):
+    if isinstance(config.data, FolderConfig | HubConfig):
         output = OutputConfig(classes=len(labels))
         if isinstance(splits.train, ImageSet):
             mean, std = statistics(splits.train.images)
             settings = replace(settings, mean=mean, std=std)
-        config = replace(config, data=replace(config.data, name=splits.name))
+        config = replace(config, data=replace(config.data, name=data_config(splits.name).name))
     if isinstance(splits.train, PhotoStream):
         splits.train.order(config.train.accumulation, config.seed)  # refuses what cannot be dealt out
     wanted = (settings.channels, settings.size, output.classes)
@@ -59,12 +62,12 @@ def fit_to_data(config: Config, splits: Splits) -> Config:
 
 def resolved(config: Config) -> Config:
     """Return ``config`` with its schedule filled in, and with a path of its photos that means the same anywhere."""
-    data = replace(config.data, name=_absolute(config.data.name))
-    return replace(config, train=resolve(config.train), data=data)
+    return replace(config, train=resolve(config.train), data=_absolute(config.data))
 
 
-def _absolute(name: str) -> str:
-    kind, _, place = name.partition(":")
-    if kind == "hub":
-        return f"hub:{hub_place(name)}"
-    return f"folder:{Path(place).expanduser().resolve()}" if kind == "folder" else name
+def _absolute(data: DataConfig) -> DataConfig:
+    if isinstance(data, HubConfig):
+        return replace(data, name=absolute(data.name))
+    if isinstance(data, FolderConfig):
+        return replace(data, name=str(Path(data.name).expanduser().resolve()))
+    return data

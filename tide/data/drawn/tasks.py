@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import torch
 from torch import Tensor
 
 from tide.config import ModelConfig
+from tide.config.data import NamedSet
 from tide.errors import ConfigError, did_you_mean
 
 Draw = Callable[[int, torch.Generator], tuple[Any, Tensor]]
@@ -36,13 +37,14 @@ def register(name: str, make: Maker) -> None:
     _MAKERS[name] = make
 
 
-def is_drawn(name: str) -> bool:
-    """Whether a data set is one that a program draws."""
-    return name in _MAKERS
+def check_task(name: str) -> None:
+    """Raise :class:`ConfigError` unless a task of this name is known."""
+    if name not in _MAKERS:
+        hint = did_you_mean(name, (*get_args(NamedSet), *_MAKERS, "folder:DIR", "hub:DIR"))
+        raise ConfigError(f"data set is {name!r}, the name of a known one or of a task is wanted{hint}")
 
 
 def make_task(name: str, model: ModelConfig, directory: Path | None) -> DrawnTask:
     """Return the task of a name for a model; raises :class:`ConfigError` where there is none, or it does not fit."""
-    if name not in _MAKERS:
-        raise ConfigError(f"unknown task {name!r}{did_you_mean(name, _MAKERS)}")
+    check_task(name)
     return _MAKERS[name](model, directory)

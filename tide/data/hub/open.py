@@ -8,6 +8,7 @@ from typing import IO, Any
 
 import torch
 
+from tide.config import HubConfig
 from tide.data.hub.files import files_of_part, parquet_files
 from tide.data.hub.parquet import RowGroups
 from tide.data.hub.photo_stream import PhotoStream
@@ -89,7 +90,7 @@ def open_hub(place: str, size: int | None, channels: int | None, decoder: Decode
         train = _stream(place, files, size, channels, buffer)
     else:
         train = _table(place, files, "train", size, channels, decoder)
-    return Splits(f"hub:{place}", train, _table(place, files, "val", size, channels, decoder))
+    return Splits(HubConfig(name=place).title, train, _table(place, files, "val", size, channels, decoder))
 
 
 def open_hub_test(place: str, size: int | None, channels: int | None, decoder: Decoder) -> PhotoSet:

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, partial
+from itertools import product
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _LARGE = 2**26  # pixels above which a photo is made smaller before anything is done with it, for the sake of memory
-_STRIP = 16  # rows of the smaller photo that are made at a time
+_AT_ONCE = 2**20  # pixels of a photo that are converted at a time
 _SPARE = 2  # a decoder may skip detail, but must leave this many times the pixels wanted in each direction
 
 
@@ -167,7 +168,7 @@ def _on_its_side(photo: Image.Image) -> bool:
 
 
 def _smaller(photo: Image.Image, factor: int, mode: str) -> Image.Image:
-    """Return a very large photo at a whole fraction of its size, strip by strip: no other copy of it is needed."""
+    """Return a very large photo at a whole fraction of its size, piece by piece: no other copy of it is needed."""
     from PIL import Image
 
     if photo.width * photo.height <= _LARGE or factor < 2:
@@ -178,9 +179,10 @@ def _smaller(photo: Image.Image, factor: int, mode: str) -> Image.Image:
         return photo.resize(size, Image.Resampling.NEAREST)
     small = Image.new(mode, size)
     small.info = {key: value for key, value in photo.info.items() if key != "transparency"}  # the orientation, too
-    for top in range(0, photo.height, rows := factor * _STRIP):
-        strip = photo.crop((0, top, photo.width, min(top + rows, photo.height)))
-        small.paste(_flatten(strip, mode).reduce(factor), (0, top // factor))
+    side = factor * max(1, math.isqrt(_AT_ONCE) // factor)
+    for left, top in product(range(0, photo.width, side), range(0, photo.height, side)):
+        piece = photo.crop((left, top, min(left + side, photo.width), min(top + side, photo.height)))
+        small.paste(_flatten(piece, mode).reduce(factor), (left // factor, top // factor))
     return small
 
 
@@ -199,8 +201,12 @@ def _flatten(image: Image.Image, mode: str) -> Image.Image:
     if image.mode.startswith(("I", "F")):
         image = Image.fromarray(_eight_bits(np.array(image)))
     if "A" in image.getbands() or "transparency" in image.info:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        opaque = Image.new(mode, image.size)
+        for top in range(0, image.height, rows := max(1, _AT_ONCE // image.width)):
+            strip = image.crop((0, top, image.width, min(top + rows, image.height))).convert("RGBA")
+            white = Image.new("RGBA", strip.size, "white")
+            opaque.paste(Image.alpha_composite(white, strip).convert(mode), (0, top))
+        return opaque
     return image if image.mode == mode else image.convert(mode)
 
 
@@ -220,7 +226,10 @@ def _eight_bits(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
         highest = float(next((2**bits for bits in (8, 10, 12, 14, 16) if high < 2**bits), 0) - 1)
     if low < 0 or not highest > 0 or high > highest:
         raise ValueError(f"grey values from {low:g} to {high:g}, of which the scale is unknown")
-    return (values / highest * 255).round().astype(np.uint8)
+    scaled = np.empty(values.shape, np.uint8)
+    for rows in range(0, len(values), step := max(1, _AT_ONCE // values.shape[1])):
+        scaled[rows : rows + step] = (values[rows : rows + step] / highest * 255).round()
+    return scaled
 
 
 def _to_tensor(image: Image.Image) -> Tensor:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from tide.config import FolderConfig
 from tide.data.photos.folders import check_same_classes, described, scan_part
 from tide.data.photos.jobs import MiddleSquare
 from tide.data.photos.photo_set import PhotoSet
@@ -44,7 +45,7 @@ def open_folder(directory: Path, size: int | None, channels: int | None, crop: f
     check_same_classes(directory, *parts.values())
     decoder = MiddleSquare(crop)
     train, val = (PhotoSet.of_files(files, tuple(files), size, channels, decoder) for files in parts.values())
-    return Splits(f"folder:{directory}", train, val, found=described(directory, parts))
+    return Splits(FolderConfig(name=str(directory)).title, train, val, found=described(directory, parts))
 
 
 def load_folder(

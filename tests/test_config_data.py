@@ -1,0 +1,101 @@
+"""Data by kind: what each kind has, how it is named in short, and what earlier versions wrote of it."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import pytest
+
+from tide.config import Config, DataConfig, DrawnConfig, FolderConfig, HubConfig, NamedDataConfig, data_config
+from tide.config.data import NamedSet
+from tide.config_io import from_dict, to_dict
+from tide.data import names
+from tide.errors import ConfigError
+from tide.models.presets import preset
+
+ONE_OF_EACH = {
+    "cifar10": NamedDataConfig(name="cifar10"),
+    "folder:a/b:c": FolderConfig(name="a/b:c"),
+    "hub:owner/name@main": HubConfig(name="owner/name@main"),
+    "rises": DrawnConfig(name="rises"),
+}
+# As to_dict wrote it while data of every kind had the same settings.
+WRITTEN = {
+    "name": "mnist",
+    "crop_padding": 0,
+    "flip": False,
+    "photos": "in_memory",
+    "shuffle_buffer": 0,
+    "validation": 0.0,
+    "unreadable_limit": 100,
+}
+
+
+@pytest.mark.parametrize(("text", "data"), ONE_OF_EACH.items())
+def test_the_name_in_short_is_read_and_written_in_one_place(text: str, data: DataConfig) -> None:
+    assert data_config(text) == data
+    assert data.title == text
+    assert from_dict(Config, {"data": {"name": text}}).data == data
+    assert from_dict(Config, to_dict(preset("digits", data=to_dict(data)))).data == data
+
+
+def test_every_named_set_is_known_to_the_settings() -> None:
+    assert get_args(NamedSet) == names()
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ({"name": "fashion-mnist", "crop_padding": 2, "flip": True, "unreadable_limit": 7}, None),
+        ({"name": "parity", "flip": True, "validation": 50.0}, DrawnConfig(validation=50.0)),
+        (
+            {"name": "folder:/photos", "photos": "streamed", "flip": True, "unreadable_limit": 7},
+            FolderConfig(name="/photos", photos="streamed", flip=True, unreadable_limit=7),
+        ),
+        ({"name": "folder:/photos", "crop_padding": 8}, FolderConfig(name="/photos", crop_padding=8)),
+        (
+            {"name": "hub:/parquet", "photos": "streamed", "shuffle_buffer": 9, "flip": True},
+            HubConfig(name="/parquet", shuffle_buffer=9, flip=True),
+        ),
+    ],
+)
+@pytest.mark.parametrize("base", [None, preset("cifar10"), preset("photos"), preset("parity.16")])
+def test_a_run_of_an_earlier_version_means_the_same(
+    written: dict[str, Any], meant: DataConfig | None, base: Config | None
+) -> None:
+    found = from_dict(Config, {"data": WRITTEN | written}, base=base).data
+    assert found == (meant or NamedDataConfig(name="fashion-mnist", crop_padding=2, flip=True))
+
+
+def test_named_in_short_data_keep_what_their_kind_shares_with_the_base() -> None:
+    def over(task: str, /, **data: Any) -> DataConfig:
+        return preset(task, data=data).data
+
+    photos = FolderConfig(name="mine", photos="streamed", flip=True, validation=0.1)
+    assert over("photos", name="folder:mine") == photos
+    assert over("photos", name="hub:mine", photos="streamed") == HubConfig(name="mine", flip=True, validation=0.1)
+    assert over("cifar10", name="folder:mine") == FolderConfig(name="mine", flip=True, crop_padding=4)
+    assert over("cifar10", kind="folder", name="mine") == FolderConfig(name="mine")  # as every section given by kind
+    assert over("cifar10", flip=False) == NamedDataConfig(name="cifar10", crop_padding=4)
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        ({"name": "mnist", "shuffle_buffer": 10}, r"unknown setting 'data\.shuffle_buffer'; known: kind, name, "),
+        ({"name": "mnist", "photos": "streamed"}, r"unknown setting 'data\.photos'"),
+        ({"name": "parity", "flip": True}, r"unknown setting 'data\.flip'; known: kind, name, validation"),
+        ({"kind": "hub", "crop_padding": 2}, r"unknown setting 'data\.crop_padding'"),
+        ({"kind": "named", "name": "mnst"}, r"data\.name is 'mnst'; did you mean 'mnist'\?"),
+        ({"kind": "fodler"}, r"data\.kind is 'fodler'; did you mean 'folder'\?"),
+        ({"kind": "folder", "name": "folder:x"}, r"data\.name is 'folder:x', the place alone is wanted"),
+        ({"name": "folder:"}, r"data\.name is empty"),
+        ({"name": "folder:x", "photos": "streamed", "crop_padding": 4}, r"data\.crop_padding is 4, 0 is wanted"),
+        ({"name": "folder:x", "unreadable_limit": -1}, r"data\.unreadable_limit is -1"),
+        ({"validation": 1.5}, r"data\.validation is 1\.5, a whole number of images or a share below 1"),
+    ],
+)
+def test_what_a_kind_has_not_is_refused_in_one_line(data: dict[str, Any], told: str) -> None:
+    with pytest.raises(ConfigError, match=told) as caught:
+        from_dict(Config, {"data": data})
+    assert "\n" not in str(caught.value)
