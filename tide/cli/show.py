@@ -117,14 +117,14 @@ def _task_thought(given: ShowArguments, chosen: str, model: Thinker, source: Spl
     from tide.plots.task_thought import draw_task_thought
 
     config = model.config
-    if isinstance(config.input, ImageConfig) and not (chosen.isdigit() and config.output.positions):
+    if isinstance(config.input, ImageConfig) and not config.output.positions:
         return None
     if not chosen.isdigit():
-        raise InputError(f"the sample is {chosen!r}, the number of a test sample is wanted: the model takes no photos")
+        raise InputError(f"the sample is {chosen!r}, the number of a test sample is wanted: the solution is drawn, too")
     data = source.read(given.run)
     number, test, device = int(chosen), data.test, pick_device(given.device)
     if not isinstance(test, DrawnSet):
-        return None
+        raise InputError(f"{data.name} is no task, one is wanted: the model answers at several positions")
     if number >= len(test):
         raise InputError(f"test sample {number} does not exist, 0 to {len(test) - 1} do; give one of them")
     sample = test.select(slice(number, number + 1))
