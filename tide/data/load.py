@@ -32,7 +32,7 @@ from tide.data.photos.in_memory import load_folder, open_folder
 from tide.data.photos.jobs import MiddleSquare
 from tide.data.photos.reading import LIMIT
 from tide.data.sets import ImageSet, LabelledSet, Splits
-from tide.errors import DataError
+from tide.errors import DataError, check_path
 
 # The entries of the batches that hold the labels, and of the meta file that hold the class names.
 _CIFAR_KEYS = {"cifar10": ("labels", "label_names"), "cifar100": ("fine_labels", "fine_label_names")}
@@ -71,6 +71,8 @@ def load(
     data_set = find(name)
     if data_set.format == "sklearn":
         return load_digits(data_set.classes)
+    if directory is not None:
+        check_path("directory", directory)
     root = Path(directory) if directory is not None else default_directory()
     files = _verified_files(data_set, root)
     return _load_idx(data_set, files) if data_set.format == "idx" else _load_cifar(data_set, files)
