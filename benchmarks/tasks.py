@@ -1,14 +1,15 @@
 """What was learned of the drawn tasks, step by step: ``python benchmarks/tasks.py RUN... --out results/tasks/NAME``.
 
 Reads the evaluations that the runs wrote on their fixed test sets; a run that has not ended is reported as far as it
-went. Runs of one preset and several seeds are one row. Writes NAME.json, NAME.md and NAME.png.
+went. The best checkpoint then thinks four times as long as it was trained to. Runs of one preset and several seeds are
+one row. Writes NAME.json, NAME.md and NAME.png.
 """
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,10 +17,14 @@ import tyro
 from matplotlib.figure import Figure
 from reporting import check_names, origin, publish
 
+from tide.data import read_splits
+from tide.evaluate.halting import think_longer
+from tide.models.load import load
 from tide.models.presets import model_name
 from tide.models.task_presets import extent
 from tide.runs.folder import RunFolder
 
+LONGER = 4  # times the ticks trained with
 COLOURS = {"tide": "#c0392b", "anytime": "#e08214", "ctm": "#2d6ca2", "lstm": "#5aae61"}
 
 
@@ -38,6 +43,7 @@ def read(path: Path) -> dict[str, Any]:
     run = RunFolder.open(path)
     config, evaluations = run.config, run.metrics("evaluation")
     name, size = extent(config)
+    longer = think_longer(load(path), read_splits(config).test, factor=LONGER)
     best = max(evaluations, key=lambda line: float(line["accuracy"]))
     return {
         "task": f"{name}, {size}",
@@ -53,6 +59,7 @@ def read(path: Path) -> dict[str, Any]:
             for key in ("accuracy", "whole_accuracy", "accuracy_last_tick", "hedging", "accuracy_per_tick")
         },
         "curve": [[line["step"], line["accuracy"], line.get("whole_accuracy")] for line in evaluations],
+        "longer": asdict(longer),
         "seconds": run.timing()[-1]["seconds"],
     }
 
@@ -64,8 +71,8 @@ def markdown(result: Mapping[str, Any]) -> str:
         "Fixed test sets of 1,000 samples, at the most certain tick (a list: what is emitted); the mean over seeds, in "
         "brackets each.",
         "",
-        "| task | model | seeds | steps | right positions, % | right as a whole, % | best positions, % | at the last "
-        "tick, % |",
+        "| task | model | seeds | steps | right positions, % | right as a whole, % | at the last tick, % | thinking "
+        f"{LONGER} times as long: most certain, last, % |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for task, model in dict.fromkeys((run["task"], run["model"]) for run in runs):
@@ -77,8 +84,10 @@ def markdown(result: Mapping[str, Any]) -> str:
         columns = [
             _several([part["accuracy"] for part in last]),
             _several([part["whole_accuracy"] for part in last]),
-            _several([run["best"]["accuracy"] for run in group]),
             _several([part["accuracy_last_tick"] for part in last]),
+            ", ".join(
+                _several([run["longer"][name][-1] for run in group]) for name in ("most_certain_so_far", "fixed_tick")
+            ),
         ]
         lines.append(f"| {task} | {model} | {len(group)} | {steps} | {' | '.join(columns)} |")
     return "\n".join(lines) + "\n"
@@ -93,7 +102,7 @@ def _several(values: Sequence[float | None]) -> str:
 
 
 def draw(result: Mapping[str, Any]) -> Figure:
-    """Draw the learning curves above, and below the accuracy over the ticks of the last evaluation."""
+    """Draw the learning curves above, and below the accuracy over the ticks, also those beyond the trained ones."""
     runs = result["runs"]
     tasks = list(dict.fromkeys(run["task"] for run in runs))
     figure = Figure(figsize=(1.5 + 3.6 * len(tasks), 6.4), layout="constrained")
@@ -108,8 +117,9 @@ def draw(result: Mapping[str, Any]) -> Figure:
             curves.plot(steps, [100 * value for value in right], color=colour, label=label)
             if whole[0] is not None:
                 curves.plot(steps, [100 * value for value in whole], color=colour, linestyle=":")
-            over = [100 * value for value in run["last"]["accuracy_per_tick"]]
+            over = [100 * value for value in run["longer"]["fixed_tick"]]
             ticks.plot(range(1, len(over) + 1), over, color=colour)
+            ticks.axvline(run["longer"]["trained_ticks"], color="0.8", linewidth=1, zorder=0)
         curves.set_title(task)
         curves.set_xlabel("step")
         ticks.set_xlabel("tick")
@@ -117,7 +127,7 @@ def draw(result: Mapping[str, Any]) -> Figure:
         for axes in (curves, ticks):
             axes.grid(alpha=0.3)
     panels[0, 0].set_ylabel("right positions (dotted: whole), %")
-    panels[1, 0].set_ylabel("right positions at each tick, %")
+    panels[1, 0].set_ylabel("right positions at each tick, %\n(line: ticks trained with)")
     return figure
 
 

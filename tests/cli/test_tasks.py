@@ -37,6 +37,9 @@ def test_a_run_is_evaluated_halted_and_shown(runs: Path, task: str, tmp_path: Pa
     measured = json.loads((tmp_path / "eval.json").read_text())
     for name in ("accuracy", "whole_accuracy", "accuracy_last_tick"):
         assert measured[name] == pytest.approx(logged[name], abs=1e-9)
+    told = capsys.readouterr().out
+    assert f"most certain tick   {100 * measured['accuracy']:6.2f} %" in told
+    assert f"whole answers       {100 * measured['whole_accuracy']:6.2f} %" in told
     assert main(["eval", run, "--halt-sweep", "--images", "40", "--out", str(out)]) == 0
     sweep = json.loads(out.read_text())
     assert sweep["thresholds"][0]["mean_ticks"] == tide.load(run).config.core.ticks
@@ -91,7 +94,7 @@ def test_what_is_asked_wrongly_ends_in_one_line(
         (["export", "maze.9", "--html", "page.html"], "answers at several positions, one answer is wanted"),
         (["export", "parity.16", "--html", "page.html"], "a model of images is wanted"),
         (["show", "maze.9", "3", "--out", ""], "--out: a path is empty"),
-        (["show", "maze.9", "3", "--animate", "a.gif"], "none is wanted"),
+        (["show", "sort.8", "3", "--animate", "a.gif"], "none is wanted"),
     ],
 )
 def test_what_a_task_has_not_is_refused(

@@ -1,4 +1,4 @@
-"""Mazes: every route walks from start to goal, a turned maze has its route turned, and what users draw is checked."""
+"""Mazes: every route walks from start to goal, and what users draw is checked."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tide.data.drawn.maze_images import check_maze, shortest_route
 from tide.data.drawn.mazes import draw_mazes
-from tide.data.drawn.moves import END, FREE, GOAL, START, WALL, augment_mazes, place_of, started_at, turned, walk
+from tide.data.drawn.moves import END, FREE, GOAL, START, WALL, place_of, started_at, walk
 
 few = settings(max_examples=10, deadline=None)
 LETTERS = {"#": WALL, ".": FREE, "S": START, "G": GOAL}
@@ -96,30 +96,13 @@ def test_the_generator_alone_decides_and_more_mazes_start_with_the_same():
     assert len(first[0].unique(dim=0)) > 500
 
 
-@few
-@given(st.integers(0, 10**6))
-def test_turning_a_maze_turns_its_route(seed):
-    mazes, routes = draw_mazes(24, 9, 60, generator(seed))
-    turn, sideways, over = (
-        torch.cartesian_prod(torch.arange(3), torch.arange(2), torch.arange(2)).repeat(2, 1).unbind(1)
-    )
-    other, moved = turned(mazes, routes, turn, sideways.bool(), over.bool())
-    assert bool(walk(other, moved).arrived.all())
-    for k in range(24):
-        expected = mazes[k].rot90([0, 1, -1][int(turn[k])], (1, 2))
-        expected = expected.flip(2) if sideways[k] else expected
-        expected = expected.flip(1) if over[k] else expected
-        assert torch.equal(other[k], expected)
-    assert torch.equal((moved != END).sum(1), (routes != END).sum(1))
-
-
-def test_augmentation_draws_every_orientation():
-    mazes, routes = (part.expand(4000, *part.shape[1:]) for part in draw_mazes(1, 9, 30, generator(1)))
-    changed, moved = augment_mazes(mazes, routes, generator(0))
-    _, counts = changed.flatten(1).unique(dim=0, return_counts=True)
-    # Half of the mazes keep their axes and have four mirror images; a turned one has four, too, both ways alike.
-    assert (counts / 4000).tolist() == pytest.approx([1 / 8] * 8, abs=0.02)
-    assert bool(walk(changed, moved).arrived.all())
+def test_mazes_come_in_every_orientation_alike():
+    # The reference turns and mirrors a fixed set of mazes for training; fresh ones need it as little as this holds.
+    walls = (draw_mazes(2000, 9, 30, generator(3))[0].amax(1) == 0).double()
+    share, images = walls.mean(0), [walls.rot90(k, (1, 2)).mean(0) for k in (1, 2, 3)]
+    spread = (2 * share * (1 - share) / len(walls)).sqrt().clamp(min=1e-9)
+    for image in (*images, walls.flip(1).mean(0), walls.flip(2).mean(0)):
+        assert float(((image - share) / spread).abs().max()) < 4.5
 
 
 @few

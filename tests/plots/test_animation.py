@@ -13,7 +13,10 @@ from PIL import Image
 
 import tide
 from tide.cli.main import main
+from tide.data import read_splits
+from tide.data.drawn.moves import walk
 from tide.errors import InputError
+from tide.inputs import to_float
 from tide.plots.animation import SIZE, Moving, frames
 from tide.plots.moving import COLOURS, write_animation
 from tide.plots.thought import record
@@ -66,6 +69,30 @@ def test_models_without_populations_or_pairs_move_too(tiny_model: Any) -> None:
             made = Moving.from_output(image[0], model(image, record=record(model)), model)
         assert (made.pairs is None) == (kind == "lstm")
         assert len(frames(made)) == 4
+
+
+def test_a_maze_shows_the_answered_way_at_each_tick_and_parity_a_tile_for_every_prefix() -> None:
+    for preset, positions in (("maze.9", 20), ("parity.16", 16)):
+        model = tide.create(preset).eval()
+        data = read_splits(tide.preset(preset)).test
+        sample = data.select(slice(2, 3))
+        inputs = to_float(sample.images)
+        with torch.no_grad():
+            out = model(inputs, record=record(model))
+        made = Moving.from_output(inputs[0], out, model, sample.labels[0])
+        ticks = model.config.core.ticks
+        assert made.probabilities.shape == (model.config.output.classes, positions, ticks)
+        assert made.right is not None
+        assert made.right.tolist() == sample.labels[0].tolist()
+        if preset == "maze.9":
+            assert made.routes is not None
+            for tick in (0, ticks - 1):
+                told = walk(sample.images[:1], out.logits[:1, :, :, tick].argmax(1)).places[0]
+                assert made.routes[tick].tolist() == told.tolist()
+        else:
+            assert made.image.shape == (4, 4, 1)
+            assert ((made.image > 0.5).flatten() == (inputs[0] > 0).numpy()).all()
+        assert len(frames(made)) == ticks
 
 
 def test_bad_input_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,7 @@ from matplotlib.font_manager import fontManager
 
 from tide.plots.attention import shown_ticks
 from tide.plots.axes import headroom, whole_numbers
+from tide.plots.ticks import draw_ticks, has_ticks
 from tide.studies import figures
 
 
@@ -61,3 +62,22 @@ def test_a_share_of_the_height_is_left_above_the_curves(scale: str) -> None:
 def test_no_tick_is_shown_twice() -> None:
     assert shown_ticks(3) == [0, 1, 2]
     assert shown_ticks(25) == [0, 5, 10, 14, 19, 24]
+
+
+def test_ticks_are_drawn_by_their_number_and_tick_by_tick_with_the_neurons_of_equal_operations() -> None:
+    def row(ticks: int, neurons: int, accuracy: float) -> dict[str, object]:
+        curve = [accuracy / 2] * (ticks - 1) + [accuracy]
+        told = {"variant": str(ticks), "last_accuracy": accuracy, "accuracy_per_tick": curve}
+        return {"ticks": ticks, "neurons": neurons, **told}
+
+    studies = {
+        "ticks": {"rows": [row(1, 100, 0.5), row(4, 100, 0.7), row(8, 100, 0.9)]},
+        "ticks-at-equal-operations": {"rows": [row(1, 300, 0.6), row(4, 100, 0.7)]},
+    }
+    result = {"data": "parity", "steps": 3, "batch": 64, "seed": 1, "studies": studies}
+    assert has_ticks(result)
+    assert not has_ticks({"studies": {"tau-e": {"rows": []}}})
+    trained, within = draw_ticks(result).axes
+    assert [line.get_xydata().tolist() for line in trained.lines] == [[[1, 50], [4, 70], [8, 90]], [[1, 60], [4, 70]]]
+    assert [text.get_text() for text in trained.texts] == ["300 neurons", "100 neurons"]
+    assert within.lines[1].get_xydata().tolist() == [[1, 35], [2, 35], [3, 35], [4, 70]]

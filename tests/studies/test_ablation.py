@@ -15,7 +15,8 @@ PERFECT = list(range(10))
 
 
 def test_every_study_gives_distinct_valid_runs_and_the_baseline_is_made_once():
-    trials, variants = ablation_variants("mnist", tuple(STUDIES), SMALL, steps=250, seed=42, spread_seeds=(42, 43))
+    names = [name for name in STUDIES if name != "ticks-at-equal-operations"]  # has a test of its own
+    trials, variants = ablation_variants("mnist", names, SMALL, steps=250, seed=42, spread_seeds=(42, 43))
     assert len({trial.name for trial in trials}) == len(trials)
     assert [trial.name for trial in trials[:2]] == ["baseline-42", "baseline-43"]
     assert len({repr(trial.config) for trial in trials}) == len(trials)
@@ -38,7 +39,10 @@ def test_every_study_gives_distinct_valid_runs_and_the_baseline_is_made_once():
     assert by_name["backbone", "resnet18"].config.backbone.kind == "resnet18"
 
 
-@pytest.mark.parametrize("name", [name for name, study in STUDIES.items() if study.task is None])
+FIXED = [name for name, study in STUDIES.items() if not callable(study.variants) and study.task is None]
+
+
+@pytest.mark.parametrize("name", FIXED)
 def test_a_variant_changes_what_it_says_and_nothing_else(name):
     trials, variants = ablation_variants("mnist", [name], {}, steps=100, seed=1, spread_seeds=())
     for variant in variants:
@@ -82,8 +86,8 @@ def test_drift_collapse_spread_and_time_by_hand(make_facts):
     assert rows["collapsed"]["distinguishable"] is True  # 0.3 over it
     assert rows["collapsed"]["silent"] == "E"
     text = markdown(result)
-    assert "| drifted | 100.00 | 90.00† | +0.00 | 4 | 1.00 | not distinguishable |" in text
-    assert "| collapsed | 60.00 | 60.00‡ | -30.00 | 0.01 | 1.00 | E silent |" in text
+    assert "| drifted | 100.00 | 90.00† | - | +0.00 | 4 | 1.00 | not distinguishable |" in text
+    assert "| collapsed | 60.00 | 60.00‡ | - | -30.00 | 0.01 | 1.00 | E silent |" in text
 
 
 def test_the_silent_population_is_named_from_its_rates_not_from_the_ratio(make_facts):

@@ -51,6 +51,12 @@ def test_markdown_states_spread_and_what_was_never_reached(make_facts):
     assert "| last accuracy, % | 90.00 ± 14.14 | 70.00 |" in text
     assert "| steps (seconds) to 95 % | 10 (5), 1 of 2 seeds never | not reached |" in text
     assert "for every model: **yes**" in text
+    assert "whole answers" not in text
+    for group in runs.values():
+        for run in group:
+            run.last["whole_accuracy"] = run.last["accuracy"] / 2
+    text = markdown(compare(runs, []))
+    assert "| last accuracy, whole answers, % | 45.00 ± 7.07 | 35.00 |" in text
 
 
 def test_other_batches_are_noticed_and_other_data_refused(make_facts):

@@ -19,7 +19,7 @@ class AblateArguments(StudyArguments):
     """Options of an ablation."""
 
     task: Annotated[str | None, tyro.conf.Positional] = None
-    """digits, mnist, fashion-mnist, cifar10 or cifar100; without it the studies are listed."""
+    """The preset's name without a model, as mnist or parity.16; without it the studies are listed."""
     studies: tuple[str, ...] = ("all",)
     """Names of studies, or all."""
     steps: int = 250
@@ -44,13 +44,14 @@ def run(arguments: Sequence[str]) -> int:
 
     if given.task is None:
         for name, study in STUDIES.items():
-            print(f"{name:<20} {study.title}: {', '.join(study.variants)}")
+            print(f"{name:<26} {study.told}")
         return 0
     from rich.console import Console
 
     from tide.cli.studying import changes_of, finish, make_runner, read_facts
     from tide.device import pick_device, set_threads
     from tide.plots.ablation import draw_ablation
+    from tide.plots.ticks import draw_ticks, has_ticks
     from tide.studies.ablation_report import ablation_result, markdown
     from tide.studies.publish import save_study, told
     from tide.studies.step_times import step_time_factors
@@ -62,9 +63,10 @@ def run(arguments: Sequence[str]) -> int:
         raise InputError(f"--rounds is {given.rounds}, 0 (no time factors) or more are wanted")
     names = tuple(STUDIES) if given.studies == ("all",) else given.studies
     changes = changes_of(given)
-    trials, variants = ablation_variants(
-        given.task, names, changes, steps=given.steps, seed=given.seed, spread_seeds=given.spread_seeds
-    )
+    with Console(stderr=True).status("choosing the runs"):
+        trials, variants = ablation_variants(
+            given.task, names, changes, steps=given.steps, seed=given.seed, spread_seeds=given.spread_seeds
+        )
     out = given.out or Path("runs") / f"ablate-{given.task}"
     runner = make_runner(out, given)
     outcome = runner.run(trials)
@@ -82,7 +84,10 @@ def run(arguments: Sequence[str]) -> int:
         result = ablation_result(facts, variants, given.seed, factors)
         result["command"] = told("ablate", arguments)
         text = markdown(result)
-        save_study(out, "ablation", result, text, {"ablation.png": lambda: draw_ablation(result)})
+        pictures = {"ablation.png": lambda: draw_ablation(result)}
+        if has_ticks(result):
+            pictures["ticks.png"] = lambda: draw_ticks(result)
+        save_study(out, "ablation", result, text, pictures)
         print(text, end="")
-        print(f"\n{out}: ablation.json, ablation.md, ablation.png")
+        print(f"\n{out}: ablation.json, ablation.md, {', '.join(pictures)}")
     return finish(outcome, out, "tide ablate")

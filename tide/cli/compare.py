@@ -22,7 +22,7 @@ class CompareArguments(StudyArguments):
     """Options of a comparison."""
 
     task: Annotated[str | None, tyro.conf.Positional] = None
-    """digits, mnist, fashion-mnist, cifar10 or cifar100."""
+    """The preset's name without a model, as mnist or parity.16."""
     models: tuple[str, ...] = ("tide", "ctm", "lstm")
     """Models to train: tide, ctm, lstm with the paper's objective; anytime (TIDE), anytime-ctm, anytime-lstm with the
     one that asks every tick."""

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import tyro
 
 from tide.cli.parse import parse
+from tide.config import ImageConfig
 from tide.device import DeviceName, pick_device, pick_workers, set_threads
 from tide.errors import InputError
 
@@ -99,9 +100,12 @@ def run(arguments: Sequence[str]) -> int:
             ticks=given.ticks,
             progress=lambda done, total: status.update(f"evaluating: {done} of {total} images"),
         )
-    print(f"{data.name}, {result.images} test images, {given.run}")
+    samples = "images" if isinstance(model.config.input, ImageConfig) else "samples"
+    print(f"{data.name}, {result.images} test {samples}, {given.run}")
     print(f"  most certain tick   {100 * result.accuracy:6.2f} %")
     print(f"  last tick           {100 * result.accuracy_last_tick:6.2f} %")
+    if result.whole_accuracy is not None:
+        print(f"  whole answers       {100 * result.whole_accuracy:6.2f} % (above: of their positions)")
     print(f"  oracle tick         {100 * result.oracle_accuracy:6.2f} % (hedging {100 * result.hedging:.2f} points)")
     print(f"  mean certainty      {result.certainty:8.4f}")
     print(f"  calibration error   {result.calibration_error:8.4f}")
@@ -109,12 +113,15 @@ def run(arguments: Sequence[str]) -> int:
         print(f"  E-I ratio           {result.ei_ratio:8.4f}")
     print(
         f"  certainty never falls / loss never rises over ticks: {100 * result.certainty_never_falls:.1f} % / "
-        f"{100 * result.loss_never_rises:.1f} % of images"
+        f"{100 * result.loss_never_rises:.1f} % of {samples}"
     )
     for title, values in (
         ("accuracy at each tick", result.accuracy_per_tick),
-        ("images answered at each tick", result.answering_ticks),
+        ("whole answers right at each tick", result.whole_accuracy_per_tick or []),
+        (f"{samples} answered at each tick", result.answering_ticks),
     ):
+        if not values:
+            continue
         print(f"  {title}, in %:")
         for first in range(0, len(values), 10):
             row = values[first : first + 10]

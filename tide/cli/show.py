@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 import tyro
 
 from tide.cli.parse import parse
-from tide.config import ImageConfig
+from tide.config import ImageConfig, ScheduleConfig
 from tide.device import DeviceName, pick_device, set_threads
 from tide.errors import InputError
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import Tensor
 
+    from tide.inputs import Inputs
     from tide.models.thinker import Thinker
-    from tide.runs.reopen import SplitSource
     from tide.types import ThoughtOutput
 
 
@@ -35,7 +35,8 @@ class ShowArguments:
     out: Path | None = None
     """Picture to write (none: thought-<image>.png or training-<run>.png in the current folder)."""
     animate: Path | None = None
-    """Write the thought as an animation instead, a frame for every tick: .gif, .webp, or .mp4 where ffmpeg is found."""
+    """Write the thought as an animation instead, a frame for every tick (images, mazes, parity): .gif, .webp, or .mp4
+    where ffmpeg is found."""
     data_dir: Path | None = None
     """Folder of the data sets, for a test image by number."""
     checkpoint: Literal["best", "last"] = "best"
@@ -77,97 +78,80 @@ def _training(run: Path) -> tuple[Figure, str]:
 
 
 def _animate(given: ShowArguments, path: Path) -> int:
-    """Write the thought about an image as an animation."""
+    """Write the thought about an input as an animation."""
+    import torch
+
     from tide.plots.animation import Moving, frames
     from tide.plots.moving import check_kind, write_animation
-    from tide.runs.reopen import open_with_source
 
     if given.image is None:
         raise InputError(
             "no image given, --animate shows the thought about one: name a file or the number of a test image"
         )
     check_kind(path)
-    model, source = open_with_source(given.run, given.checkpoint, directory=given.data_dir)
-    if not isinstance(model.config.input, ImageConfig) or model.config.output.positions:
-        raise InputError(f"--animate is {path}, none is wanted: it shows images with one answer; leave it out")
-    seen = _think(given, given.image, model, source)
-    write_animation(path, frames(Moving.from_output(seen.image, seen.out, seen.model, truth=seen.truth)))
+    seen = _think(given, given.image)
+    output = seen.model.config.output
+    if isinstance(seen.model.config.input, ScheduleConfig) or output.emitted:
+        raise InputError(
+            f"--animate is {path}, none is wanted: it shows neither a schedule nor what is emitted over the ticks; "
+            "leave it out"
+        )
+    assert isinstance(seen.inputs, torch.Tensor)
+    write_animation(path, frames(Moving.from_output(seen.inputs[0], seen.out, seen.model, seen.target)))
     print(f"{path}  {path.stat().st_size:,} bytes")
     return 0
 
 
 def _thought(given: ShowArguments, chosen: str) -> tuple[Figure, str]:
-    from tide.plots.thought import Thought, draw_thought
-    from tide.runs.reopen import open_with_source
-
-    model, source = open_with_source(given.run, given.checkpoint, directory=given.data_dir)
-    task = _task_thought(given, chosen, model, source)
-    if task is not None:
-        return task
-    seen = _think(given, chosen, model, source)
-    return draw_thought(Thought.from_output(seen.image, seen.out, seen.model, truth=seen.truth)), f"thought-{seen.name}"
-
-
-def _task_thought(given: ShowArguments, chosen: str, model: Thinker, source: SplitSource) -> tuple[Figure, str] | None:
-    """Draw the thought about a test sample of a task that a program draws, given by its number; None of other data."""
-    import torch
-
-    from tide.data import DrawnSet
-    from tide.inputs import moved, to_float
     from tide.plots.task_thought import draw_task_thought
+    from tide.plots.thought import Thought, draw_thought
 
-    config = model.config
-    if isinstance(config.input, ImageConfig) and not config.output.positions:
-        return None
-    if not chosen.isdigit():
-        raise InputError(f"the sample is {chosen!r}, the number of a test sample is wanted: the solution is drawn, too")
-    data = source.read(given.run)
-    number, test, device = int(chosen), data.test, pick_device(given.device)
-    if not isinstance(test, DrawnSet):
-        raise InputError(f"{data.name} is no task, one is wanted: the model answers at several positions")
-    if number >= len(test):
-        raise InputError(f"test sample {number} does not exist, 0 to {len(test) - 1} do; give one of them")
-    sample = test.select(slice(number, number + 1))
-    inputs = to_float(sample.images)
-    # Digits are attended to and a question is not: what attention reads then changes in number.
-    recorded = ("attention",) if "attention" in model.cell.recordable() and isinstance(inputs, torch.Tensor) else ()
-    model.to(device).eval()
-    with torch.no_grad():
-        out = model(moved(inputs, device), record=recorded)
-    return draw_task_thought(model, inputs, out, sample.labels[0]), f"thought-{data.name}-{number}"
+    seen = _think(given, chosen)
+    name, output = f"thought-{seen.name}", seen.model.config.output
+    if not isinstance(seen.model.config.input, ImageConfig) or output.positions:
+        assert seen.target is not None
+        return draw_task_thought(seen.model, seen.inputs, seen.out, seen.target), name
+    return draw_thought(Thought.from_output(seen.inputs[0], seen.out, seen.model, truth=seen.truth)), name
 
 
 class Seen(NamedTuple):
-    """An image (channels, H, W), what a model made of it, the image's name, and its label where that is known."""
+    """One input (1, ...), what a model made of it, its name, its target (*S) and class where these are known."""
 
-    image: Tensor
+    inputs: Inputs
     out: ThoughtOutput
     model: Thinker
     name: str
+    target: Tensor | None
     truth: str | None
 
 
-def _think(given: ShowArguments, chosen: str, model: Thinker, source: SplitSource) -> Seen:
-    """Think about a photo, or about a test image given by its number."""
+def _think(given: ShowArguments, chosen: str) -> Seen:
+    """Think about a photo, or about a test sample given by its number."""
     import torch
 
-    from tide.data import to_float
+    from tide.inputs import moved, to_float
     from tide.plots.thought import record
-    from tide.runs.reopen import read_photo
+    from tide.runs.reopen import open_with_source, read_photo
 
-    device, truth = pick_device(given.device), None
+    model, source = open_with_source(given.run, given.checkpoint, directory=given.data_dir)
+    photos = isinstance(model.config.input, ImageConfig) and not model.config.output.positions
+    device, target, truth = pick_device(given.device), None, None
     if chosen.isdigit() and not Path(chosen).exists():
-        number = int(chosen)
-        data = source.read(given.run)
+        number, data = int(chosen), source.read(given.run)
+        what = "image" if photos else "sample"
         if number >= len(data.test):
-            raise InputError(f"test image {number} does not exist, 0 to {len(data.test) - 1} do; give one of them")
-        image = to_float(data.test.select(slice(number, number + 1)).images)
-        truth = data.test.classes[int(data.test.labels[number])]
+            raise InputError(f"test {what} {number} does not exist, 0 to {len(data.test) - 1} do; give one of them")
+        sample = data.test.select(slice(number, number + 1))
+        inputs, target = to_float(sample.images), sample.labels[0]
+        truth = data.test.classes[int(target)] if photos else None
         name = f"{data.name}-{number}"
+    elif photos:
+        inputs, name = read_photo(model, Path(chosen)), Path(chosen).stem
     else:
-        image = read_photo(model, Path(chosen))
-        name = Path(chosen).stem
+        raise InputError(f"the sample is {chosen!r}, the number of a test sample is wanted: the model takes no photos")
+    # Digits are attended to and a question is not: what attention reads then changes in number.
+    names = [part for part in record(model) if part != "attention" or isinstance(inputs, torch.Tensor)]
     model.to(device).eval()
     with torch.no_grad():
-        out = model(image.to(device), record=record(model))
-    return Seen(image[0], out, model, name, truth)
+        out = model(moved(inputs, device), record=names)
+    return Seen(inputs, out, model, name, target, truth)

@@ -15,6 +15,7 @@ from tide.inputs import Inputs, Questions
 from tide.inputs.schedule import OPERATORS
 from tide.models.thinker import Thinker
 from tide.plots.attention import grid, show_image
+from tide.plots.axes import whole_numbers
 from tide.types import ThoughtOutput
 
 if TYPE_CHECKING:
@@ -110,6 +111,7 @@ def _positions(axes: Axes, figure: Figure, logits: Tensor, target: Tensor) -> No
     shown = axes.imshow(
         flat, aspect="auto", cmap="RdYlBu", vmin=0, vmax=1, interpolation="nearest", extent=_cells(flat)
     )
+    whole_numbers(axes)
     axes.set_xlabel("position of the answer")
     axes.set_ylabel("tick")
     axes.set_title("which position is solved at which tick", fontsize=10)

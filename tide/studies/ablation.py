@@ -9,7 +9,7 @@ A variant with no changes, or whose changes give the baseline's settings, is the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from tide.config import Config
 from tide.config_io import differences, from_dict
 from tide.errors import ConfigError, did_you_mean
 from tide.studies.comparison import budget, task_config
+from tide.studies.ticks import at_equal_operations, at_equal_parameters
 from tide.studies.trials import Trial
 
 Changes = Mapping[str, Any]
@@ -27,12 +28,22 @@ BASELINE = "baseline"
 class Study:
     """What is varied, and the changes of settings by the name of each variant; ``task`` where it is a fixed one.
 
-    Every change is of TIDE's experiment, with the settings that the ablation as a whole was given.
+    Every change is of TIDE's experiment, with the settings that the ablation as a whole was given. Where the changes
+    depend on it, ``variants`` is a function of it.
     """
 
     title: str
-    variants: Mapping[str, Changes]
+    variants: Mapping[str, Changes] | Callable[[Config], Mapping[str, Changes]]
     task: str | None = None
+
+    def of(self, base: Config) -> Mapping[str, Changes]:
+        """Return the changes of ``base`` by the name of each variant."""
+        return self.variants(base) if callable(self.variants) else self.variants
+
+    @property
+    def told(self) -> str:
+        """The title and the names of the variants, where they are the same for every task."""
+        return self.title if callable(self.variants) else f"{self.title}: {', '.join(self.variants)}"
 
 
 def _core(**settings: Any) -> Changes:
@@ -50,7 +61,8 @@ STUDIES: Mapping[str, Study] = {
     "game-weight": Study(
         "weight of the game loss", {f"{w:g}": {"loss": {"game_weight": w}} for w in (0.001, 0.01, 0.1, 1.0)}
     ),
-    "ticks": Study("internal ticks", {str(ticks): _core(ticks=ticks) for ticks in (10, 25, 50, 75, 100)}),
+    "ticks": Study("internal ticks", at_equal_parameters),
+    "ticks-at-equal-operations": Study("internal ticks at equal operations of a training step", at_equal_operations),
     "lateral-iterations": Study(
         "lateral iterations", {str(k): _core(lateral={"iterations": k}) for k in (1, 3, 5, 10)}
     ),
@@ -142,7 +154,7 @@ def ablation_variants(
     for name in names:
         study = STUDIES[name]
         start = base if study.task in (None, task) else budget(task_config(study.task, changes), steps, curve=False)
-        for label, change in study.variants.items():
+        for label, change in study.of(start).items():
             config = from_dict(Config, {**change, "seed": seed}, base=start)
             same = next((trial for trial in made if not differences(trial.config, config)), None)
             trial = same or Trial(f"{name}-{label}".replace(" ", "-"), config)

@@ -68,6 +68,10 @@ def _row(
         "is_baseline": variant.trial.name == reference,
         "best_accuracy": run.best_accuracy,
         "last_accuracy": run.last_accuracy,
+        "ticks": run.config.core.ticks,
+        "neurons": getattr(run.config.core, "neurons", None),
+        "whole_accuracy": run.last.get("whole_accuracy"),
+        "accuracy_per_tick": run.last["accuracy_per_tick"],
         "ei_ratio": run.last["ei_ratio"],
         "time_factor": factors.get(variant.trial.name),
         "difference": difference,
@@ -101,10 +105,10 @@ def markdown(result: Mapping[str, Any]) -> str:
         f"otherwise, seed {result['seed']}, {result['test_images']} {result['measured_on']} images. Baseline over "
         f"{len(baseline['seeds'])} seeds: last accuracy {100 * baseline['last_accuracy']:.2f} %{known}.",
         "",
-        "Δ is the last accuracy less the baseline's mean, in points; under twice the standard deviation it is *not "
-        "distinguishable*. † the last accuracy lies more than 2 points under the best. ‡ the E-I ratio is off its "
-        "target by more than half; the population named is the one with the lower mean rate. The time factor is the "
-        "time of a training step over the baseline's, both measured in turn.",
+        "Whole: answers right at every position. Δ is the last accuracy less the baseline's mean, in points; under "
+        "twice the standard deviation it is *not distinguishable*. † the last accuracy lies more than 2 points under "
+        "the best. ‡ the E-I ratio is off its target by more than half; the population named is the one with the lower "
+        "mean rate. The time factor is the time of a training step over the baseline's, both measured in turn.",
     ]
     for study in result["studies"].values():
         where = f" ({study['data']})" if study["data"] != result["data"] else ""
@@ -112,8 +116,8 @@ def markdown(result: Mapping[str, Any]) -> str:
             "",
             f"## {study['title'][0].upper()}{study['title'][1:]}{where}",
             "",
-            "| variant | best, % | last, % | Δ, points | E-I ratio | time factor | |",
-            "|---|---|---|---|---|---|---|",
+            "| variant | best, % | last, % | whole, % | Δ, points | E-I ratio | time factor | |",
+            "|---|---|---|---|---|---|---|---|",
         ]
         lines += [_line(row) for row in study["rows"]]
     return "\n".join(lines) + "\n"
@@ -132,8 +136,9 @@ def _line(row: Mapping[str, Any]) -> str:
     marks = "†" * row["drift"] + "‡" * (row["silent"] is not None)
     ratio = f"{row['ei_ratio']:.3g}" if row["ei_ratio"] is not None else "-"
     factor = f"{row['time_factor']:.2f}" if row["time_factor"] is not None else "-"
+    whole = f"{100 * row['whole_accuracy']:.2f}" if row["whole_accuracy"] is not None else "-"
     difference = f"{100 * row['difference']:+.2f}" if row["difference"] is not None else "-"
     return (
         f"| {row['variant']} | {100 * row['best_accuracy']:.2f} | {100 * row['last_accuracy']:.2f}{marks} | "
-        f"{difference} | {ratio} | {factor} | {', '.join(remarks)} |"
+        f"{whole} | {difference} | {ratio} | {factor} | {', '.join(remarks)} |"
     )

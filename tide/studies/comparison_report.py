@@ -61,6 +61,7 @@ def compare(runs: Runs, reach: Sequence[float]) -> dict[str, Any]:
 def _model(group: Sequence[RunFacts], reach: Sequence[float]) -> dict[str, Any]:
     ratios = [run.last["ei_ratio"] for run in group]
     hedging: list[Any] = [run.last.get("hedging") for run in group]
+    whole: list[Any] = [run.last.get("whole_accuracy") for run in group]
     ticks = zip(*(run.last["accuracy_per_tick"] for run in group), strict=True)
     points = {step for run in group for step, _ in run.curve}
     curves = [dict(run.curve) for run in group]
@@ -70,6 +71,7 @@ def _model(group: Sequence[RunFacts], reach: Sequence[float]) -> dict[str, Any]:
         "best_accuracy": mean_and_std([run.best_accuracy for run in group]),
         "last_accuracy": mean_and_std([run.last_accuracy for run in group]),
         "last_tick_accuracy": mean_and_std([run.last["accuracy_last_tick"] for run in group]),
+        "whole_accuracy": mean_and_std(whole) if None not in whole else None,
         # Runs of earlier versions did not read it.
         "hedging": mean_and_std(hedging) if None not in hedging else None,
         "certainty": mean_and_std([run.last["certainty"] for run in group]),
@@ -137,6 +139,8 @@ def markdown(result: Mapping[str, Any]) -> str:
         ("parameters", lambda m: f"{m['parameters']:,}"),
         ("steps per second", lambda m: f"{m['steps_per_second']:.2f}"),
     ]
+    if any(model["whole_accuracy"] for model in models.values()):
+        rows.insert(2, ("last accuracy, whole answers, %", lambda m: _percent(m["whole_accuracy"])))
     reached = [entry["accuracy"] for entry in next(iter(models.values()))["reach"]]
     for index, accuracy in enumerate(reached):
         rows.append((f"steps (seconds) to {100 * accuracy:g} %", partial(_reached, index)))
@@ -147,7 +151,9 @@ def markdown(result: Mapping[str, Any]) -> str:
         f"{result['measured_on']} images; mean ± standard deviation over seeds. The same batches in the same "
         f"order for every model: **{'yes' if result['same_batches'] else 'NO'}**.",
         "",
-        "| | " + " | ".join(f"{name} ({len(m['seeds'])} seeds)" for name, m in models.items()) + " |",
+        "| | "
+        + " | ".join(f"{name} ({len(m['seeds'])} seed{'s' * (len(m['seeds']) > 1)})" for name, m in models.items())
+        + " |",
         "|---|" + "---|" * len(models),
     ]
     lines += [f"| {title} | " + " | ".join(show(m) for m in models.values()) + " |" for title, show in rows]

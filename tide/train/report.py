@@ -84,8 +84,9 @@ class Reporter(ABC):
     def evaluation(self, step: int, measured_on: str, result: Evaluation, best: bool) -> None:
         """Show the result of an evaluation on the test or the validation images."""
         ratio = f", E-I ratio {result.ei_ratio:.2f}" if result.ei_ratio is not None else ""
+        whole = f" ({100 * result.whole_accuracy:.2f} % whole)" if result.whole_accuracy is not None else ""
         self.message(
-            f"step {step}: {measured_on} accuracy {100 * result.accuracy:.2f} % at the most certain tick, "
+            f"step {step}: {measured_on} accuracy {100 * result.accuracy:.2f} %{whole} at the most certain tick, "
             f"{100 * result.accuracy_last_tick:.2f} % at the last, hedging {100 * result.hedging:.2f} points, "
             f"certainty {result.certainty:.3f}{ratio}{' (best so far)' if best else ''}"
         )

@@ -1,4 +1,4 @@
-"""Moves through a maze: walking them, and turning them together with the maze."""
+"""Moves through a maze, and walking them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,6 @@ STEPS = ((-1, 0), (1, 0), (0, -1), (0, 1), (0, 0))
 """Rows and columns that each move goes."""
 WALL, FREE, START, GOAL = (0, 0, 0), (255, 255, 255), (255, 0, 0), (0, 255, 0)
 """Colours of the pixels of a maze."""
-
-TURNED = ((UP, DOWN, LEFT, RIGHT, END), (LEFT, RIGHT, DOWN, UP, END), (RIGHT, LEFT, UP, DOWN, END))
-"""What each move becomes where the maze is left as it is, turned anticlockwise, turned clockwise."""
-MIRRORED = ((UP, DOWN, RIGHT, LEFT, END), (DOWN, UP, LEFT, RIGHT, END))
-"""What each move becomes where the maze is mirrored left to right, top to bottom."""
 
 
 class Walk(NamedTuple):
@@ -68,33 +63,3 @@ def started_at(mazes: Tensor, places: Tensor) -> Tensor:
     for where, colour in ((place_of(mazes, START), FREE), (places, START), (place_of(mazes, GOAL), GOAL)):
         moved[torch.arange(len(mazes)), :, where[:, 0], where[:, 1]] = moved.new_tensor(colour)
     return moved
-
-
-def augment_mazes(mazes: Tensor, routes: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Turn each maze by ±90° and mirror it both ways, each with probability ½, and its route with it.
-
-    Of use for a fixed set of mazes: those that :func:`~tide.data.drawn.mazes.draw_mazes` draws come in every
-    orientation with the same probability. Takes and returns (B, 3, S, S), uint8, and (B, R), int64.
-    """
-    turn, sideways, over = _drawn(len(mazes), generator)
-    return turned(mazes, routes, turn.to(mazes.device), sideways.to(mazes.device), over.to(mazes.device))
-
-
-def _drawn(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    coins = torch.randint(2, (4, count), generator=generator, device=generator.device)
-    return coins[0] * (1 + coins[1]), coins[2].bool(), coins[3].bool()
-
-
-def turned(mazes: Tensor, routes: Tensor, turn: Tensor, sideways: Tensor, over: Tensor) -> tuple[Tensor, Tensor]:
-    """Turn mazes (B, 3, S, S) and routes (B, R), then mirror them left to right, then top to bottom.
-
-    ``turn`` (B,) is 0 for none, 1 for a quarter anticlockwise, 2 for a quarter clockwise; ``sideways`` and ``over``
-    (B,) say which to mirror.
-    """
-    quarter = turn[:, None, None, None]
-    mazes = torch.where(quarter == 1, mazes.rot90(1, (2, 3)), torch.where(quarter == 2, mazes.rot90(-1, (2, 3)), mazes))
-    routes = torch.tensor(TURNED, device=routes.device)[turn].gather(1, routes)
-    for mirrored, axis, moves in ((sideways, 3, MIRRORED[0]), (over, 2, MIRRORED[1])):
-        mazes = torch.where(mirrored[:, None, None, None], mazes.flip(axis), mazes)
-        routes = torch.where(mirrored[:, None], torch.tensor(moves, device=routes.device)[routes], routes)
-    return mazes, routes
