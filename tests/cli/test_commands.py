@@ -144,7 +144,7 @@ def test_presets_lists_all(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> 
     assert "50,000" in shown
 
 
-def test_a_photo_folder_is_a_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_photo_folder_is_a_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     for split in ("train", "val"):
         for shade, name in ((40, "dark"), (220, "light")):
             (tmp_path / "photos" / split / name).mkdir(parents=True)
@@ -160,6 +160,11 @@ def test_a_photo_folder_is_a_data_set(tmp_path: Path, monkeypatch: pytest.Monkey
     assert model.config.output.labels == ("dark", "light")
     monkeypatch.chdir(tmp_path / "photos")  # the run knows its photos from anywhere
     assert main(["train", "--resume", str(tmp_path / "run"), "--device", "cpu"]) == 0
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")}
+    for option, told in (("--dry-run", "estimated time for 2 steps"), ("--print-config", "neurons:")):
+        assert main(["train", "--resume", str(tmp_path / "run"), option, "--device", "cpu"]) == 0
+        assert told in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*")} == before
 
 
 def test_help_names_every_kind_and_shows_none_as_a_default(capsys: Capture) -> None:

@@ -37,14 +37,14 @@ def run(arguments: Sequence[str]) -> int:
     from tide.cli import training
 
     set_threads(given.threads)
-    if given.resume is not None:
-        if given.out is not None:
-            raise ConfigError(f"--out is {given.out}, but --resume goes on in {given.resume}: leave one of them out")
-        return training.resume(given)
+    if given.resume is not None and given.out is not None:
+        raise ConfigError(f"--out is {given.out}, but --resume goes on in {given.resume}: leave one of them out")
     if given.print_config:
         print(to_yaml(training.settings(given)), end="")
         return 0
-    return training.dry_run(given) if given.dry_run else training.start(given, name or "run")
+    if given.dry_run:
+        return training.dry_run(given)
+    return training.resume(given) if given.resume is not None else training.start(given, name or "run")
 
 
 def _announce() -> None:
