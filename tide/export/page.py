@@ -41,6 +41,9 @@ def page(shown: Sequence[Shown], examples: LabelledSet | None = None) -> str:
     inputs = {(one.model.config.images.channels, one.model.config.images.size) for one in shown}
     if len(inputs) != 1:
         raise InputError(f"the models take images of {sorted(inputs)} (channels, pixels), the same is wanted of all")
+    for one in shown:
+        if one.model.config.output.positions:
+            raise InputError(f"{one.title} answers at several positions, one answer is wanted: the page shows one")
     chosen = _chosen(examples)
     frame = _frame(chosen)
     return joined(
