@@ -14,7 +14,7 @@ import yaml
 from tide.config.extensions import REQUIRED
 from tide.config.formats import upgraded
 from tide.config_yaml import read_yaml_file
-from tide.errors import ConfigError, did_you_mean, shown
+from tide.errors import ConfigError, check_path, did_you_mean, shown
 
 C = TypeVar("C")
 
@@ -131,6 +131,7 @@ def read_yaml(cls: type[C], path: str | Path, *, base: C | None = None) -> C:
 
 def read_settings(path: str | Path) -> dict[str, Any]:
     """Read the settings that a YAML file names, as nested mappings; an empty file names none."""
+    check_path("configuration", path)
     mapping = read_yaml_file(Path(path))
     if mapping is not None and not isinstance(mapping, Mapping):
         raise ConfigError(f"configuration is {shown(mapping)}, a mapping of settings is wanted")

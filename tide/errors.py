@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable
 
 
@@ -30,10 +31,10 @@ class TrainingError(InputError):
     """Training cannot go on (too many rejected steps in a row)."""
 
 
-def did_you_mean(name: str, options: Iterable[str]) -> str:
+def did_you_mean(name: object, options: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the nearest option, or all options when none is near and they are few."""
     options = list(options)
-    near = difflib.get_close_matches(name, options, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(str(name)[:200], options, n=1, cutoff=0.5)
     if near:
         return f"; did you mean {near[0]!r}?"
     return f"; known: {', '.join(options)}" if len(options) <= 20 else "; see --help for all"
@@ -48,6 +49,12 @@ def shown(value: object) -> str:
 def one_line(error: BaseException) -> str:
     """Return what an error of another library says in one line, or its kind where it says nothing."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def check_path(name: str, value: object) -> None:
+    """Raise :class:`InputError` unless ``value`` is a path that is not empty."""
+    if not isinstance(value, str | os.PathLike) or not os.fspath(value):
+        raise InputError(f"{name} is {shown(value)}, a path is wanted: a text or a pathlib.Path")
 
 
 def check(condition: bool, message: str) -> None:

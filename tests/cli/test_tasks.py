@@ -95,6 +95,25 @@ def test_what_is_asked_wrongly_ends_in_one_line(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (["show", "maze.9", "maze.png"], "the number of a test sample is wanted"),
+        (["export", "maze.9", "parity.16", "--html", "page.html"], "the same is wanted of all"),
+        (["show", "maze.9", "3", "--out", ""], "--out: a path is empty"),
+        (["show", "sort.8", "3", "--animate", "a.gif"], "none is wanted"),
+    ],
+)
+def test_what_a_task_has_not_is_refused(
+    runs: Path, arguments: list[str], words: str, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.chdir(runs)
+    before = sorted(runs.iterdir())
+    assert main(arguments) == 2
+    assert words in capsys.readouterr().err.splitlines()[-1]
+    assert sorted(runs.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
         (["train", "sort.8", "--core.ticks", "7"], "core.ticks is 7, output.emitted = 8 or more are wanted"),
         (["train", "parity.16", "--input.length", "20"], "output is of 2 classes at positions (16,)"),
         (["train", "anytime.sort.8"], "anytime.sort.8"),

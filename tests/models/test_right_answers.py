@@ -11,10 +11,13 @@ import pytest
 import torch
 
 import tide
+import tide.data
+from tide.config import CoreConfig, FolderConfig
 from tide.errors import CheckpointError, InputError
 from tide.json_io import finite
 from tide.models import load as load_module
 from tide.models.files import WEIGHTS, load_weights, read_model, write_model
+from tide.runs.reopen import reopen
 
 
 def test_weights_that_are_not_finite_are_refused_and_named(tiny_model, tmp_path: Path) -> None:
@@ -83,6 +86,23 @@ def test_predict_scales_images_of_another_size_and_says_so(tiny_model) -> None:
         (lambda model, x: tide.load(5), "path is 5"),
         (lambda model, x: tide.load(None), "path is None"),
         (lambda model, x: tide.load("runs", checkpoint="lst"), "checkpoint is 'lst'"),
+        (lambda model, x: model(x, record=[3]), "cannot record 3"),
+        (lambda model, x: model(x, tbptt="all"), "tbptt is 'all'"),
+        (lambda model, x: model.save_pretrained(5), "save_directory is 5, a path is wanted"),
+        (lambda model, x: model.save_pretrained(""), "save_directory is '', a path is wanted"),
+        (lambda model, x: model.save_pretrained(__file__), "cannot write"),
+        (lambda model, x: tide.create(5), "unknown preset 5"),
+        (lambda model, x: reopen(5), "path is 5"),
+        (lambda model, x: tide.data.load(5), "data set is 5"),
+        (lambda model, x: tide.data.load("mnist", 3), "directory is 3"),
+        (lambda model, x: tide.data.decode(5, 8, 3), "photo is 5, a path is wanted"),
+        (lambda model, x: tide.data.decode(__file__, "8", 3), "photo size is 8"),
+        (lambda model, x: tide.data.decode(__file__, 8, 3, crop=0), "photo crop is 0"),
+        (lambda model, x: tide.data.register(3, print), "task 3 with"),
+        (lambda model, x: tide.data.register("mnist", print), "task 'mnist' with"),
+        (lambda model, x: tide.data.register("mine", None), "task 'mine' with None"),
+        (lambda model, x: FolderConfig(name=Path("photos")), "data.name is PosixPath('photos')"),
+        (lambda model, x: CoreConfig(tau_e="5"), "core.tau_e is 5, a value above 0 is wanted"),
     ],
 )
 def test_values_of_another_type_are_refused_in_one_line(tiny_model, call, met) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import tyro
 
 from tide.cli.parse import parse
+from tide.cli.targets import check_file
 from tide.config import ImageConfig
 from tide.device import DeviceName, pick_device, pick_workers, set_threads
 from tide.errors import InputError
@@ -61,6 +62,7 @@ def run(arguments: Sequence[str]) -> int:
         raise InputError("--workers is for an evaluation: --halt-sweep decodes its images first, leave it out")
     if given.batch < 1:
         raise InputError(f"--batch is {given.batch}, 1 or more are wanted")
+    check_file("--out", given.out)
     set_threads(given.threads)
     import json
 

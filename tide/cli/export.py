@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import tyro
 
 from tide.cli.parse import parse
+from tide.cli.targets import check_file, check_folder
 from tide.device import set_threads
 from tide.errors import InputError
 
@@ -43,6 +44,8 @@ def run(arguments: Sequence[str]) -> int:
         raise InputError("no run given; name one before the options")
     if given.out is not None and len(given.runs) != 1:
         raise InputError(f"{len(given.runs)} runs given, one is wanted with --out: export them one by one")
+    check_folder("--out", given.out)
+    check_file("--html", given.html)
     set_threads(given.threads)
     written = []
     if given.out is not None:

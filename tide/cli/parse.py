@@ -7,6 +7,7 @@ import dataclasses
 import io
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
@@ -20,13 +21,13 @@ A = TypeVar("A")
 
 PLAINLY = {
     r"^Error parsing settings[\w.]*: ": "",
-    r"^Error parsing (--\S+): ": r"\1: ",
+    r"^Error parsing (\S+): ": r"\1: ",
     r"^(--\S+): invalid literal for int\(\) with base 10: (.*)": r"\1 is \2, a whole number is wanted",
     r"^(--\S+): could not convert string to float: (.*)": r"\1 is \2, a number is wanted",
     r"^(--\S+): Could not (?:find valid parse for|parse) arguments:? (\[.*?\]).*": r"\1 is \2, other values are wanted",
     r"^invalid choice (.*) for argument '(.*)'. Expected one of \((.*)\)$": r"\2 is \1, one of \3 is wanted",
     r"^Missing value for argument '(.*)'.*": r"\1 has no value, one is wanted",
-    r"^Missing from tide \w+: (\w+) (.*?)\.? \(required\)$": r"\1 is missing, one is wanted: \2",
+    r"^Missing from tide \w+: (\S+) (.*?)\.? \(required\)$": r"\1 is missing, one is wanted: \2",
     r"^Unrecognized options: (.*)$": r"\1 is one argument too many, options are wanted",
 }
 """What the parser's messages become: what is met, what is wanted."""
@@ -86,6 +87,20 @@ def _registry(alternatives: Mapping[str, tuple[str, ...]]) -> ConstructorRegistr
             instance_from_str=read,
             is_instance=lambda value: value is None or spec.is_instance(value),
             str_from_instance=lambda value: ["none"] if value is None else spec.str_from_instance(value),
+        )
+
+    @registry.primitive_rule
+    def _(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+        if info.type is not Path:
+            return None
+
+        def read(given: list[str]) -> Path:
+            if not given[0]:
+                raise ValueError("a path is empty, one with a name is wanted: . is the folder at hand")
+            return Path(given[0])
+
+        return PrimitiveConstructorSpec(
+            1, "PATH", read, lambda value: isinstance(value, Path), lambda value: [str(value)]
         )
 
     @registry.primitive_rule

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from tide.cli.parse import parse
+from tide.cli.targets import check_folder
 from tide.device import set_threads
 from tide.errors import InputError
 
@@ -54,6 +55,7 @@ def run(arguments: Sequence[str]) -> int:
         return _verify(given, out)
     from tide.studies.publish import told
 
+    check_folder("--out", out)
     return _analyse(given, out, told("stability", arguments))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 
 from tide.errors import check
 
@@ -12,7 +13,7 @@ def positive(section: str, **values: float | None) -> None:
     for name, value in values.items():
         if value is not None:
             check(
-                math.isfinite(value) and value > 0,
+                _is_number(value) and value > 0,
                 f"{section}.{name} is {value}, a value above 0 is wanted: set {section}.{name} to a positive number",
             )
 
@@ -22,7 +23,7 @@ def not_negative(section: str, **values: float | None) -> None:
     for name, value in values.items():
         if value is not None:
             check(
-                math.isfinite(value) and value >= 0,
+                _is_number(value) and value >= 0,
                 f"{section}.{name} is {value}, 0 or more is wanted: set {section}.{name} to 0 or a positive number",
             )
 
@@ -30,7 +31,11 @@ def not_negative(section: str, **values: float | None) -> None:
 def at_most(section: str, bound: float, why: str, **values: float) -> None:
     """Raise :class:`~tide.errors.ConfigError` for a value above ``bound``, and say ``why`` there is one."""
     for name, value in values.items():
-        check(value <= bound, f"{section}.{name} is {value}, at most {bound} is wanted: {why}")
+        check(_is_number(value) and value <= bound, f"{section}.{name} is {value}, at most {bound} is wanted: {why}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and math.isfinite(value)
 
 
 MOST_TICKS = 10_000

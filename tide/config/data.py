@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, cast, get_args
 
 from tide.config.checks import not_negative, one_of
-from tide.errors import check
+from tide.errors import check, shown
 
 NamedSet = Literal["digits", "mnist", "fashion-mnist", "cifar10", "cifar100"]
 Photos = Literal["in_memory", "streamed"]
@@ -35,6 +35,7 @@ class _Data:
 
     def __post_init__(self) -> None:
         one_of("data", "kind", self.kind, (str(type(self).__dataclass_fields__["kind"].default),))
+        check(isinstance(self.name, str), f"data.name is {shown(self.name)}, a text is wanted")
         check(bool(self.name), "data.name is empty, a name or a path is wanted: folder:. is the folder at hand")
         prefix = self.name.partition(":")[0]
         check(
@@ -135,6 +136,7 @@ def data_config(text: str, base: DataConfig | None = None) -> DataConfig:
     That is a name, ``folder:DIR`` (photos), ``hub:DIR`` or ``hub:OWNER/NAME[@REVISION]`` (photos in Parquet files);
     a name that is of no published set is that of a task. Raises :class:`~tide.errors.ConfigError` for an empty one.
     """
+    check(isinstance(text, str), f"data set is {shown(text)}, a name, folder:DIR or hub:DIR is wanted")
     kind, colon, place = text.partition(":")
     section: Any = {"folder": FolderConfig, "hub": HubConfig}.get(kind) if colon else None
     if section is None:

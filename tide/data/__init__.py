@@ -5,7 +5,6 @@ from tide.data.drawn.named import NAMED
 from tide.data.drawn.sets import DrawnSamples, DrawnSet, drawn_test
 from tide.data.drawn.tasks import Draw, DrawnTask, check_task, register
 from tide.data.hold_out import hold_out
-from tide.data.hub.files import absolute
 from tide.data.hub.photo_stream import PhotoStream
 from tide.data.load import load, open_photos, read_splits, read_test
 from tide.data.named.fetch import fetch, status
@@ -36,7 +35,6 @@ __all__ = [
     "Splits",
     "StreamOrder",
     "TrainingSet",
-    "absolute",
     "augment",
     "batch_indices",
     "check_task",

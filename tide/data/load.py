@@ -20,7 +20,7 @@ from tide.config import (
 )
 from tide.data.drawn.sets import drawn_splits, drawn_test
 from tide.data.hold_out import hold_out
-from tide.data.hub.files import absolute
+from tide.data.hub.files import absolute_place
 from tide.data.hub.open import open_hub, open_hub_test
 from tide.data.named.checksum import verify
 from tide.data.named.cifar import read_batch, read_classes
@@ -32,7 +32,7 @@ from tide.data.photos.in_memory import load_folder, open_folder
 from tide.data.photos.jobs import MiddleSquare
 from tide.data.photos.reading import LIMIT
 from tide.data.sets import ImageSet, LabelledSet, Splits
-from tide.errors import DataError
+from tide.errors import DataError, check_path
 
 # The entries of the batches that hold the labels, and of the meta file that hold the class names.
 _CIFAR_KEYS = {"cifar10": ("labels", "label_names"), "cifar100": ("fine_labels", "fine_label_names")}
@@ -71,6 +71,8 @@ def load(
     data_set = find(name)
     if data_set.format == "sklearn":
         return load_digits(data_set.classes)
+    if directory is not None:
+        check_path("directory", directory)
     root = Path(directory) if directory is not None else default_directory()
     files = _verified_files(data_set, root)
     return _load_idx(data_set, files) if data_set.format == "idx" else _load_cifar(data_set, files)
@@ -98,14 +100,14 @@ def read_test(data: DataConfig, model: ModelConfig, directory: Path | None = Non
         return drawn_test(data.name, model, directory)
     image = model.images
     if isinstance(data, HubConfig):
-        return open_hub_test(absolute(data.name), image.size, image.channels, MiddleSquare(image.crop))
+        return open_hub_test(absolute_place(data.name), image.size, image.channels, MiddleSquare(image.crop))
     return _read(data, image, directory).test
 
 
 def _read(data: NamedDataConfig | FolderConfig | HubConfig, image: ImageConfig, directory: Path | None) -> Splits:
     """Read images, or find photos, as their kind of data has it."""
     if isinstance(data, HubConfig):
-        place, decoder = absolute(data.name), MiddleSquare(image.crop)
+        place, decoder = absolute_place(data.name), MiddleSquare(image.crop)
         return open_hub(place, image.size, image.channels, decoder, data.shuffle_buffer)
     if isinstance(data, NamedDataConfig):
         return load(data.name, directory)
@@ -142,7 +144,7 @@ def open_photos(
     """
     data = data_config(name)
     if isinstance(data, HubConfig):
-        return open_hub(absolute(data.name), size, channels, MiddleSquare(crop), buffer)
+        return open_hub(absolute_place(data.name), size, channels, MiddleSquare(crop), buffer)
     if not isinstance(data, FolderConfig):
         raise DataError(f"data set is {name!r}, folder:DIR or hub:DIR is wanted: named sets fit into memory, load them")
     return open_folder(_path(data), size, channels, crop)

@@ -18,7 +18,7 @@ from torch.utils.checkpoint import checkpoint
 from tide.config import FeatureMapConfig, ImageConfig, ModelConfig, ScheduleConfig, SequenceConfig
 from tide.config.checks import MOST_TICKS
 from tide.core.constraints import project_
-from tide.errors import InputError, did_you_mean, shown
+from tide.errors import InputError, check_path, did_you_mean, one_line, shown
 from tide.heads import arranged, at_tick, certainty, read_answers
 from tide.inputs import Inputs, answers_from, check_inputs, fitted
 from tide.models.build import build_backbone, build_cell
@@ -103,8 +103,8 @@ class Thinker(
         record = (record,) if isinstance(record, str) else tuple(record)
         self._check_names(record)
         for name, value in (("tbptt", tbptt), ("recompute", recompute)):
-            if value < 0:
-                raise InputError(f"{name} is {value}, 0 (all ticks) or more are wanted")
+            if not isinstance(value, Integral) or value < 0:
+                raise InputError(f"{name} is {shown(value)}, 0 (all ticks) or more are wanted")
         collector = Collector(self.cell, record)
         self._think(images, collector, ticks, tbptt, recompute)
         observed = collector.stacked()
@@ -285,6 +285,17 @@ class Thinker(
                 elif member is not None:  # a part that is switched off is None
                     parts[name].extend(member.parameters())
         return parts
+
+    def save_pretrained(self, save_directory: str | Path, **options: Any) -> Any:
+        """Write weights, configuration and card into a folder; raises :class:`InputError` where that cannot be."""
+        check_path("save_directory", save_directory)
+        try:
+            return super().save_pretrained(save_directory, **options)
+        except OSError as error:
+            why = error.strerror or one_line(error)
+            raise InputError(
+                f"cannot write {save_directory} ({why}), a folder that can be written is wanted"
+            ) from error
 
     def _save_pretrained(self, save_directory: Path) -> None:
         write_model(save_directory, self.config, self.state_dict())

@@ -26,16 +26,18 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from tide.config import Config
-from tide.config_io import read_yaml, to_yaml
+from tide.config_io import from_dict, read_settings, to_yaml
 from tide.errors import CheckpointError, one_line, shown
 from tide.evaluate.answers import Answers
 from tide.json_io import finite, read_mapping
 from tide.models.files import run_checkpoint
 from tide.runs.environment import describe_environment
 from tide.runs.lock import LOCK
+from tide.runs.reading import Reading, read_line
 from tide.runs.track import Trackers
 
 LOGS = ("metrics", "timing")
+SECTIONS = ("input", "backbone", "core", "data", "loss", "train")  # of a configuration of any version
 NEW_CONFIG = ".config.yaml.new"
 
 
@@ -78,7 +80,14 @@ class RunFolder:
     @property
     def config(self) -> Config:
         """The resolved configuration of the run."""
-        return read_yaml(Config, self.path / "config.yaml")
+        path = self.path / "config.yaml"
+        settings = read_settings(path)
+        missing = [name for name in SECTIONS if name not in settings]
+        if missing:
+            raise CheckpointError(
+                f"{path} has no {missing[0]}, every section is wanted: restore it, it was cut by hand"
+            )
+        return from_dict(Config, settings)
 
     @property
     def environment(self) -> dict[str, Any]:
@@ -145,10 +154,8 @@ class RunFolder:
         path = self.path / f"{name}.jsonl"
         try:
             # What follows the last newline is a line that a kill cut short; resuming drops it.
-            lines = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
-            if not all(isinstance(line, dict) for line in lines):
-                raise ValueError("a line is no mapping")
-            return lines
+            lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+            return [read_line(path, json.loads(line)) for line in lines]
         except (OSError, ValueError, RecursionError) as error:
             raise CheckpointError(f"{path} cannot be read ({error}); it is damaged") from error
 
@@ -213,6 +220,6 @@ def _check_unused(path: Path) -> None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return read_mapping(path)
+        return Reading(path, read_mapping(path))
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path} cannot be read ({one_line(error)[:120]}); it is missing or damaged") from error

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from tide.config import DataConfig, DrawnConfig, FolderConfig, ModelConfig, data_config
 from tide.data import LabelledSet, decode, load_test_photos, read_test, to_float
-from tide.errors import InputError
+from tide.errors import InputError, check_path
 from tide.models.load import load as load_model
 from tide.models.thinker import Thinker
 from tide.runs.folder import RunFolder
@@ -66,9 +66,12 @@ def open_with_source(
     """Return a trained model and where the test part of a data set is, by default of the one it was trained on."""
     if data == "":
         raise InputError("--data is empty, the name of a data set, folder:DIR or hub:DIR is wanted: or leave it out")
+    for name, value in (("path", path), ("directory", directory)):
+        if value is not None:
+            check_path(name, value)
     model = load_model(path, checkpoint=checkpoint)
     chosen = data_config(data) if data is not None else None
-    path = path.expanduser()
+    path = Path(path).expanduser()
     if (path / "config.yaml").is_file():
         run = RunFolder.open(path)
         stored = run.environment.get("data_dir")

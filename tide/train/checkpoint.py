@@ -115,5 +115,7 @@ def _reason(error: BaseException) -> str:
     forbidden = re.search(r"GLOBAL ([\w.]+)", text) or re.search(r"global[^\w]+([\w]+(?:\.[\w]+)+)", text)
     if isinstance(error, UnpicklingError) and forbidden:
         return f"it names {forbidden[1]}, which is code and is never run"
+    if isinstance(error, UnpicklingError):
+        return "it is no file that torch wrote"
     first = text.strip().splitlines()[0] if text.strip() else type(error).__name__
     return first[:120]

@@ -15,7 +15,8 @@ from tide.config import (
     OutputConfig,
     data_config,
 )
-from tide.data import ImageSet, PhotoStream, Splits, absolute, check_task, statistics
+from tide.data import ImageSet, PhotoStream, Splits, check_task, statistics
+from tide.data.hub.files import absolute_place
 from tide.errors import ConfigError
 from tide.models.presets import INPUTS, OUTPUTS
 from tide.train.schedule import resolve
@@ -67,7 +68,7 @@ def resolved(config: Config) -> Config:
 
 def _absolute(data: DataConfig) -> DataConfig:
     if isinstance(data, HubConfig):
-        return replace(data, name=absolute(data.name))
+        return replace(data, name=absolute_place(data.name))
     if isinstance(data, FolderConfig):
         return replace(data, name=str(Path(data.name).expanduser().resolve()))
     return data

@@ -22,7 +22,7 @@ def is_repository(place: str) -> bool:
     return found is not None and (found["revision"] is not None or not Path(place).exists())
 
 
-def absolute(place: str) -> str:
+def absolute_place(place: str) -> str:
     """Return a folder by its absolute path, and the name of a data set on the hub as it is."""
     return place if is_repository(place) else str(Path(place).expanduser().resolve())
 

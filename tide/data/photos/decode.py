@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from tide.data.photos.crop import Box, centre_crop
-from tide.errors import DataError, one_line
+from tide.errors import DataError, check_path, one_line
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -57,6 +57,8 @@ def decode(
     Raises:
         DataError: the photo cannot be read, or ``size`` or ``channels`` is out of range.
     """
+    if not 0 < crop <= 1:
+        raise DataError(f"photo crop is {crop}, above 0 and at most 1 is wanted: 1 keeps the whole square")
     choose = partial(centre_crop, size=size, share=crop)
     return decode_part(path_or_file, size, channels, choose, bilinear=bilinear)
 
@@ -115,7 +117,7 @@ def check_format(size: int | None, channels: int | None) -> tuple[int, int]:
     Raises:
         DataError: ``size`` is missing or below 1, or ``channels`` is not 1 or 3.
     """
-    if size is None or size < 1:
+    if not isinstance(size, int) or size < 1:
         raise DataError(f"photo size is {size}, at least 1 is wanted: give the height and width in pixels")
     if channels not in (1, 3):
         raise DataError(f"photo channels are {channels}, 1 or 3 are wanted: give 1 for grey or 3 for colour")
@@ -127,6 +129,8 @@ def _opened(path_or_file: str | os.PathLike[str] | IO[bytes]) -> Iterator[Image.
     """Open a photo and say in one line what is wrong with it, whether that shows now or while it is decoded."""
     from PIL import Image
 
+    if not hasattr(path_or_file, "read"):
+        check_path("photo", path_or_file)
     _expect_large()
     try:
         with Image.open(cast("str | Path | IO[bytes]", path_or_file)) as photo:
