@@ -48,8 +48,11 @@ def finish(outcome: Outcome, out: Path, command: str) -> int:
     if outcome.stopped:
         print(f"stopped; everything is saved: continue with the same {command} command", file=sys.stderr)
         return 130
+    reasons: dict[str, list[str]] = {}
     for name, why in outcome.failed.items():
-        print(f"tide: error: {name}: {why}", file=sys.stderr)
+        reasons.setdefault(why, []).append(name)
+    for why, names in reasons.items():
+        print(f"tide: error: {', '.join(names)}: {why}", file=sys.stderr)
     if outcome.failed:
         print(f"tide: error: {len(outcome.failed)} runs in {out} failed, the others are done", file=sys.stderr)
         return 2

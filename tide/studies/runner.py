@@ -24,6 +24,7 @@ from tide.train.signals import PARENT, StopRequest
 
 POLL = 0.5  # seconds between looks at the processes
 REPORT = 30.0  # seconds between lines of progress
+ALIKE = "not started: two runs before it failed for one reason"
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,8 @@ class TrialRunner:
     def run(self, trials: Sequence[Trial]) -> Outcome:
         """Bring every trial to its end, or as far as a signal or its own failure lets it.
 
-        A trial whose folder is damaged or was made with other settings is named, and the rest goes on.
+        A trial whose folder is damaged or was made with other settings is named, and the rest goes on. Where two fail
+        for the same reason, such as data that are not there, no further one is started.
         """
         if self.jobs < 1:
             raise InputError(f"--jobs is {self.jobs}, 1 or more are wanted")
@@ -73,7 +75,11 @@ class TrialRunner:
             try:
                 while waiting or self._running:
                     while waiting and len(self._running) < self.jobs and stop.received is None:
-                        self._start(waiting.pop(0), done, failed)
+                        if len(set(failed.values())) < len(failed):
+                            failed |= {trial.name: ALIKE for trial in waiting}
+                            waiting.clear()
+                        else:
+                            self._start(waiting.pop(0), done, failed)
                     for ended in [r for r in self._running if r.process.poll() is not None]:
                         self._running.remove(ended)
                         self._end(ended, done, failed, stopped=stop.received is not None)
