@@ -19,6 +19,7 @@ from tests.scripts import load_benchmark
 from tide.backbones.hrf import ShallowHRF
 from tide.cli.main import main
 from tide.config import HRFConfig, SequenceConfig
+from tide.core.wilson_cowan import RMS_EPSILON
 from tide.data import drawn_test, to_float
 from tide.errors import InputError
 from tide.export.backbone import averages, exportable
@@ -156,6 +157,10 @@ def test_onnx_equals_torch_at_every_tick(exported: tuple[Thinker, Path], monkeyp
     shown = images[:, 0, 0].round() * 2 - 1 if sequences else images
     seen = thought(model, names["run"], shown.numpy(), 6 + MORE_TICKS)
     assert_equal_at_every_tick(model, seen, shown, 1e-5)
+    if model.config.core.kind == "tide":  # else a population whose h is 0 would be divided by 0
+        stored = importlib.import_module("onnx").load(folder / "tick.onnx").graph.initializer
+        numbers = [importlib.import_module("onnx.numpy_helper").to_array(part) for part in stored]
+        assert any(number.size == 1 and number.item() == np.float32(RMS_EPSILON) for number in numbers)
     session = names["onnxruntime"].InferenceSession(folder / "whole.onnx")
     stacked = {name: np.stack(seen[name][:6], 1) for name in model.cell.needed}
     for values, name in zip(session.run(None, stacked), ("logits", "certainty"), strict=True):

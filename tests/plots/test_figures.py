@@ -68,7 +68,7 @@ def test_ticks_are_drawn_by_their_number_and_tick_by_tick_with_the_neurons_of_eq
     def row(ticks: int, neurons: int, accuracy: float) -> dict[str, object]:
         curve = [accuracy / 2] * (ticks - 1) + [accuracy]
         told = {"variant": str(ticks), "last_accuracy": accuracy, "accuracy_per_tick": curve}
-        return {"ticks": ticks, "neurons": neurons, **told}
+        return {"ticks": ticks, "neurons": neurons, "is_baseline": (ticks, neurons) == (4, 100), **told}
 
     studies = {
         "ticks": {"rows": [row(1, 100, 0.5), row(4, 100, 0.7), row(8, 100, 0.9)]},
@@ -79,5 +79,5 @@ def test_ticks_are_drawn_by_their_number_and_tick_by_tick_with_the_neurons_of_eq
     assert not has_ticks({"studies": {"tau-e": {"rows": []}}})
     trained, within = draw_ticks(result).axes
     assert [line.get_xydata().tolist() for line in trained.lines] == [[[1, 50], [4, 70], [8, 90]], [[1, 60], [4, 70]]]
-    assert [text.get_text() for text in trained.texts] == ["300 neurons", "100 neurons"]
+    assert [text.get_text() for text in trained.texts] == ["300 neurons"]
     assert within.lines[1].get_xydata().tolist() == [[1, 35], [2, 35], [3, 35], [4, 70]]

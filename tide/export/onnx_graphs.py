@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from tide.core import wilson_cowan
 from tide.errors import InputError, one_line
 from tide.export.graphs import Graph
 
@@ -40,7 +41,7 @@ def to_onnx(graph: Graph, *, batch: int | None = None) -> ModelProto:
         {graph.batched[name]: free} if batch is None and name in graph.batched else {} for name in graph.inputs
     )
     try:
-        with _quiet():
+        with _quiet(), _with_epsilon():
             program = torch.onnx.export(
                 graph.module,
                 tuple(inputs),
@@ -67,6 +68,17 @@ def _of_batch(value: torch.Tensor, dimension: int | None, batch: int | None) -> 
         .expand(*(batch if d == dimension else -1 for d in range(value.dim())))
         .contiguous()
     )
+
+
+@contextmanager
+def _with_epsilon() -> Iterator[None]:
+    """Keep what is added to a mean square, 1e-12: a scalar so small, and no vector, onnxscript takes for 0."""
+    before = wilson_cowan.RMS_EPSILON
+    vars(wilson_cowan)["RMS_EPSILON"] = torch.full((1,), before)
+    try:
+        yield
+    finally:
+        vars(wilson_cowan)["RMS_EPSILON"] = before
 
 
 @contextmanager

@@ -31,7 +31,7 @@ def draw_ticks(result: Mapping[str, Any]) -> Figure:
         accuracies = [100 * row["last_accuracy"] for row in rows]
         trained.plot([row["ticks"] for row in rows], accuracies, "o-", color=colour, label=label)
         for row, accuracy in zip(rows, accuracies, strict=True):
-            if row["neurons"] != rows[-1]["neurons"] or name != "ticks":
+            if not row["is_baseline"] and name != "ticks":
                 trained.annotate(
                     f"{row['neurons']} neurons",
                     (row["ticks"], accuracy),
