@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 import yaml
 
@@ -102,3 +103,22 @@ def test_bad_input_is_one_line(study, script, options, said, monkeypatch, tmp_pa
         report(script, monkeypatch, tmp_path / "nothing", *places)
     (line,) = capsys.readouterr().err.splitlines()
     assert said in line
+
+
+def test_questions_are_told_apart_by_digits_and_operations():
+    module = load_benchmark("questions")
+    asked = [(1, 1, 10), (2, 1, 30), (2, 2, 60)]
+    result = {
+        "questions": [{"digits": d, "operations": o, "count": n} for d, o, n in asked],
+        "zero": 0.25,
+        "right": {"run": [1.0, 0.5, 0.25]},
+    }
+    shares, rows, columns = module.tables(result)["run"]
+    assert (rows, columns) == ([1, 2], [1, 2])
+    np.testing.assert_array_equal(shares, [[1.0, np.nan], [0.5, 0.25]])
+    text = module.markdown(result)
+    assert "100 questions" in text
+    assert "Answering 0 to each is right in 25.0 %" in text
+    assert "| run: 40.0 % |" in text  # 10 · 1 + 30 · 0.5 + 60 · 0.25
+    assert "| 2 digits | 50.0 | 25.0 |" in text
+    assert len(module.draw(result).axes) == 2
