@@ -67,7 +67,7 @@ def test_no_tick_is_shown_twice() -> None:
 def test_ticks_are_drawn_by_their_number_and_tick_by_tick_with_the_neurons_of_equal_operations() -> None:
     def row(ticks: int, neurons: int, accuracy: float) -> dict[str, object]:
         curve = [accuracy / 2] * (ticks - 1) + [accuracy]
-        told = {"variant": str(ticks), "last_accuracy": accuracy, "accuracy_per_tick": curve}
+        told = {"variant": str(ticks), "last_accuracy": accuracy, "accuracy_per_tick": curve, "whole_accuracy": None}
         return {"ticks": ticks, "neurons": neurons, "is_baseline": (ticks, neurons) == (4, 100), **told}
 
     studies = {
@@ -81,3 +81,8 @@ def test_ticks_are_drawn_by_their_number_and_tick_by_tick_with_the_neurons_of_eq
     assert [line.get_xydata().tolist() for line in trained.lines] == [[[1, 50], [4, 70], [8, 90]], [[1, 60], [4, 70]]]
     assert [text.get_text() for text in trained.texts] == ["300 neurons"]
     assert within.lines[1].get_xydata().tolist() == [[1, 35], [2, 35], [3, 35], [4, 70]]
+    for study in studies.values():
+        for made in study["rows"]:
+            made["whole_accuracy"] = made["last_accuracy"] / 2  # type: ignore[operator]
+    _, whole, _ = draw_ticks(result).axes
+    assert whole.lines[1].get_xydata().tolist() == [[1, 30], [4, 35]]
