@@ -87,7 +87,6 @@ def _by_model(facts: Iterable[RunFacts]) -> dict[str, list[RunFacts]]:
 
 
 def _report(runs: dict[str, list[RunFacts]], out: Path, given: CompareArguments, command: str) -> None:
-    from tide.config import ImageConfig
     from tide.plots.comparison import draw_comparison
     from tide.studies.comparison import REACH
     from tide.studies.comparison_report import compare, markdown
@@ -100,8 +99,7 @@ def _report(runs: dict[str, list[RunFacts]], out: Path, given: CompareArguments,
     figures: dict[str, Callable[[], Any]] = {
         "comparison.png": lambda: draw_comparison(result),
     }
-    first = next(iter(runs.values()))[0].config
-    if isinstance(first.input, ImageConfig) and not first.output.positions:
+    if next(iter(runs.values()))[0].config.classifies_images:
         figures["attention.png"] = lambda: _attention(runs, given.data_dir)
     save_study(out, "comparison", result, text, figures)
     print(text, end="")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 import tyro
 
 from tide.cli.parse import parse
-from tide.config import ImageConfig, ScheduleConfig
+from tide.config import ScheduleConfig
 from tide.device import DeviceName, pick_device, set_threads
 from tide.errors import InputError
 
@@ -107,8 +107,8 @@ def _thought(given: ShowArguments, chosen: str) -> tuple[Figure, str]:
     from tide.plots.thought import Thought, draw_thought
 
     seen = _think(given, chosen)
-    name, output = f"thought-{seen.name}", seen.model.config.output
-    if not isinstance(seen.model.config.input, ImageConfig) or output.positions:
+    name = f"thought-{seen.name}"
+    if not seen.model.config.classifies_images:
         assert seen.target is not None
         return draw_task_thought(seen.model, seen.inputs, seen.out, seen.target), name
     return draw_thought(Thought.from_output(seen.inputs[0], seen.out, seen.model, truth=seen.truth)), name
@@ -134,7 +134,7 @@ def _think(given: ShowArguments, chosen: str) -> Seen:
     from tide.runs.reopen import open_with_source, read_photo
 
     model, source = open_with_source(given.run, given.checkpoint, directory=given.data_dir)
-    photos = isinstance(model.config.input, ImageConfig) and not model.config.output.positions
+    photos = model.config.classifies_images
     device, target, truth = pick_device(given.device), None, None
     if chosen.isdigit() and not Path(chosen).exists():
         number, data = int(chosen), source.read(given.run)

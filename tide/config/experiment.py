@@ -74,6 +74,11 @@ class ModelConfig:
             raise ConfigError(f"the model takes a {self.input.kind}, a model of images is wanted here")
         return self.input
 
+    @property
+    def classifies_images(self) -> bool:
+        """Whether an image goes in and one class comes out, as of every task that a program does not draw."""
+        return isinstance(self.input, ImageConfig) and not self.output.positions
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config(ModelConfig):

@@ -15,7 +15,7 @@ from huggingface_hub import ModelCard, PyTorchModelHubMixin, snapshot_download
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from tide.config import FeatureMapConfig, ImageConfig, ModelConfig, ScheduleConfig, SequenceConfig
+from tide.config import FeatureMapConfig, ModelConfig, ScheduleConfig, SequenceConfig
 from tide.config.checks import MOST_TICKS
 from tide.core.constraints import project_
 from tide.errors import InputError, check_path, did_you_mean, one_line, shown
@@ -307,7 +307,7 @@ class Thinker(
         if self.card is not None and self.card.digest != digest(self.state_dict()):
             self.card = None  # trained on: it speaks of other weights
         about = copy.copy(self._hub_mixin_info.model_card_data)
-        if not isinstance(self.config.input, ImageConfig) or self.config.output.positions:
+        if not self.config.classifies_images:
             about.tags = [tag for tag in about.tags or () if tag != "image-classification"]
         header = about.to_yaml()
         return ModelCard(f"---\n{header}\n---\n\n{as_markdown(self)}")

@@ -28,7 +28,7 @@ def tick_counts(base: Config) -> tuple[int, ...]:
 
     A list that is emitted over the ticks needs at least as many of them as it has symbols.
     """
-    if base.input.kind == "image" and not base.output.positions:
+    if base.classifies_images:
         return PAPER
     own = base.core.ticks
     halves = [own // 2**power for power in range(own.bit_length()) if own // 2**power >= max(1, base.output.emitted)]
