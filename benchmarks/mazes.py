@@ -14,11 +14,14 @@ from typing import Annotated, Any
 import torch
 import tyro
 from matplotlib.figure import Figure
-from reporting import check_names, origin, publish
+from reporting import COLOURS, check_names, origin, publish
 
 from tide.data.drawn.mazes import draw_mazes
 from tide.evaluate.walking import walk_on
 from tide.models.load import load
+from tide.models.presets import model_name
+from tide.models.task_presets import extent
+from tide.runs.folder import RunFolder
 
 SEED = 5_000_011  # of these mazes; those of training and test are drawn otherwise
 
@@ -43,14 +46,23 @@ def report(settings: Settings) -> dict[str, Any]:
     """Return the share of mazes whose goal is reached after each answer, by run and size."""
     check_names(settings.runs)
     solved: dict[str, dict[str, list[float]]] = {}
+    trained: dict[str, dict[str, Any]] = {}
     for path in settings.runs:
+        config = RunFolder.open(path).config
+        trained[path.name] = {"model": model_name(config), "size": extent(config)[1]}
         model, solved[path.name] = load(path), {}
         for size in settings.sizes:
             generator = torch.Generator().manual_seed(SEED + size)
             mazes, _ = draw_mazes(settings.mazes, size, 1, generator)
             arrived = walk_on(model, mazes, settings.passes)
             solved[path.name][str(size)] = arrived.double().mean(0).tolist()
-    return {**origin(settings.runs), "mazes": settings.mazes, "passes": settings.passes, "solved": solved}
+    return {
+        **origin(settings.runs),
+        "mazes": settings.mazes,
+        "passes": settings.passes,
+        "trained": trained,
+        "solved": solved,
+    }
 
 
 def markdown(result: Mapping[str, Any]) -> str:
@@ -70,13 +82,17 @@ def markdown(result: Mapping[str, Any]) -> str:
 
 
 def draw(result: Mapping[str, Any]) -> Figure:
-    """Draw the share of mazes solved over the answers, a panel for each size."""
+    """Draw the share of mazes solved over the answers, a panel for each size; dashed: trained on larger ones."""
     sizes = list(next(iter(result["solved"].values())))
+    smallest = min(run["size"] for run in result["trained"].values())
     figure = Figure(figsize=(3.6 * len(sizes), 3.2), layout="constrained")
     panels = figure.subplots(1, len(sizes), sharey=True, squeeze=False)[0]
     for axes, size in zip(panels, sizes, strict=True):
         for name, found in result["solved"].items():
-            axes.plot(range(1, len(found[size]) + 1), [100 * share for share in found[size]], "o-", label=name)
+            run = result["trained"][name]
+            line, colour = "o-" if run["size"] == smallest else "s--", COLOURS.get(run["model"], "0.4")
+            share = [100 * value for value in found[size]]
+            axes.plot(range(1, len(share) + 1), share, line, color=colour, markersize=4, label=name)
         axes.set_title(f"{size} px")
         axes.set_xlabel("answers")
         axes.set_ylim(-2, 102)

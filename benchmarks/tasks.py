@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import tyro
 from matplotlib.figure import Figure
-from reporting import check_names, origin, publish
+from reporting import COLOURS, check_names, origin, publish
 
 from tide.data import read_splits
 from tide.evaluate.halting import think_longer
@@ -25,7 +25,6 @@ from tide.models.task_presets import extent
 from tide.runs.folder import RunFolder
 
 LONGER = 4  # times the ticks trained with
-COLOURS = {"tide": "#c0392b", "anytime": "#e08214", "ctm": "#2d6ca2", "lstm": "#5aae61"}
 
 
 @dataclass(frozen=True, kw_only=True)
