@@ -8,7 +8,8 @@ import pytest
 
 from tide.errors import DataError
 from tide.models.presets import preset
-from tide.studies.runner import ALIKE, TrialRunner
+from tide.runs.folder import RunFolder
+from tide.studies.runner import ALIKE, TrialRunner, last_timing
 from tide.studies.trials import Trial
 
 
@@ -25,3 +26,13 @@ def test_after_two_failures_for_one_reason_no_run_is_started(tmp_path: Path, mon
     assert outcome.failed == reasons | {"d": ALIKE, "e": ALIKE}
     assert not outcome.done
     assert len(told) == 3
+
+
+def test_the_rate_shown_is_that_of_the_last_readings(tmp_path: Path) -> None:
+    """A night beside other work does not count: what is left is told by how fast the run is now."""
+    run = RunFolder.create(tmp_path / "run", preset("digits"))
+    assert last_timing(run.path) == (0, 0.0)
+    for step in range(1, 101):
+        rate = 0.5 if step <= 80 else 4.0
+        run.append("timing", {"step": step, "seconds": float(step), "steps_per_second": rate})
+    assert last_timing(run.path) == (100, 4.0)

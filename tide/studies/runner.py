@@ -6,8 +6,8 @@ resumes bit for bit. Two single-threaded runs side by side use two cores better 
 
 from __future__ import annotations
 
-import json
 import os
+import statistics
 import subprocess
 import sys
 import time
@@ -17,6 +17,7 @@ from pathlib import Path
 
 from tide.config_io import to_yaml
 from tide.errors import InputError
+from tide.runs.folder import RunFolder
 from tide.runs.lock import only_writer
 from tide.studies.trials import State, Trial
 from tide.train.report import format_seconds
@@ -24,6 +25,7 @@ from tide.train.signals import PARENT, StopRequest
 
 POLL = 0.5  # seconds between looks at the processes
 REPORT = 30.0  # seconds between lines of progress
+RECENT = 20  # readings whose median is the rate shown
 ALIKE = "not started: two runs before it failed for one reason"
 
 
@@ -156,16 +158,12 @@ class TrialRunner:
 
 
 def last_timing(folder: Path) -> tuple[int, float]:
-    """Return the last step and the mean rate in steps per second of a run in progress; zeros before a reading."""
-    path = folder / "timing.jsonl"
-    lines = _lines(path) if path.is_file() else []
-    for line in reversed(lines):
-        try:
-            reading = json.loads(line)
-            return int(reading["step"]), reading["step"] / reading["seconds"]
-        except (ValueError, KeyError, ZeroDivisionError):
-            continue
-    return 0, 0.0
+    """Return the last step, and the median rate of the last readings in steps per second; zeros before a reading."""
+    try:
+        readings = RunFolder.open(folder).timing()[-RECENT:]
+        return int(readings[-1]["step"]), statistics.median(line["steps_per_second"] for line in readings)
+    except (InputError, IndexError, KeyError, TypeError):
+        return 0, 0.0
 
 
 def _lines(path: Path) -> list[str]:

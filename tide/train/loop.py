@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict
@@ -33,6 +34,7 @@ from tide.train.signals import StopRequest
 from tide.train.step import StepResult, Trainer
 from tide.train.team import ALONE, Team
 
+RECENT = 100  # steps over which the rate shown is taken: a machine is not always as busy as it was
 Fingerprint = dict[str, dict[str, int]]
 """Of each part of the data, the number of its images and their checksum."""
 
@@ -89,6 +91,7 @@ class TrainingRun:
         self.monitor = StabilityMonitor(self.model, config.loss.perron_iterations)
         self.position = Position()
         self._perron: tuple[float | None, float | None] = (None, None)
+        self._recent: deque[float] = deque(maxlen=RECENT)  # seconds of each step
         if compile_step:
             self.model.compile_step()
 
@@ -186,13 +189,14 @@ class TrainingRun:
         began = time.perf_counter()
         result = self.trainer.step(position.step, self.batches(position.step))
         position.step += 1
-        rate = 1 / (time.perf_counter() - began)
-        position.seconds += 1 / rate
+        seconds = time.perf_counter() - began
+        position.seconds += seconds
+        self._recent.append(seconds)
         self._count_rejection(result)
         if position.step == 1 or self._due(train.monitor_every):
             self._monitor(result)
         if position.step == 1 or self._due(train.log_every):
-            self._log(result, rate)
+            self._log(result)
         if train.probe_every and position.step % train.probe_every == 0:
             self._probe()
         if self._due(train.eval_every):
@@ -220,8 +224,8 @@ class TrainingRun:
                 f"lower train.learning_rate or train.clip.total; the last good checkpoint is in {self.run.path}"
             )
 
-    def _log(self, result: StepResult, rate: float) -> None:
-        position = self.position
+    def _log(self, result: StepResult) -> None:
+        position, recent = self.position, self._recent
         terms = {"total": float(result.terms.total)}
         terms |= {name: float(value) for name, value in result.terms.terms.items()}
         ratios, accuracy = result.last.out.ei_ratio, float(result.accuracy)
@@ -241,11 +245,10 @@ class TrainingRun:
         if self.trainer.multipliers is not None:
             line |= self.trainer.multipliers.penalty_now()._asdict()
         self.run.append("metrics", line)
-        self.run.append("timing", {"step": position.step, "seconds": position.seconds, "steps_per_second": rate})
-        mean_rate = position.step / position.seconds
-        self.reporter.reading(
-            Reading(position.step, mean_rate, terms, accuracy, ratio, *self._perron, position.rejected)
-        )
+        timing = {"step": position.step, "seconds": position.seconds, "steps_per_second": 1 / recent[-1]}
+        self.run.append("timing", timing)
+        rate = len(recent) / sum(recent)
+        self.reporter.reading(Reading(position.step, rate, terms, accuracy, ratio, *self._perron, position.rejected))
 
     def _monitor(self, result: StepResult) -> None:
         quantities, alarms = self.monitor.read(result.last)
