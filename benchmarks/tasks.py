@@ -76,9 +76,8 @@ def markdown(result: Mapping[str, Any]) -> str:
     ]
     for task, model in dict.fromkeys((run["task"], run["model"]) for run in runs):
         group = [run for run in runs if (run["task"], run["model"]) == (task, model)]
-        steps = ", ".join(
-            f"{run['step']:,}" + (f" of {run['steps']:,}" * (run["step"] < run["steps"])) for run in group
-        )
+        done = [f"{run['step']:,}" + f" of {run['steps']:,}" * (run["step"] < run["steps"]) for run in group]
+        steps = ", ".join(dict.fromkeys(done))
         last = [run["last"] for run in group]
         columns = [
             _several([part["accuracy"] for part in last]),
