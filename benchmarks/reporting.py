@@ -16,7 +16,8 @@ from tide.runs.environment import describe_environment
 from tide.runs.folder import RunFolder
 from tide.studies.publish import save_study, without_places
 
-COLOURS = {"tide": "#c0392b", "anytime": "#e08214", "ctm": "#2d6ca2", "lstm": "#5aae61"}  # of models, in every picture
+COLOURS = {"tide": "#c0392b", "anytime": "#e08214", "ctm": "#2d6ca2", "lstm": "#5aae61"}
+"""Of each model, in the pictures of tasks and mazes."""
 
 
 def check_names(runs: Sequence[Path]) -> None:

@@ -36,3 +36,5 @@ def test_the_rate_shown_is_that_of_the_last_readings(tmp_path: Path) -> None:
         rate = 0.5 if step <= 80 else 4.0
         run.append("timing", {"step": step, "seconds": float(step), "steps_per_second": rate})
     assert last_timing(run.path) == (100, 4.0)
+    run.append("timing", {"step": 100, "seconds": 100.0})  # of a probe
+    assert last_timing(run.path) == (100, 4.0)

@@ -161,7 +161,9 @@ def last_timing(folder: Path) -> tuple[int, float]:
     """Return the last step, and the median rate of the last readings in steps per second; zeros before a reading."""
     try:
         readings = RunFolder.open(folder).timing()[-RECENT:]
-        return int(readings[-1]["step"]), statistics.median(line["steps_per_second"] for line in readings)
+        # A probe of the learning curve logs how long the run took so far, and no rate.
+        rates = [line["steps_per_second"] for line in readings if line.get("steps_per_second")]
+        return int(readings[-1]["step"]), statistics.median(rates) if rates else 0.0
     except (InputError, IndexError, KeyError, TypeError):
         return 0, 0.0
 
