@@ -1,0 +1,65 @@
+"""Batch normalisation that is exact in channels_last, the order in which a CPU runs a backbone fastest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """``nn.BatchNorm2d``; in training on a CPU and in channels_last with statistics that are exact.
+
+    There PyTorch (2.6 to 2.13) adds a channel's values up one by one: its mean is off by up to 1e-4 of the deviation,
+    1,000 times as much as in NCHW, which takes four times as long.
+    """
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Normalise features (B, C, H, W) by channel."""
+        exact = features.device.type == "cpu" and features.dtype in (torch.float32, torch.float64)
+        if not self.training or not exact or not features.is_contiguous(memory_format=torch.channels_last):
+            return super().forward(features)
+        if features.numel() <= features.shape[1]:
+            return super().forward(features)  # which says that one value per channel has no deviation
+        normalised, mean, variance = _ChannelsLast.apply(  # type: ignore[no-untyped-call]
+            features, self.weight, self.bias, self.eps
+        )
+        self._move_(mean, variance, features.numel() // features.shape[1])
+        result: Tensor = normalised
+        return result
+
+    @torch.no_grad()
+    def _move_(self, mean: Tensor, variance: Tensor, values: int) -> None:
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        assert self.momentum is not None
+        self.num_batches_tracked.add_(1)
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(variance * (values / (values - 1)), self.momentum)
+
+
+class _ChannelsLast(torch.autograd.Function):
+    """(features, weight, bias, eps) → features normalised by their batch; mean and biased variance (C)."""
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+        values = features.permute(0, 2, 3, 1).reshape(-1, features.shape[1])
+        mean = values.mean(0)
+        variance = (values - mean).square_().mean(0)
+        ctx.save_for_backward(features, weight, mean, torch.rsqrt(variance + eps))
+        ctx.mark_non_differentiable(mean, variance)
+        ctx.eps = eps
+        return F.batch_norm(features, mean, variance, weight, bias, training=False, eps=eps), mean, variance
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
+        features, weight, mean, inverse_deviation = ctx.saved_tensors
+        wanted = ctx.needs_input_grad[:3]
+        gradient = gradient.contiguous(memory_format=torch.channels_last)
+        gradients = torch.ops.aten.native_batch_norm_backward(
+            gradient, features, weight, None, None, mean, inverse_deviation, True, ctx.eps, wanted
+        )
+        return *gradients, None
