@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from tide.inputs import Inputs
     from tide.models.thinker import Thinker
+    from tide.runs.reopen import SplitSource
     from tide.types import ThoughtOutput
 
 
@@ -83,19 +84,20 @@ def _animate(given: ShowArguments, path: Path) -> int:
 
     from tide.plots.animation import Moving, frames
     from tide.plots.moving import check_kind, write_animation
+    from tide.runs.reopen import open_with_source
 
     if given.image is None:
         raise InputError(
             "no image given, --animate shows the thought about one: name a file or the number of a test image"
         )
     check_kind(path)
-    seen = _think(given, given.image)
-    output = seen.model.config.output
-    if isinstance(seen.model.config.input, ScheduleConfig) or output.emitted:
+    model, source = open_with_source(given.run, given.checkpoint, directory=given.data_dir)
+    if isinstance(model.config.input, ScheduleConfig) or model.config.output.emitted:
         raise InputError(
             f"--animate is {path}, none is wanted: it shows neither a schedule nor what is emitted over the ticks; "
             "leave it out"
         )
+    seen = _think(given, given.image, model, source)
     assert isinstance(seen.inputs, torch.Tensor)
     write_animation(path, frames(Moving.from_output(seen.inputs[0], seen.out, seen.model, seen.target)))
     print(f"{path}  {path.stat().st_size:,} bytes")
@@ -105,8 +107,9 @@ def _animate(given: ShowArguments, path: Path) -> int:
 def _thought(given: ShowArguments, chosen: str) -> tuple[Figure, str]:
     from tide.plots.task_thought import draw_task_thought
     from tide.plots.thought import Thought, draw_thought
+    from tide.runs.reopen import open_with_source
 
-    seen = _think(given, chosen)
+    seen = _think(given, chosen, *open_with_source(given.run, given.checkpoint, directory=given.data_dir))
     name = f"thought-{seen.name}"
     if not seen.model.config.classifies_images:
         assert seen.target is not None
@@ -125,15 +128,14 @@ class Seen(NamedTuple):
     truth: str | None
 
 
-def _think(given: ShowArguments, chosen: str) -> Seen:
+def _think(given: ShowArguments, chosen: str, model: Thinker, source: SplitSource) -> Seen:
     """Think about a photo, or about a test sample given by its number."""
     import torch
 
     from tide.inputs import moved, to_float
     from tide.plots.thought import record
-    from tide.runs.reopen import open_with_source, read_photo
+    from tide.runs.reopen import read_photo
 
-    model, source = open_with_source(given.run, given.checkpoint, directory=given.data_dir)
     photos = model.config.classifies_images
     device, target, truth = pick_device(given.device), None, None
     if chosen.isdigit() and not Path(chosen).exists():

@@ -13,7 +13,7 @@ from torch import Tensor
 from tide.config import Config
 from tide.errors import CheckpointError
 from tide.models.load import outline
-from tide.runs.folder import RunFolder
+from tide.runs.folder import RunFolder, step_rates
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class RunFacts:
             raise CheckpointError(f"{path} is not complete; continue it with `tide train --resume {path}`")
         evaluations = run.metrics("evaluation")
         timing = run.timing()
-        rates = [line["steps_per_second"] for line in timing if line.get("steps_per_second")]
+        rates = step_rates(timing)
         monitor = run.metrics("monitor")
         if not evaluations or not rates:
             raise CheckpointError(f"{path} has no evaluation or no timing in its logs; they were cut by hand")

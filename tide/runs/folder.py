@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -208,6 +208,11 @@ class SilentRun(RunFolder):
 
     def write_results(self, results: Mapping[str, Any]) -> None:
         """Write nothing."""
+
+
+def step_rates(timing: Sequence[Mapping[str, Any]]) -> list[float]:
+    """Return the steps per second in lines of timing.jsonl; a probe's line has none, nor one after no step."""
+    return [line["steps_per_second"] for line in timing if line.get("steps_per_second")]
 
 
 def _check_unused(path: Path) -> None:

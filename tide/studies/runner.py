@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tide.config_io import to_yaml
 from tide.errors import InputError
-from tide.runs.folder import RunFolder
+from tide.runs.folder import RunFolder, step_rates
 from tide.runs.lock import only_writer
 from tide.studies.trials import State, Trial
 from tide.train.report import format_seconds
@@ -161,8 +161,7 @@ def last_timing(folder: Path) -> tuple[int, float]:
     """Return the last step, and the median rate of the last readings in steps per second; zeros before a reading."""
     try:
         readings = RunFolder.open(folder).timing()[-RECENT:]
-        # A probe of the learning curve logs how long the run took so far, and no rate.
-        rates = [line["steps_per_second"] for line in readings if line.get("steps_per_second")]
+        rates = step_rates(readings)
         return int(readings[-1]["step"]), statistics.median(rates) if rates else 0.0
     except (InputError, IndexError, KeyError, TypeError):
         return 0, 0.0
