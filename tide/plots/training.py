@@ -132,6 +132,7 @@ def _populations(panels: Sequence[Axes], train: Lines, monitor: Lines, ratio_tar
     spectra.set_title("Perron estimates and greatest singular values")
 
     _curves(memory, monitor, _present(monitor, ("surprise", "gate")))
+    memory.set_yscale("log")  # single batches surprise a hundred times as much as others
     memory.set_title("memory: surprise and retention gate")
 
 
