@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from tide.backbones.batch_norm import BatchNorm
+from tide.backbones.hrf import CenterSurround
+from tide.backbones.resnet import BasicBlock
 
 
 def in_channels_last(*shape: int, dtype: torch.dtype = torch.float64) -> torch.Tensor:
@@ -70,6 +72,17 @@ def test_in_float32_it_is_as_exact_as_nchw():
         errors.append(((ours.detach().double() - theirs.detach()).norm() / theirs.detach().norm()).item())
     assert max(errors[:2]) < 3e-7  # features and their gradients
     assert max(errors[2:]) < 1e-5  # gain and offset, whose gradients PyTorch adds up
+
+
+@pytest.mark.parametrize("make", [lambda: BasicBlock(8, 8, 1), lambda: CenterSurround(8, 8, 3, 5)])
+def test_units_are_as_exact_in_either_order(make):
+    """The deep field and the ResNets take images in the order in which they come."""
+    torch.manual_seed(0)
+    unit, x = make(), torch.randn(64, 8, 28, 28).relu()
+    exact = copy.deepcopy(unit).double()(x.double())
+    for order in (torch.contiguous_format, torch.channels_last):
+        found = copy.deepcopy(unit)(x.contiguous(memory_format=order)).double()
+        assert (found - exact).norm() < 1e-6 * exact.norm()
 
 
 def test_one_value_per_channel_has_no_deviation():

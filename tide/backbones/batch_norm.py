@@ -18,11 +18,8 @@ class BatchNorm(nn.BatchNorm2d):
 
     def forward(self, features: Tensor) -> Tensor:
         """Normalise features (B, C, H, W) by channel."""
-        exact = features.device.type == "cpu" and features.dtype in (torch.float32, torch.float64)
-        if not self.training or not exact or not features.is_contiguous(memory_format=torch.channels_last):
+        if not self.training or not _adds_up_one_by_one(features):
             return super().forward(features)
-        if features.numel() <= features.shape[1]:
-            return super().forward(features)  # which says that one value per channel has no deviation
         normalised, mean, variance = _ChannelsLast.apply(  # type: ignore[no-untyped-call]
             features, self.weight, self.bias, self.eps
         )
@@ -39,6 +36,12 @@ class BatchNorm(nn.BatchNorm2d):
         self.num_batches_tracked.add_(1)
         self.running_mean.lerp_(mean, self.momentum)
         self.running_var.lerp_(variance * (values / (values - 1)), self.momentum)
+
+
+def _adds_up_one_by_one(features: Tensor) -> bool:
+    on_cpu = features.device.type == "cpu" and features.dtype in (torch.float32, torch.float64)
+    several = features.numel() > features.shape[1]  # one value per channel is PyTorch's to refuse
+    return on_cpu and several and features.is_contiguous(memory_format=torch.channels_last)
 
 
 class _ChannelsLast(torch.autograd.Function):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from tide.backbones.batch_norm import BatchNorm
 from tide.backbones.positions import sinusoidal_positions
 from tide.config import ConvolutionsConfig
 
@@ -19,7 +20,7 @@ class Convolutions(nn.Module):
             inputs, stride = config.features if number else channels, 2 if number == config.layers - 1 else 1
             layers += [
                 nn.Conv2d(inputs, config.features, 3, stride=stride, padding=1, bias=False),
-                nn.BatchNorm2d(config.features),
+                BatchNorm(config.features),
                 nn.ReLU(),
             ]
         self.layers = nn.Sequential(*layers)

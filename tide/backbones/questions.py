@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from tide.backbones.batch_norm import BatchNorm
 from tide.backbones.positions import sinusoidal_sequence
 from tide.config import QuestionsConfig
 
@@ -41,4 +42,4 @@ class QuestionBackbone(nn.Module):
 
 
 def _level(inputs: int, outputs: int) -> tuple[nn.Module, ...]:
-    return nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU(), nn.MaxPool2d(2)
+    return nn.Conv2d(inputs, outputs, 3, padding=1), BatchNorm(outputs), nn.ReLU(), nn.MaxPool2d(2)

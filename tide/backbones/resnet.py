@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from tide.backbones.batch_norm import BatchNorm
 from tide.backbones.positions import sinusoidal_positions
 from tide.config import ResNetConfig, ResNetTrunkConfig
 
@@ -25,14 +26,14 @@ class BasicBlock(nn.Module):
         super().__init__()
         self.body = nn.Sequential(
             nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False),
-            nn.BatchNorm2d(outputs),
+            BatchNorm(outputs),
             nn.ReLU(),
             nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
-            nn.BatchNorm2d(outputs),
+            BatchNorm(outputs),
         )
         self.skip: nn.Module = nn.Identity()
         if stride != 1 or inputs != outputs:
-            self.skip = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False), nn.BatchNorm2d(outputs))
+            self.skip = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False), BatchNorm(outputs))
 
     def forward(self, images: Tensor) -> Tensor:
         """Map (B, inputs, H, W) to (B, outputs, ⌈H/stride⌉, ⌈W/stride⌉)."""
@@ -62,11 +63,11 @@ class ResNet18(nn.Module):
         super().__init__()
         layers: list[nn.Module] = [
             nn.Conv2d(channels, WIDTHS[0], 3, padding=1, bias=False),
-            nn.BatchNorm2d(WIDTHS[0]),
+            BatchNorm(WIDTHS[0]),
             nn.ReLU(),
         ]
         layers += [block for stage in range(len(WIDTHS)) for block in stage_blocks(stage, BLOCKS)]
-        layers += [nn.Conv2d(WIDTHS[-1], config.features, 1, bias=False), nn.BatchNorm2d(config.features)]
+        layers += [nn.Conv2d(WIDTHS[-1], config.features, 1, bias=False), BatchNorm(config.features)]
         self.layers = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(config.grid))
         positions = sinusoidal_positions(config.grid, config.grid, config.features)
         self.register_buffer("positions", positions, persistent=False)
@@ -89,7 +90,7 @@ class ResNetTrunk(nn.Module):
         self.stem = nn.Sequential(
             nn.Conv2d(channels, COLOURS, 1),
             nn.Conv2d(COLOURS, WIDTHS[0], 3, padding=1, bias=False),
-            nn.BatchNorm2d(WIDTHS[0]),
+            BatchNorm(WIDTHS[0]),
             nn.ReLU(),
             nn.MaxPool2d(3, stride=2, padding=1),
         )
