@@ -40,8 +40,8 @@ def run(arguments: Sequence[str]) -> int:
             f"{(shipped(name) / WEIGHTS).stat().st_size:,}",
         )
     Console(width=140).print(table)
-    print("\naccuracy: at the most certain tick, on training images held out of training; of a drawn task the share of")
-    print("places, on samples drawn for it. What they are not good for:")
+    print("\naccuracy: at the most certain tick, on images held out of training, the card says which; of a drawn task")
+    print("the share of places, on samples drawn for it. What they are not good for:")
     for name, card in cards.items():
         print(f"  {name}: {card.limits}")
     print(f"\nTake one wherever a run is wanted: tide predict {PRETRAINED}mnist photo.png")
