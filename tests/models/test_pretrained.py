@@ -28,7 +28,7 @@ from tide.models.thinker import Thinker
 from tide.runs import reopen
 
 DATA = Path(os.environ["TIDE_DATA"]) if "TIDE_DATA" in os.environ else None
-HELD_OUT = {"digits": 250, "mnist": 5000}  # as in the commands on the cards; other images: the test split
+HELD_OUT = {"digits": 250}  # as in the command on the card; other images: the test split
 PART = 500
 Capture = pytest.CaptureFixture[str]
 
