@@ -38,10 +38,10 @@ def test_the_accuracy_on_a_card_is_measured_again_on_a_part(name: str) -> None:
     model = tide.pretrained(name)
     assert model.card is not None
     try:
-        held, _ = load_benchmark("ship").held_out(config_of(model, HELD_OUT.get(name, 0)), DATA)
+        held, measured_on = load_benchmark("ship").held_out(config_of(model, HELD_OUT.get(name, 0)), DATA)
     except DataError as error:
         pytest.skip(f"no {name} here: {error}")
-    assert len(held) == model.card.images
+    assert (len(held), measured_on) == (model.card.images, model.card.measured_on)
     if name in HELD_OUT:
         assert f"--data.validation {HELD_OUT[name]}" in model.card.command
     measured = evaluate(model, held.part(torch.arange(min(PART, len(held)))))

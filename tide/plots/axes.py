@@ -12,7 +12,7 @@ def whole_numbers(axes: Axes) -> None:
     """Let the horizontal axis, of ticks or steps, have marks at whole numbers only."""
     from matplotlib.ticker import MaxNLocator
 
-    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins="auto", integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
 
 
 def headroom(axes: Axes, share: float) -> None:
