@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from tide.backbones.batch_norm import BatchNorm
+from tide.backbones.batch_norm import BatchNorm, statistics_of_batches
 from tide.backbones.hrf import CenterSurround
 from tide.backbones.resnet import BasicBlock
 
@@ -88,3 +88,17 @@ def test_units_are_as_exact_in_either_order(make):
 def test_one_value_per_channel_has_no_deviation():
     with pytest.raises(ValueError, match="more than 1 value per channel"):
         norm(3)(in_channels_last(1, 3, 1, 1))
+
+
+def test_statistics_of_batches_undo_a_scale_and_a_shift_and_leave_the_layer_alone():
+    torch.manual_seed(0)
+    model = nn.Sequential(norm(3), nn.Identity(), nn.BatchNorm2d(3, dtype=torch.float64)).eval()
+    before, x = copy.deepcopy(model.state_dict()), in_channels_last(5, 3, 4, 4)
+    with statistics_of_batches(model):
+        centred = (x - x.mean((0, 2, 3), keepdim=True)) / (x.var((0, 2, 3), keepdim=True, correction=0) + 1e-5).sqrt()
+        first = centred * model[0].weight[:, None, None] + model[0].bias[:, None, None]
+        torch.testing.assert_close(model[:2](x), first)
+        torch.testing.assert_close(model(1e3 * x + 5), model(1e3 * x))
+    assert model.state_dict().keys() == before.keys()
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert not torch.allclose(model(x + 5), model(x))

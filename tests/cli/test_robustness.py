@@ -161,6 +161,11 @@ def test_a_saved_model_names_its_data_only_where_they_are_wanted(
     assert main(["robustness", runs[0], str(saved), *options, folder]) == 0
     for file in ("clean.safetensors", "fog-2.safetensors"):
         assert (saved_cells / file).read_bytes() == (run_cells / file).read_bytes()
+    options[1] = str(tmp_path / "adapted")
+    assert main(["robustness", runs[0], *options, folder, "--statistics", "batch", "--batch", "7"]) == 0
+    assert "takes the statistics of batches of 7 images" in capsys.readouterr().out
+    adapted = tmp_path / "adapted" / "cells" / "tide-1" / "fog-2.safetensors"
+    assert adapted.read_bytes() != (run_cells / "fog-2.safetensors").read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -169,6 +174,7 @@ def test_a_saved_model_names_its_data_only_where_they_are_wanted(
         ("", "no run given"),
         ("RUN --images 0", "--images is 0"),
         ("RUN --jacobian-images -1", "--jacobian-images is -1"),
+        ("RUN --jacobian-images 1 --statistics batch", "--jacobian-images is for --statistics training"),
         ("RUN --suite corruption", "suite 'corruption' is no folder and no known name; did you mean 'corruptions'?"),
         ("RUN --suite imagenet-R", "did you mean 'imagenet-r'?"),
         ("RUN --suite imagenet-r --data-dir empty", "no folder imagenet-r in empty, one is wanted"),

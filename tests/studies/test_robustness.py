@@ -146,13 +146,16 @@ def test_cells_written_before_there_were_restricted_answers_are_read_as_they_are
     before = kept.read_bytes()
     found = ask(asked, suite, tmp_path / "out", settings)["one"][Shift("fog", 1)]
     assert (found.correct.tolist(), found.restricted) == ([True, False], None)
-    assert (kept.read_bytes(), (tmp_path / "out" / "settings.json").read_text()) == (before, text)
+    noted = {**json.loads(text), "statistics": "training"}
+    assert (kept.read_bytes(), json.loads((tmp_path / "out" / "settings.json").read_text())) == (before, noted)
     # Nor were the data noted: they are now, and compared from then on.
     ask(asked, replace(suite, checksum=10), tmp_path / "out", settings)
-    assert json.loads((tmp_path / "out" / "settings.json").read_text()) == {**json.loads(text), "data": "0000000a"}
+    assert json.loads((tmp_path / "out" / "settings.json").read_text()) == {**noted, "data": "0000000a"}
     ask(asked, replace(suite, checksum=10), tmp_path / "out", settings)
     with pytest.raises(CheckpointError, match="data '0000000a', not '0000000b'"):
         ask(asked, replace(suite, checksum=11), tmp_path / "out", settings)
+    with pytest.raises(CheckpointError, match="statistics 'training', not 'batches of 2'"):
+        ask(asked, suite, tmp_path / "out", settings, batch=2, batch_statistics=True)
     # Only a suite of a part of the classes asks again, for what is missing.
     images = ImageSet(torch.zeros(2, 1, 8, 8, dtype=torch.uint8), torch.tensor([1, 2]), NAMES)
     part = Suite("corruptions", None, suite.shifts, lambda shift, positions: images, classes=torch.tensor([1, 2]))

@@ -43,6 +43,9 @@ class RobustnessArguments:
     jacobian_images: int = 0
     """Measure the Jacobian's spectral radius of TIDE models on so many images of each shift at its greatest severity,
     too: seconds for each shift and model of 256 neurons, anew each time."""
+    statistics: Literal["training", "batch"] = "training"
+    """Whose mean and variance batch normalisation takes: those of training, or of each batch that is asked about. What
+    the latter win back, the shift took in the backbone; an answer then depends on the images beside it."""
     checkpoint: Literal["best", "last"] = "last"
     """Checkpoint of every run; the best was chosen on the same test images."""
     out: Path | None = None
@@ -75,6 +78,8 @@ def run(arguments: Sequence[str]) -> int:
         raise InputError(f"--images is for the suite {CORRUPTIONS}: a published set is taken whole, leave it out")
     if given.jacobian_images < 0:
         raise InputError(f"--jacobian-images is {given.jacobian_images}, 0 (none) or more are wanted")
+    if given.statistics == "batch" and given.jacobian_images:
+        raise InputError("--jacobian-images is for --statistics training: leave one of them out")
     if not given.runs:
         raise InputError("no run given; name one or more: tide robustness runs/tide-42 runs/ctm-42")
     set_threads(given.threads)
@@ -110,12 +115,15 @@ def run(arguments: Sequence[str]) -> int:
             out,
             settings,
             batch=given.batch,
+            batch_statistics=given.statistics == "batch",
             decoding=Decoding(
                 workers=pick_workers(given.workers), on_unreadable=lambda what: console.print(f"left out: {what}")
             ),
             progress=progress,
         )
         result = robustness(answers, suite, baseline)
+        if given.statistics == "batch":
+            result["statistics"] = f"batches of {given.batch}"
         text = markdown(result)
         if any(len(runs) > 1 for runs in seeds.values()):
             text += _over_seeds(result, answers, suite, seeds, baseline)

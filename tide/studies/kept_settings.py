@@ -11,7 +11,8 @@ from tide.errors import CheckpointError
 from tide.json_io import read_mapping
 from tide.studies.shifts import GENERATED
 
-SETTINGS, WEIGHTS, DATA = "settings.json", "weights", "data"
+SETTINGS, WEIGHTS, DATA, STATISTICS = "settings.json", "weights", "data", "statistics"
+TRAINING = "training"  # statistics of batch normalisation, of those where none are noted
 
 
 def agree(out: Path, settings: Mapping[str, object], weights: Mapping[str, str]) -> None:
@@ -30,6 +31,8 @@ def agree(out: Path, settings: Mapping[str, object], weights: Mapping[str, str])
     """
     file = out / SETTINGS
     kept = _read(file)
+    if kept:
+        kept = {STATISTICS: TRAINING, **kept}
     older = DATA not in kept and kept.get("suite") == GENERATED
     wanted = {name: value for name, value in settings.items() if not (older and name == DATA)}
     differ = [f"{name} {kept.get(name)!r}, not {value!r}" for name, value in wanted.items() if kept.get(name) != value]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from tide.backbones.batch_norm import statistics_of_batches
 from tide.data import Decoding, LabelledSet
 from tide.errors import CheckpointError
 from tide.evaluate.answers import Answers, collect_answers
 from tide.models.thinker import Thinker
-from tide.studies.kept_settings import agree
+from tide.studies.kept_settings import STATISTICS, TRAINING, agree
 from tide.studies.shifts import Shift, Suite
 
 THRESHOLD = 0.9  # certainty at which a halting model would have stopped
@@ -118,6 +120,7 @@ def ask(
     settings: Mapping[str, object],
     *,
     batch: int = 500,
+    batch_statistics: bool = False,
     decoding: Decoding | None = None,
     progress: Progress = lambda what, done, total: None,
 ) -> dict[str, dict[Shift, CellAnswers]]:
@@ -125,12 +128,14 @@ def ask(
 
     A cell is kept in ``out/cells/MODEL/SHIFT.safetensors`` and read from there the next time; one without the
     restricted answers that the suite wants is asked again. The images of a shift are made once, for all models that
-    lack it. ``settings`` say what the cells are measured with; models may be added to those that ``out`` holds.
+    lack it. ``settings`` say what the cells are measured with; models may be added to those that ``out`` holds. With
+    ``batch_statistics`` backbones normalise by the statistics of each batch, not by those of training.
 
     Raises :class:`CheckpointError` where ``out`` holds cells of other settings, of other weights under the same name,
     or a damaged one.
     """
     known = {} if suite.checksum is None else {"data": f"{suite.checksum:08x}"}
+    known[STATISTICS] = f"batches of {batch}" if batch_statistics else TRAINING
     agree(out, {**settings, **known}, {asked.name: _digest(asked.weights) for asked in models})
     shifts = ([CLEAN] if suite.clean is not None else []) + list(suite.shifts)
     answers: dict[str, dict[Shift, CellAnswers]] = {asked.name: {} for asked in models}
@@ -145,13 +150,14 @@ def ask(
                 if images is None:
                     images = suite.clean if shift == CLEAN else suite.images(shift, None)
                 assert images is not None
-                found = collect_answers(
-                    asked.model,
-                    images.decoded_with(decoding or Decoding()),
-                    batch=batch,
-                    positions=suite.clean_positions if shift == CLEAN else None,
-                    classes=suite.classes,
-                )
+                with statistics_of_batches(asked.model) if batch_statistics else nullcontext():
+                    found = collect_answers(
+                        asked.model,
+                        images.decoded_with(decoding or Decoding()),
+                        batch=batch,
+                        positions=suite.clean_positions if shift == CLEAN else None,
+                        classes=suite.classes,
+                    )
                 cell = CellAnswers.of(found)
                 cell.write(file)
             answers[asked.name][shift] = cell

@@ -199,6 +199,8 @@ def markdown(result: Mapping[str, Any]) -> str:
         f"corruption. Ticks: the mean number that a model halting at a certainty of 0.9 takes. Each interval "
         "stands for itself: of twenty differences about one is bold where there is none at all.",
     ]
+    if "statistics" in result:
+        lines += ["", f"Batch normalisation takes the statistics of {result['statistics']} images, not of training."]
     for title in result["groups"]:
         lines += ["", f"## {title[0].upper()}{title[1:]}", "", *_table(models, title)]
     lines += ["", "## Shift by shift", "", *_by_shift(models, result["shifts"], baseline)]
