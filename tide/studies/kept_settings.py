@@ -12,7 +12,7 @@ from tide.json_io import read_mapping
 from tide.studies.shifts import GENERATED
 
 SETTINGS, WEIGHTS, DATA, STATISTICS = "settings.json", "weights", "data", "statistics"
-TRAINING = "training"  # statistics of batch normalisation, of those where none are noted
+TRAINING = "training"  # whose statistics batch normalisation took
 
 
 def agree(out: Path, settings: Mapping[str, object], weights: Mapping[str, str]) -> None:
@@ -31,8 +31,6 @@ def agree(out: Path, settings: Mapping[str, object], weights: Mapping[str, str])
     """
     file = out / SETTINGS
     kept = _read(file)
-    if kept:
-        kept = {STATISTICS: TRAINING, **kept}
     older = DATA not in kept and kept.get("suite") == GENERATED
     wanted = {name: value for name, value in settings.items() if not (older and name == DATA)}
     differ = [f"{name} {kept.get(name)!r}, not {value!r}" for name, value in wanted.items() if kept.get(name) != value]
@@ -51,7 +49,7 @@ def agree(out: Path, settings: Mapping[str, object], weights: Mapping[str, str])
 
 
 def _read(file: Path) -> dict[str, Any]:
-    """Return what a folder holds, nothing for a new one."""
+    """Return what a folder holds, nothing for a new one; older ones noted no statistics, there were only training's."""
     if not file.is_file():
         return {}
     try:
@@ -62,4 +60,4 @@ def _read(file: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{file} is damaged ({error}): give another --out, or remove the folder to measure again"
         ) from error
-    return kept
+    return {STATISTICS: TRAINING, **kept}
