@@ -67,7 +67,7 @@ def read(path: Path, settings: Settings) -> dict[str, Any]:
         "thoughts": thoughts,
         "probes": [
             {key: line[key] for key in ("step", "accuracy", "accuracy_last_tick", "hedging")}
-            for line in folder.metrics("probe")
+            for line in folder.metrics("probe") or folder.metrics("evaluation")
         ],
         "rejected": facts.rejected,
     }
