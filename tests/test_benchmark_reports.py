@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -76,6 +77,20 @@ def test_the_report_of_hedging_asks_the_last_checkpoint_and_thinks_on(study, mon
         assert len(longer["accuracy_per_tick"]) == 6
         assert f"| {name} | {100 * last['accuracy']:.2f} | {100 * last['accuracy_last_tick']:.2f} |" in text
         assert f"| {100 * longer['accuracy']:.2f} / {100 * longer['accuracy_last_tick']:.2f} |" in text
+
+
+def test_the_report_of_hedging_takes_evaluations_where_a_run_has_no_probes(study, monkeypatch, tmp_path):
+    bare = tmp_path / "bare"
+    shutil.copytree(study / "plain", bare)
+    lines = (bare / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (bare / "metrics.jsonl").write_text("".join(line for line in lines if json.loads(line)["kind"] != "probe"))
+    options = [str(study / "plain"), str(bare), "--split", "test"]
+    result, _ = report("hedging", monkeypatch, tmp_path / "hedging", *options)
+    for name, kind in (("plain", "probe"), ("bare", "evaluation")):
+        read = RunFolder.open(study / "plain").metrics(kind)
+        assert [line["step"] for line in read]
+        wanted = [{key: line[key] for key in ("step", "accuracy", "accuracy_last_tick", "hedging")} for line in read]
+        assert result["runs"][name]["probes"] == wanted
 
 
 def test_curves_are_the_lines_of_the_log(study, monkeypatch, tmp_path, capsys):
