@@ -8,7 +8,7 @@ import pytest
 
 from tide.config import Config, DataConfig, DrawnConfig, FolderConfig, HubConfig, NamedDataConfig, data_config
 from tide.config.data import NamedSet
-from tide.config_io import from_dict, to_dict
+from tide.config.io import from_dict, to_dict
 from tide.data import names
 from tide.errors import ConfigError
 from tide.models.presets import preset

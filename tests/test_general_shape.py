@@ -16,15 +16,14 @@ from torch.nn import functional
 
 from tests.conftest import BASELINES
 from tide.config import Config, FeatureMapConfig, OutputConfig, SequenceConfig
-from tide.config.formats import upgraded
+from tide.config.io import from_dict, to_dict, upgraded
 from tide.config.training import TERMS
-from tide.config_io import from_dict, to_dict
 from tide.data import DrawnTask, read_splits, register
 from tide.errors import ConfigError, InputError
 from tide.evaluate.answers import collect_answers
-from tide.heads import arranged, certainty, emitted, read_answers, share_right
+from tide.losses import cross_entropies, list_loss
+from tide.models.heads import arranged, certainty, emitted, read_answers, share_right
 from tide.models.thinker import Thinker
-from tide.objectives import cross_entropies, list_loss
 from tide.runs.folder import RunFolder
 from tide.train.loop import TrainingRun
 from tide.train.prepare import fit_to_data, resolved

@@ -15,10 +15,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tide.config import Config, LossConfig
-from tide.config_io import from_dict
+from tide.config.io import from_dict
 from tide.errors import ConfigError
-from tide.heads import certainty, emitted
-from tide.objectives import (
+from tide.losses import (
     OBJECTIVES,
     counted,
     cross_entropies,
@@ -29,6 +28,7 @@ from tide.objectives import (
     task_loss,
     two_point,
 )
+from tide.models.heads import certainty, emitted
 
 GOLDEN = Path(__file__).parent / "golden" / "tasks" / "losses.npz"
 

@@ -18,12 +18,12 @@ import tide
 from tests.test_general_shape import train
 from tide.cli.main import main
 from tide.config import Config, ModelConfig
+from tide.config.io import from_dict, to_dict
 from tide.config.training import TERMS
-from tide.config_io import from_dict, to_dict
 from tide.data import DrawnTask, register
 from tide.errors import CheckpointError, ConfigError
 from tide.models.cell import Cell, Readout
-from tide.plots.attention import attention_maps, grid
+from tide.plots.axes import attention_maps, grid
 from tide.runs.folder import RunFolder
 
 Capture = pytest.CaptureFixture[str]

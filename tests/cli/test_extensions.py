@@ -19,7 +19,7 @@ from typing import Literal
 import tide
 import torch
 from tide.data import DrawnTask, register
-from tide.models.lstm_cell import LSTMCell
+from tide.models.lstm import LSTMCell
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tide.config import CoreConfig, LateralConfig, SynchronyConfig
-from tide.core.blocks import RecurrentBlocks
-from tide.core.guarantee import (
+from tide.errors import ConfigError
+from tide.nn.constraints import RecurrentBlocks
+from tide.nn.dynamics import WilsonCowan
+from tide.nn.guarantee import (
     LDS_MARGIN,
     MARGIN,
     balance_ratio,
@@ -21,8 +23,6 @@ from tide.core.guarantee import (
     small_gain_matrix,
     small_gain_rate,
 )
-from tide.core.wilson_cowan import WilsonCowan
-from tide.errors import ConfigError
 
 PAIRS = SynchronyConfig(pairs_ee=3, pairs_ei=3, pairs_ii=1)
 KINDS = ("dense", "sparse", "block", "permutation", "nilpotent", "zero")

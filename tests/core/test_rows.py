@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tide.core.rows import reached_rows
+from tide.backbones.rows import reached_rows
 from tide.models.cell import Readout
 
 BATCH, TICKS = 3, 6
@@ -53,7 +53,7 @@ def usual(monkeypatch):
     """Return a switch that lets every gradient take the usual way."""
 
     def switch() -> None:
-        for module in ("tide.heads", "tide.core.memory"):
+        for module in ("tide.models.heads", "tide.nn.memory"):
             monkeypatch.setattr(f"{module}.reached_rows", lambda value, *_: value)
 
     return switch

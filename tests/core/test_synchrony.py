@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests import slow
-from tide.core.synchrony import Synchronisation, draw_pairs
+from tide.nn.synchrony import Synchronisation, draw_pairs
 
 SIZES = (9, 7, 5)
 

@@ -9,7 +9,7 @@ from tide.config import OutputConfig
 from tide.data.drawn.maze_images import shortest_route
 from tide.data.drawn.mazes import draw_mazes
 from tide.data.drawn.moves import END
-from tide.evaluate.walking import walk_on
+from tide.evaluate.answers import walk_on
 from tide.types import ThoughtOutput
 
 MOVES, TICKS = 4, 3

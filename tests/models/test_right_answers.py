@@ -14,9 +14,9 @@ import tide
 import tide.data
 from tide.config import CoreConfig, FolderConfig
 from tide.errors import CheckpointError, InputError
-from tide.json_io import finite
+from tide.files import finite
 from tide.models import load as load_module
-from tide.models.files import WEIGHTS, load_weights, read_model, write_model
+from tide.models.saved import WEIGHTS, load_weights, read_model, write_model
 from tide.runs.reopen import reopen
 
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from tide.config import LossConfig
-from tide.core.synchrony import Synchronisation
 from tide.losses import objective
 from tide.models.thinker import Thinker
+from tide.nn.synchrony import Synchronisation
 from tide.train.monitor import activity_quantities
-from tide.train.optim import component_parameters
+from tide.train.step import component_parameters
 
 OFF = {"memory": {"enabled": False}, "neuron_models": {"enabled": False}}
 

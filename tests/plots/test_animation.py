@@ -17,8 +17,7 @@ from tide.data import read_splits
 from tide.data.drawn.moves import walk
 from tide.errors import InputError
 from tide.inputs import to_float
-from tide.plots.animation import SIZE, Moving, frames
-from tide.plots.moving import COLOURS, write_animation
+from tide.plots.animation import COLOURS, SIZE, Moving, frames, write_animation
 from tide.plots.thought import record
 
 MOST = 1_500_000  # bytes

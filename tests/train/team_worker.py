@@ -15,16 +15,15 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from tests.train.conftest import TINY
-from tide.core.constraints import project_
 from tide.data import load
 from tide.models.presets import preset
 from tide.models.thinker import Thinker
+from tide.nn.constraints import project_
 from tide.runs.folder import SilentRun
 from tide.train.loop import TrainingRun
-from tide.train.optim import make_optimizer
 from tide.train.prepare import fit_to_data, resolved
 from tide.train.report import SilentReporter
-from tide.train.step import Trainer
+from tide.train.step import Trainer, make_optimizer
 from tide.train.team import Team
 
 POISONED = 3

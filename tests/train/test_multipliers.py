@@ -9,7 +9,7 @@ import torch
 
 from tide.config import LossConfig
 from tide.losses import lagrangian_game, mean_field_game, nash_residuals
-from tide.train.multipliers import GameMultipliers
+from tide.train.step import GameMultipliers
 from tide.types import GamePenalty
 
 

@@ -14,9 +14,8 @@ from tide.device import available_memory, peak_memory
 from tide.errors import InputError
 from tide.inputs import described, moved
 from tide.models.thinker import Thinker
-from tide.train.optim import make_optimizer
 from tide.train.report import format_seconds
-from tide.train.step import Trainer
+from tide.train.step import Trainer, make_optimizer
 
 
 def show(config: Config, splits: Splits, device: torch.device, *, compile_step: bool) -> None:

@@ -45,7 +45,7 @@ def run(arguments: Sequence[str]) -> int:
     from tide.errors import InputError
     from tide.inputs import moved
     from tide.models.load import load
-    from tide.runs.asked import read_asked, told
+    from tide.runs.reopen import read_asked, told
 
     if not given.images:
         raise InputError("no image given; name one or more PNG or JPEG files after the run")

@@ -11,7 +11,7 @@ from pathlib import Path
 from tide.cli.parse import parse
 from tide.cli.train_arguments import TrainArguments
 from tide.config import Config, FolderConfig, HubConfig, data_config
-from tide.config_io import from_dict, read_yaml, to_yaml
+from tide.config.io import from_dict, read_yaml, to_yaml
 from tide.device import set_threads
 from tide.errors import ConfigError, did_you_mean
 from tide.models.presets import MODELS, TASKS, preset

@@ -14,13 +14,13 @@ import torch
 
 from tide.cli.train_arguments import TrainArguments
 from tide.config import Config, CoreConfig, FolderConfig, HubConfig
-from tide.config_io import differences, to_dict
-from tide.core.guarantee import coverage
+from tide.config.io import differences, to_dict
 from tide.data import Splits, read_splits
 from tide.device import pick_device, pick_workers
 from tide.errors import CheckpointError, InputError
+from tide.files import only_writer
+from tide.nn.guarantee import coverage
 from tide.runs.folder import RunFolder, SilentRun
-from tide.runs.lock import only_writer
 from tide.runs.track import check_trackers, open_trackers
 from tide.train.loop import TrainingRun
 from tide.train.prepare import fit_to_data, resolved

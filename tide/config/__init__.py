@@ -2,7 +2,7 @@
 
 Each component owns its section. Defaults are the MNIST column of the paper's Table A.1, completed by the choices
 marked [C] in ``docs/fidelity.md``. Where there is a choice of sections (input, backbone, core, data) their field
-``kind`` says which one it is. Reading, writing and comparing configurations is in :mod:`tide.config_io`.
+``kind`` says which one it is. Reading, writing and comparing configurations is in :mod:`tide.config.io`.
 """
 
 from tide.config.backbones import (

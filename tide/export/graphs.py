@@ -1,32 +1,181 @@
-"""A model as three functions of plain tensors: begin, one tick, and the read-out of one tick.
-
-::
-
-    begin:  images or sequence    -> state_..., carry_... of the read-out
-    tick:   state_...             -> next_state_..., every recordable quantity of this tick
-    read:   quantities, carry_... -> logits, certainty, its own quantities, next_carry_...
-
-The loop over ticks stays outside, so that any number of ticks can run and a sample can stop whenever it is certain.
-"""
+"""A model as three functions of plain tensors: begin, one tick, and the read-out of one tick."""
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from tide.config import OutputConfig
+from tide.config import FeatureMapConfig, ModelConfig, OutputConfig, ScheduleConfig, SequenceConfig
 from tide.errors import InputError
-from tide.export.backbone import exportable
-from tide.export.inputs import example_of, input_name
-from tide.export.leaves import leaves, rebuilt
-from tide.heads import arranged, certainty
+from tide.inputs import example
 from tide.models.cell import Cell
+from tide.models.heads import arranged, certainty
 from tide.models.interventions import check_silencing, intervened, silenced_start
 from tide.models.thinker import Thinker
 from tide.models.tide import TideCell
+
+# Nested named tuples of tensors as flat mappings of named tensors, and back.
+
+
+def leaves(value: Any, name: str = "") -> dict[str, Tensor]:
+    """Return the tensors of nested named tuples by path: ``synchrony.products`` is ``synchrony_products``.
+
+    None holds none; the elements of a plain tuple are called by number.
+    """
+    if isinstance(value, Tensor):
+        return {name: value}
+    found: dict[str, Tensor] = {}
+    for key, part in _parts(value):
+        found |= leaves(part, f"{name}_{key}" if name else key)
+    return found
+
+
+def rebuilt(like: Any, values: Mapping[str, Tensor], name: str = "") -> Any:
+    """Return ``like`` with the tensors that ``values`` names by path; the others stay as they are."""
+    if isinstance(like, Tensor):
+        return values.get(name, like)
+    if like is None:
+        return None
+    parts = [rebuilt(part, values, f"{name}_{key}" if name else key) for key, part in _parts(like)]
+    return type(like)(*parts) if hasattr(like, "_fields") else tuple(parts)
+
+
+def _parts(value: Any) -> list[tuple[str, Any]]:
+    if value is None:
+        return []
+    names = getattr(value, "_fields", None) or [str(number) for number in range(len(value))]
+    return list(zip(names, value, strict=True))
+
+
+# A backbone as exported graphs want it: the same function of the images, in fewer and more common operators.
+
+
+class AverageGrid(nn.Module):
+    """``nn.AdaptiveAvgPool2d`` for images of one size: a matrix of averages on either side.
+
+    ONNX has no operator for windows of unequal size, so the pooling itself would become hundreds of small ones.
+    """
+
+    rows: Tensor
+    columns: Tensor
+
+    def __init__(self, size: torch.Size, grid: int) -> None:
+        super().__init__()
+        self.register_buffer("rows", averages(size[0], grid))
+        self.register_buffer("columns", averages(size[1], grid).t().contiguous())
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map (B, channels, *size) to (B, channels, grid, grid)."""
+        return self.rows @ images @ self.columns
+
+
+def averages(size: int, grid: int) -> Tensor:
+    """Return the matrix (grid, size) whose rows average the windows of adaptive pooling."""
+    return F.adaptive_avg_pool1d(torch.eye(size), grid).t().contiguous()
+
+
+class Affine(nn.Module):
+    """``nn.BatchNorm2d`` in eval mode: y = a x + b per channel.
+
+    Exporters multiply a BatchNorm into the convolution before it; so the convolution's weights stay what they are.
+    """
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, norm: nn.BatchNorm2d) -> None:
+        super().__init__()
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+        self.register_buffer("scale", scale[:, None, None])
+        self.register_buffer("shift", (norm.bias - norm.running_mean * scale)[:, None, None])
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map (B, channels, H, W)."""
+        return images * self.scale + self.shift
+
+
+@torch.no_grad()
+def exportable(backbone: nn.Module, images: Tensor) -> nn.Module:
+    """Return a copy of ``backbone`` for images of the size of ``images`` (B, channels, H, W)."""
+    sizes: dict[nn.Module, torch.Size] = {}
+    pools = [module for module in backbone.modules() if isinstance(module, nn.AdaptiveAvgPool2d)]
+    hooks = [
+        pool.register_forward_pre_hook(lambda module, inputs: sizes.update({module: inputs[0].shape[2:]}))
+        for pool in pools
+    ]
+    backbone(images)
+    for hook in hooks:
+        hook.remove()
+    return _replaced(copy.deepcopy(backbone), backbone, sizes)
+
+
+def _replaced(module: nn.Module, original: nn.Module, sizes: dict[nn.Module, torch.Size]) -> nn.Module:
+    if isinstance(original, nn.BatchNorm2d):
+        return Affine(original)
+    if isinstance(original, nn.AdaptiveAvgPool2d):
+        grid = original.output_size
+        assert isinstance(grid, int)  # as our backbones have it
+        return AverageGrid(sizes[original], grid)
+    for name, child in original.named_children():
+        setattr(module, name, _replaced(getattr(module, name), child, sizes))
+    return module
+
+
+# What an exported model takes, and what it gives: the name of its input, an example of it, and both in words.
+
+
+def input_name(config: ModelConfig) -> str:
+    """Return what the graphs call the input, ``images`` or ``sequence``; raises :class:`InputError` for a schedule."""
+    if isinstance(config.input, ScheduleConfig):
+        raise InputError("the model takes a schedule, images or a sequence is wanted: a graph is shown one thing only")
+    return "sequence" if isinstance(config.input, SequenceConfig) else "images"
+
+
+def example_of(config: ModelConfig, batch: int) -> Tensor:
+    """Return inputs as the graphs take them; raises as :func:`input_name`."""
+    if input_name(config) == "images":
+        settings, backbone = config.images, config.backbone
+        channels = backbone.features if isinstance(backbone, FeatureMapConfig) else settings.channels
+        return torch.rand(batch, channels, settings.size, settings.size)
+    values = example(config, batch)
+    assert isinstance(values, Tensor)
+    return values
+
+
+def described(config: ModelConfig) -> dict[str, Any]:
+    """Return the input and the answer as ``model.json`` holds them; raises as :func:`input_name`."""
+    name, output = input_name(config), config.output
+    if isinstance(config.input, SequenceConfig):
+        shape: dict[str, Any] = {"length": config.input.length, "alphabet": list(config.input.alphabet)}
+    else:
+        shape = {"channels": config.images.channels, "size": config.images.size}
+    return {
+        "input": name,
+        **shape,
+        "labels": [output.label(c) for c in range(output.classes)],
+        "positions": list(output.positions),
+        "emitted": output.emitted,
+    }
+
+
+# A model as three functions of plain tensors: begin, one tick, and the read-out of one tick.
+#
+# ::
+#
+#     begin:  images or sequence    -> state_..., carry_... of the read-out
+#     tick:   state_...             -> next_state_..., every recordable quantity of this tick
+#     read:   quantities, carry_... -> logits, certainty, its own quantities, next_carry_...
+#
+# The loop over ticks stays outside, so that any number of ticks can run and a sample can stop whenever it is certain.
+
 
 STATE, CARRY, NEXT = "state", "carry", "next_"
 
@@ -190,3 +339,28 @@ def _tide(cell: Cell) -> TideCell:
 def _batch_dimension(two: Tensor, one: Tensor) -> list[int]:
     """Return the dimension in which tensors of batches of two and of one differ, or none."""
     return [d for d, (a, b) in enumerate(zip(two.shape, one.shape, strict=True)) if a != b]
+
+
+# The read-out of a whole thought at once: for whoever runs all ticks it costs a quarter of reading tick by tick.
+
+
+class Whole(nn.Module):
+    """Quantities stacked over all ticks, (B, T, ...) each, to logits (B, C, *S, T) and certainty (B, T)."""
+
+    def __init__(self, model: Thinker) -> None:
+        super().__init__()
+        self.cell, self.output = model.cell, model.config.output
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits and certainty."""
+        reading = self.cell.readout(dict(zip(self.cell.needed, inputs, strict=True)))
+        logits = arranged(reading.logits, self.output)
+        return logits, certainty(logits)
+
+
+def whole(model: Thinker) -> Graph:
+    """Return the read-out of as many ticks as the model has; raises as :func:`~tide.export.graphs.graphs` does."""
+    with torch.no_grad():
+        out = model.eval()(example_of(model.config, 2), record=model.cell.needed)
+    inputs = {name: out.trace[name] for name in model.cell.needed}
+    return Graph(Whole(model), inputs, ("logits", "certainty"), dict.fromkeys(inputs, 0))

@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
-from tide.backbones.convolutions import Convolutions
-from tide.backbones.deep_hrf import DeepHRF
-from tide.backbones.hrf import ShallowHRF
-from tide.backbones.none import FeatureMap
-from tide.backbones.questions import QuestionBackbone
-from tide.backbones.resnet import ResNet18, ResNetTrunk
-from tide.backbones.symbols import Symbols
+from tide.backbones.images import Convolutions, DeepHRF, FeatureMap, ResNet18, ResNetTrunk, ShallowHRF
+from tide.backbones.sequences import QuestionBackbone, Symbols
 from tide.config import (
     ConvolutionsConfig,
     CTMConfig,
@@ -26,8 +21,6 @@ from tide.config import (
     SymbolsConfig,
 )
 from tide.models.cell import Cell
-from tide.models.ctm_cell import CTMCell
-from tide.models.lstm_cell import LSTMCell
 from tide.models.registry import BACKBONES, CELLS
 from tide.models.tide import TideCell
 
@@ -62,7 +55,11 @@ def build_cell(config: ModelConfig) -> Cell:
     if type(core) in CELLS:
         return CELLS[type(core)](core, features=features, outputs=outputs, seed=config.seed)
     if isinstance(core, CTMConfig):
+        from tide.models.ctm import CTMCell
+
         return CTMCell(core, features=features, outputs=outputs, seed=config.seed)
     if isinstance(core, LSTMConfig):
+        from tide.models.lstm import LSTMCell
+
         return LSTMCell(core, features=features, outputs=outputs)
     return TideCell(core, features=features, outputs=outputs, seed=config.seed)

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 from torch import Tensor, nn
 
-from tide.core.blocks import RecurrentBlocks
+from tide.nn.constraints import RecurrentBlocks
 from tide.types import Dynamics
 
 

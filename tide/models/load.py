@@ -14,10 +14,9 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 from tide.config import CTMConfig, LSTMConfig, ModelConfig
 from tide.errors import CheckpointError, InputError, shown
 from tide.models.ctm import CTM
-from tide.models.files import CONFIG, read_config, run_checkpoint
 from tide.models.lstm import LSTM
 from tide.models.presets import preset
-from tide.models.pretrained import PRETRAINED, shipped
+from tide.models.saved import CONFIG, PRETRAINED, read_config, run_checkpoint, shipped
 from tide.models.thinker import Thinker
 
 HUB = "hub:"
@@ -53,7 +52,7 @@ def _from_folder(folder: Path) -> Thinker:
 def pretrained(name: str) -> Thinker:
     """Return one of the trained models that come with the library, in eval mode; ``model.card`` says how good it is.
 
-    Raises :class:`InputError` for a name that is not one of :func:`tide.models.pretrained.names`, and
+    Raises :class:`InputError` for a name that is not one of :func:`tide.models.saved.names`, and
     :class:`CheckpointError` where the installed weights are damaged.
     """
     return _from_folder(shipped(name))
@@ -62,7 +61,7 @@ def pretrained(name: str) -> Thinker:
 def load(path: str | Path, *, checkpoint: str = "best") -> Thinker:
     """Return a trained model, in eval mode.
 
-    ``path`` is ``pretrained:mnist`` or another that comes with the library (:func:`tide.models.pretrained.names`), a
+    ``path`` is ``pretrained:mnist`` or another that comes with the library (:func:`tide.models.saved.names`), a
     folder that ``save_pretrained`` wrote, a run folder (of which ``checkpoint``, ``"best"`` or
     ``"last"``, is read), or ``hub:owner/name`` on the Hugging Face hub; without ``hub:`` only what was fetched from
     there before, so that a mistyped path asks no stranger. Raises :class:`CheckpointError` for anything else, and for

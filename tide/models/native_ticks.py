@@ -8,18 +8,17 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from tide.core.attention import CrossAttention
-from tide.core.lateral import LateralInhibition
-from tide.core.neuron_models import NeuronModels
-from tide.core.synchrony import Synchronisation
-from tide.core.wilson_cowan import RATIO_EPSILON, WilsonCowan
 from tide.models.cell import Cell
 from tide.models.observers import Collector, Halter
 from tide.models.tide import TideCell, TideState
+from tide.native.call import LoopStart, LoopWeights, Plan, gather_weights, make_plan
 from tide.native.library import Library
-from tide.native.loop import LoopOutcome, run_loop
-from tide.native.panels import Panels
-from tide.native.plan import LoopStart, LoopWeights, Plan, gather_weights, make_plan
+from tide.native.loop import LoopOutcome, Panels, run_loop
+from tide.nn.attention import CrossAttention
+from tide.nn.dynamics import RATIO_EPSILON, WilsonCowan
+from tide.nn.lateral import LateralInhibition
+from tide.nn.neuron_models import NeuronModels
+from tide.nn.synchrony import Synchronisation
 
 
 class LastTick(NamedTuple):

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from tide.config import OutputConfig
-from tide.heads import arranged, certainty, read_answers
 from tide.models.cell import Carry, Cell, CellState
+from tide.models.heads import arranged, certainty, read_answers
 from tide.types import Prediction
 
 

@@ -28,8 +28,8 @@ from tide.config import (
     SynchronyConfig,
     TrainConfig,
 )
+from tide.config.io import from_dict
 from tide.config.training import TERMS
-from tide.config_io import from_dict
 from tide.errors import ConfigError, did_you_mean
 from tide.models.task_presets import CTM_CORES, DRAWN_TASKS, LSTM_UNITS, extent
 

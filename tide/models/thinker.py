@@ -17,18 +17,17 @@ from torch.utils.checkpoint import checkpoint
 
 from tide.config import FeatureMapConfig, ModelConfig, ScheduleConfig, SequenceConfig
 from tide.config.checks import MOST_TICKS
-from tide.core.constraints import project_
 from tide.errors import InputError, check_path, did_you_mean, one_line, shown
-from tide.heads import arranged, at_tick, certainty, read_answers
 from tide.inputs import Inputs, answers_from, check_inputs, fitted
 from tide.models.build import build_backbone, build_cell
-from tide.models.card import CARD, Card, as_markdown, digest, read_card
 from tide.models.cell import Cell, CellState
-from tide.models.files import load_weights, read_model, write_model
+from tide.models.heads import arranged, at_tick, certainty, read_answers
 from tide.models.native_ticks import OBSERVED, is_as_written, run_native
 from tide.models.observers import Collector, Halter, Observer
+from tide.models.saved import CARD, Card, as_markdown, digest, load_weights, read_card, read_model, write_model
 from tide.models.tide import TideCell
 from tide.native.choice import Choice, choose
+from tide.nn.constraints import project_
 from tide.types import Prediction, ThoughtOutput
 
 

@@ -9,15 +9,15 @@ import torch
 from torch import Tensor
 
 from tide.config import CoreConfig
-from tide.core.attention import AttentionRead, CrossAttention, driven, nothing_to_read
-from tide.core.blocks import RecurrentBlocks
-from tide.core.lateral import LateralInhibition, LateralWeights
-from tide.core.memory import MemoryState, SurpriseMemory
-from tide.core.neuron_models import NeuronModels, NeuronModelWeights, push
-from tide.core.synchrony import Synchronisation, SynchronyState
-from tide.core.wilson_cowan import DynamicsWeights, WilsonCowan, ei_ratio
-from tide.heads import OutputHead
 from tide.models.cell import Cell, Readout
+from tide.models.heads import OutputHead
+from tide.nn.attention import AttentionRead, CrossAttention, driven, nothing_to_read
+from tide.nn.constraints import RecurrentBlocks
+from tide.nn.dynamics import DynamicsWeights, WilsonCowan, ei_ratio
+from tide.nn.lateral import LateralInhibition, LateralWeights
+from tide.nn.memory import MemoryState, SurpriseMemory
+from tide.nn.neuron_models import NeuronModels, NeuronModelWeights, push
+from tide.nn.synchrony import Synchronisation, SynchronyState
 from tide.types import Dynamics, Recall
 
 MEMORY_OBSERVABLES = ("memory", "surprise", "gate", "reconstruction")

@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from tide.config import CoreConfig
 from tide.errors import InputError
-from tide.native.arguments import NORMS
+from tide.native.call import NORMS
 from tide.native.library import Library, load
 
 VARIABLE = "TIDE_NATIVE"

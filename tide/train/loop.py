@@ -17,21 +17,17 @@ from torch import Tensor
 from tide.config import Config
 from tide.data import Decoding, Splits, derive_seed, to_float
 from tide.errors import CheckpointError, DataError, TrainingError, one_line
-from tide.evaluate.accuracy import summarize
-from tide.evaluate.answers import Answers, collect_answers
-from tide.models.files import existing, load_weights, read_model
+from tide.evaluate.answers import Answers, collect_answers, summarize
+from tide.models.saved import existing, load_weights, read_model
 from tide.models.thinker import Thinker
 from tide.runs.folder import LOGS, RunFolder
 from tide.train.checkpoint import load_training, save_checkpoint
 from tide.train.feed import DROPOUT_STREAM, Feed, make_feed
 from tide.train.monitor import StabilityMonitor
-from tide.train.multipliers import GameMultipliers
-from tide.train.optim import make_optimizer, restore_optimizer
 from tide.train.position import Position
 from tide.train.report import Reading, Reporter
-from tide.train.schedule import idle_terms
 from tide.train.signals import StopRequest
-from tide.train.step import StepResult, Trainer
+from tide.train.step import GameMultipliers, StepResult, Trainer, idle_terms, make_optimizer, restore_optimizer
 from tide.train.team import ALONE, Team
 
 RECENT = 100  # steps over which the rate shown is taken: a machine is not always as busy as it was

@@ -11,15 +11,14 @@ import torch
 from torch import Tensor
 
 from tide.config import CoreConfig, OutputConfig
-from tide.core.blocks import RecurrentBlocks
-from tide.core.guarantee import certified_rate
-from tide.core.perron import perron_estimate
-from tide.evaluate.hedging import read_hedging
-from tide.heads import read_answers, share_right
+from tide.evaluate.answers import read_hedging
+from tide.losses import tick_losses
+from tide.models.heads import read_answers, share_right
 from tide.models.thinker import Thinker
-from tide.objectives import tick_losses
-from tide.train.optim import component_parameters, gradient_norm
-from tide.train.step import MicroBatch
+from tide.nn.constraints import RecurrentBlocks
+from tide.nn.dynamics import perron_estimate
+from tide.nn.guarantee import certified_rate
+from tide.train.step import MicroBatch, component_parameters, gradient_norm
 from tide.types import Dynamics
 
 SILENT_RATE = 1e-6

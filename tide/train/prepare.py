@@ -19,7 +19,7 @@ from tide.data import ImageSet, PhotoStream, Splits, check_task, statistics
 from tide.data.hub.files import absolute_place
 from tide.errors import ConfigError
 from tide.models.presets import INPUTS, OUTPUTS
-from tide.train.schedule import resolve
+from tide.train.step import resolve
 
 
 def with_data(config: Config, name: str) -> Config:
