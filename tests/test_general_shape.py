@@ -15,9 +15,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from tests.conftest import BASELINES
-from tide.config import Config, FeatureMapConfig, OutputConfig, SequenceConfig
+from tide.config import TERMS, Config, FeatureMapConfig, OutputConfig, SequenceConfig
 from tide.config.io import from_dict, to_dict, upgraded
-from tide.config.training import TERMS
 from tide.data import DrawnTask, read_splits, register
 from tide.errors import ConfigError, InputError
 from tide.evaluate.answers import collect_answers
@@ -144,7 +143,7 @@ def test_numbers_are_refused_in_one_line(experiment: Callable[..., Config]) -> N
 
 
 def test_symbols_outside_the_alphabet_are_named() -> None:
-    from tide.inputs import sequence
+    from tide.models.inputs import sequence
 
     bits = SequenceConfig(length=3, alphabet=(-1.0, 1.0))
     sequence.check(torch.tensor([[-1.0, 1.0, 1.0]]), bits)

@@ -17,9 +17,8 @@ from torch import Tensor, nn
 import tide
 from tests.test_general_shape import train
 from tide.cli.main import main
-from tide.config import Config, ModelConfig
+from tide.config import TERMS, Config, ModelConfig
 from tide.config.io import from_dict, to_dict
-from tide.config.training import TERMS
 from tide.data import DrawnTask, register
 from tide.errors import CheckpointError, ConfigError
 from tide.models.cell import Cell, Readout

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tide.config import LossConfig, OutputConfig, SecondTick
-from tide.config.training import TERMS, LossTerm
+from tide.config import TERMS, LossConfig, LossTerm, OutputConfig, SecondTick
 from tide.models.heads import at_tick, over_positions
 from tide.nn.constraints import RecurrentBlocks
 from tide.nn.dynamics import perron_estimate

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tide.cli.main import main
-from tide.config.extensions import load_extensions
+from tide.config.base import load_extensions
 
 MODULE = """
 from dataclasses import dataclass

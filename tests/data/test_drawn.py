@@ -14,7 +14,7 @@ from tide.data.drawn.parity import draw_parity
 from tide.data.drawn.questions import answer, draw_questions, scaled
 from tide.data.drawn.sorting import draw_sorting, rising
 from tide.errors import DataError
-from tide.inputs.schedule import MINUS, PLUS
+from tide.models.inputs import MINUS, PLUS
 
 few = settings(max_examples=20, deadline=None)
 

@@ -14,9 +14,8 @@ from torch import Tensor
 import tide
 from tests.models.test_golden import HOMES, distance, part
 from tide.errors import CheckpointError, ConfigError, InputError
-from tide.inputs import Inputs
-from tide.inputs.schedule import from_frames
 from tide.losses import list_loss, route_losses, second_tick, task_loss, two_point
+from tide.models.inputs import Inputs, from_frames
 from tide.models.reference import ReferenceModel
 from tide.types import ThoughtOutput
 

@@ -12,7 +12,7 @@ from tide.config import Config
 from tide.data import Splits, to_float
 from tide.device import available_memory, peak_memory
 from tide.errors import InputError
-from tide.inputs import described, moved
+from tide.models.inputs import described, moved
 from tide.models.thinker import Thinker
 from tide.train.report import format_seconds
 from tide.train.step import Trainer, make_optimizer
@@ -36,7 +36,7 @@ def show(config: Config, splits: Splits, device: torch.device, *, compile_step: 
     for heading in ("what", "shape or number"):
         table.add_column(heading)
     with torch.no_grad():
-        out = model(images, record=model.cell.recordable(), ticks=1)
+        out = model(images, record=tuple(model.cell.observables), ticks=1)
         tokens = model.backbone(images) if isinstance(images, torch.Tensor) else None
     table.add_row(f"{config.input.kind}s", f"{train.batch} x {described(config.model)}")
     if tokens is not None:

@@ -19,7 +19,7 @@ from tide.data import Splits, read_splits
 from tide.device import pick_device, pick_workers
 from tide.errors import CheckpointError, InputError
 from tide.files import only_writer
-from tide.nn.guarantee import coverage
+from tide.models.tide import coverage
 from tide.runs.folder import RunFolder, SilentRun
 from tide.runs.track import check_trackers, open_trackers
 from tide.train.loop import TrainingRun

@@ -17,7 +17,7 @@ from tide.data.photos.reading import Decoding
 from tide.data.photos.sources import PhotoFiles, PhotoSource
 from tide.data.sets import Batch, ImageSet, LabelledSet, Splits, TrainingSet, statistics
 from tide.data.shifted.layouts import load_test_photos
-from tide.inputs import to_float
+from tide.models.inputs import to_float
 
 __all__ = [
     "Batch",

@@ -9,7 +9,7 @@ import torch
 
 from tide.config import (
     Config,
-    DataConfig,
+    DataSettings,
     DrawnConfig,
     FolderConfig,
     HubConfig,
@@ -94,7 +94,7 @@ def read_splits(config: Config, directory: Path | None = None) -> Splits:
     return hold_out(_read(data, image, directory), data.validation, config.seed)
 
 
-def read_test(data: DataConfig, model: ModelConfig, directory: Path | None = None) -> LabelledSet:
+def read_test(data: DataSettings, model: ModelConfig, directory: Path | None = None) -> LabelledSet:
     """Read the test part of a data set for a model of its kind, without bringing training photos of the hub here."""
     if isinstance(data, DrawnConfig):
         return drawn_test(data.name, model, directory)

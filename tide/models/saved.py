@@ -19,9 +19,9 @@ from torch import Tensor, nn
 
 from tide.config import ModelConfig, OutputConfig
 from tide.config.io import FORMAT, from_dict, to_dict
-from tide.errors import CheckpointError, ConfigError, InputError, did_you_mean, one_line, shown
+from tide.errors import CheckpointError, ConfigError, InputError, did_you_mean, one_line, short_repr
 from tide.files import read_mapping
-from tide.inputs import described
+from tide.models.inputs import described
 from tide.nn.constraints import violations
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def as_markdown(model: Thinker) -> str:
             "limits": card.limits,
         }
     table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
-    shown = TAKES[config.input.kind]
+    shown = model.kind.takes
     use = USE.format(inputs=shown.partition(":")[0], shown=shown)
     return f"# TIDE: {config.core.kind}\n\n| | |\n|---|---|\n{table}\n\n{use}"
 
@@ -164,11 +164,6 @@ def _places(output: OutputConfig) -> str:
     return f" at each of {' x '.join(map(str, output.positions))} places" if output.positions else ""
 
 
-TAKES = {
-    "image": "images: (B, channels, H, W), float in [0, 1]",
-    "sequence": "sequences: (B, length), float",
-    "schedule": "questions: tide.inputs.Questions",
-}
 USE = """```python
 import tide
 
@@ -292,7 +287,7 @@ def shipped(name: str) -> Path:
     """Return the folder of one of :func:`names`; raises :class:`InputError` for another name."""
     if not isinstance(name, str) or name not in names():
         known = did_you_mean(name, names()) if isinstance(name, str) else ""
-        raise InputError(f"no model {shown(name)} comes with the library{known}")
+        raise InputError(f"no model {short_repr(name)} comes with the library{known}")
     return _shelf() / name
 
 

@@ -23,7 +23,7 @@ from tide.data import (
     derive_seed,
 )
 from tide.errors import DataError
-from tide.inputs import Inputs, moved
+from tide.models.inputs import Inputs, moved
 
 DATA_STREAM, AUGMENT_STREAM, DROPOUT_STREAM = range(3)  # independent random streams derived from the one seed
 

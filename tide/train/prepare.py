@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tide.config import (
     Config,
-    DataConfig,
+    DataSettings,
     DrawnConfig,
     FolderConfig,
     HubConfig,
@@ -66,7 +66,7 @@ def resolved(config: Config) -> Config:
     return replace(config, train=resolve(config.train), data=_absolute(config.data))
 
 
-def _absolute(data: DataConfig) -> DataConfig:
+def _absolute(data: DataSettings) -> DataSettings:
     if isinstance(data, HubConfig):
         return replace(data, name=absolute_place(data.name))
     if isinstance(data, FolderConfig):

@@ -10,11 +10,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from tide.config import ClipConfig, Config, LossConfig, TrainConfig
-from tide.config.training import TERMS
-from tide.inputs import Inputs
+from tide.config import TERMS, ClipConfig, Config, LossConfig, TrainConfig
 from tide.losses import LossTerms, clipped_residuals, objective
 from tide.models.heads import at_tick, read_answers
+from tide.models.inputs import Inputs
 from tide.models.thinker import Thinker
 from tide.train.team import ALONE, Team
 from tide.types import GamePenalty, ThoughtOutput

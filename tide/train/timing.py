@@ -9,7 +9,7 @@ import torch
 
 from tide.config import Config, ImageConfig
 from tide.errors import TrainingError
-from tide.inputs import example, moved
+from tide.models.inputs import example, moved
 from tide.models.thinker import Thinker
 from tide.train.step import Trainer, make_optimizer
 

@@ -18,7 +18,7 @@ from tide.data.drawn.tasks import Draw, DrawnTask, Maker
 from tide.data.load import load
 from tide.data.sets import ImageSet
 from tide.errors import ConfigError, check
-from tide.inputs import Questions
+from tide.models.inputs import Questions
 
 Range = tuple[int, int]
 

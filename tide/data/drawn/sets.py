@@ -14,7 +14,7 @@ from tide.data.drawn.tasks import Draw, DrawnTask, make_task
 from tide.data.orders import derive_seed
 from tide.data.photos.reading import Decoding
 from tide.data.sets import Batch, Splits
-from tide.inputs import select, shape_of
+from tide.models.inputs import select, shape_of
 
 TEST_COUNT = 1_000  # samples of a test set, or of a set to choose by
 TEST_SEED, VALIDATION_SEED = 2_000_003, 2_000_029  # the same for every run: a training step's are derived otherwise

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from tide.config import DrawnConfig, ModelConfig, data_config
-from tide.config.data import NamedSet
-from tide.errors import ConfigError, did_you_mean, shown
+from tide.config.run import NamedSet
+from tide.errors import ConfigError, did_you_mean, short_repr
 
 Draw = Callable[[int, torch.Generator], tuple[Any, Tensor]]
 """Draw so many samples: inputs as the model takes them (pixels as uint8), and targets (B, *S) int64, on the CPU."""
@@ -33,7 +33,9 @@ _MAKERS: dict[str, Maker] = {}
 def register(name: str, make: Maker) -> None:
     """Make a task known under a name, for ``data.name``; raises :class:`ConfigError` for one that is taken or none."""
     if not isinstance(name, str) or not isinstance(data_config(name), DrawnConfig) or not callable(make):
-        raise ConfigError(f"task {shown(name)} with {shown(make)}, a name of no data set and a function are wanted")
+        raise ConfigError(
+            f"task {short_repr(name)} with {short_repr(make)}, a name of no data set and a function are wanted"
+        )
     if _MAKERS.get(name, make) is not make:
         raise ConfigError(f"task {name!r} is already registered, another name is wanted")
     _MAKERS[name] = make

@@ -10,20 +10,21 @@ import torch
 from torch import Tensor
 
 from tide.errors import InputError
-from tide.models.tide import TickWeights, TideCell, TideState
+from tide.models.ticks import TideMoment
+from tide.models.tide import TickWeights, TideCell
 
 
-def silenced_start(cell: TideCell, state: TideState, active: Tensor) -> TideState:
-    """Return the state before the first tick with silenced neurons at rate zero.
+def silenced_start(cell: TideCell, moment: TideMoment, active: Tensor) -> TideMoment:
+    """Return where the first tick begins with silenced neurons at rate zero.
 
     ``active`` (D,) is 1 for a neuron that takes part and 0 for one that is silenced. Weights are left as they are:
     :func:`intervened` changes those. Raises :class:`InputError` as :func:`check_silencing` does.
     """
     check_silencing(cell)
-    rates = state.rates * active
-    synchrony = cell.synchronisation.begin(rates)
+    rates = moment.state.rates * active
+    synchrony = cell.synchronisation.initial(rates)
     _, latent = cell.synchronisation.read(synchrony)
-    return state._replace(rates=rates, synchrony=synchrony, latent=latent)
+    return moment.changed(rates=rates, synchrony=synchrony, latent=latent)
 
 
 def intervened(cell: TideCell, weights: TickWeights, active: Tensor, inhibition: Tensor) -> TickWeights:
@@ -51,6 +52,6 @@ def check_silencing(cell: TideCell) -> None:
     """Raise :class:`InputError` where a gain of zero silences nobody: softplus(0) is not 0."""
     if cell.config.activation != "relu":
         raise InputError(
-            f"core.activation is {cell.config.activation}, relu is wanted to silence neurons: under another activation "
-            "a neuron without input still fires"
+            f"core.activation must be relu to silence neurons, got {cell.config.activation}; under another "
+            "activation a neuron without input still fires"
         )
