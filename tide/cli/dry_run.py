@@ -65,8 +65,8 @@ def show(config: Config, splits: Splits, device: torch.device, *, compile_step: 
     table.add_row("peak memory", f"{peak_memory(device):,.0f} MiB")
     table.add_row("warm-up, curriculum", f"{train.warmup}, {train.curriculum_start} + {train.curriculum_length} steps")
     table.add_row(f"estimated time for {train.steps} steps", format_seconds(fastest * train.steps))
-    if splits.found:
-        console.print(splits.found)
+    if splits.summary:
+        console.print(splits.summary)
     console.print(table)
 
 

@@ -98,7 +98,7 @@ class FolderConfig(_Data):
 
 @dataclass(frozen=True, kw_only=True)
 class HubConfig(_Data):
-    """Photos in Parquet files, as on the Hugging Face hub; in training a random part of each, as if streamed."""
+    """Photos in Parquet files, as on the Hugging Face hub, decoded as streamed ones are."""
 
     kind: Literal["hub"] = "hub"
     """Which data: named, folder, hub or drawn."""
@@ -106,15 +106,12 @@ class HubConfig(_Data):
     """Path of a folder with the files, or OWNER/NAME[@REVISION] on the hub."""
     flip: bool = False
     """Random horizontal flip."""
-    shuffle_buffer: int = 0
-    """Photos that are shuffled together, for each micro-batch of a step: they are read from their files, or from the
-    hub, while the run trains. 0: all are brought here first and shuffled together."""
     unreadable_limit: int = 100
-    """Photos that may be unreadable; more end the run. So does a micro-batch of a stream without a readable photo."""
+    """Photos that may be unreadable; more end the run."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        not_negative("data", shuffle_buffer=self.shuffle_buffer, unreadable_limit=self.unreadable_limit)
+        not_negative("data", unreadable_limit=self.unreadable_limit)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -23,7 +24,7 @@ def upgraded(mapping: Mapping[str, Any], data: DataConfig | None = None) -> dict
 
     ``data`` are those that the settings will be laid over.
     """
-    return _data_by_kind(_with_output(mapping), data)
+    return _data_by_kind(_without_shuffle_buffer(_with_output(mapping)), data)
 
 
 def _with_output(mapping: Mapping[str, Any]) -> dict[str, Any]:
@@ -38,6 +39,22 @@ def _with_output(mapping: Mapping[str, Any]) -> dict[str, Any]:
         "input": {name: value for name, value in settings.items() if name not in MOVED},
         "output": {**moved, **(output if isinstance(output, Mapping) else {})},
     }
+
+
+def _without_shuffle_buffer(mapping: dict[str, Any]) -> dict[str, Any]:
+    """Leave out how many photos of the hub were shuffled together while they were streamed."""
+    data = mapping.get("data")
+    if not isinstance(data, Mapping) or "shuffle_buffer" not in data:
+        return mapping
+    if data.get("kind") != "hub" and not str(data.get("name")).startswith("hub:"):
+        return mapping
+    if data["shuffle_buffer"]:
+        warnings.warn(
+            f"data.shuffle_buffer is {data['shuffle_buffer']} and no longer read: photos of the hub are brought here "
+            "first, and all are shuffled together",
+            stacklevel=2,
+        )
+    return {**mapping, "data": {name: value for name, value in data.items() if name != "shuffle_buffer"}}
 
 
 def _data_by_kind(mapping: dict[str, Any], base: DataConfig | None) -> dict[str, Any]:

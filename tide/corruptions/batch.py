@@ -22,7 +22,7 @@ from tide.corruptions.spatter import spatter
 from tide.corruptions.tables import Row
 from tide.corruptions.zoom import zoom_blur
 from tide.data.sets import check_images
-from tide.data.shifted.arrays import SEVERITIES
+from tide.data.shifted import SEVERITIES
 from tide.errors import DataError, did_you_mean
 
 _LEAST = 8  # pixels; on smaller images the corruptions lose their meaning

@@ -7,7 +7,7 @@ import warnings
 import torch
 from torch import Tensor
 
-from tide.data.drawn.moves import started_at, walk
+from tide.data.drawn.mazes import started_at, walk
 from tide.evaluate.answers import evaluating
 from tide.heads import at_tick, read_answers
 from tide.inputs import to_float

@@ -12,7 +12,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from tide.data.drawn.moves import NAMES, walk
+from tide.data.drawn.mazes import NAMES, walk
 from tide.heads import read_answers
 from tide.models.thinker import Thinker
 from tide.plots.attention import attention_maps, grid

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from tide.data.drawn.moves import walk
+from tide.data.drawn.mazes import walk
 from tide.heads import emitted, read_answers
 from tide.inputs import Inputs, Questions
 from tide.inputs.schedule import OPERATORS

@@ -10,7 +10,7 @@ import torch
 
 from tide.config import ScheduleConfig, SequenceConfig
 from tide.data import decode
-from tide.data.drawn.maze_images import shortest_route
+from tide.data.drawn.mazes import shortest_route
 from tide.errors import InputError
 from tide.inputs import Inputs, Questions, to_float
 from tide.inputs.schedule import OPERATORS

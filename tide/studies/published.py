@@ -13,11 +13,21 @@ from torch import Tensor
 from tide.corruptions import CORRUPTIONS, EXTRA
 from tide.corruptions.augmentations import AUGMENTATIONS, perturb
 from tide.data import LabelledSet, load_test_photos
-from tide.data.photos.folders import ANNOTATIONS, folders_in, part_folder
-from tide.data.photos.jobs import whole_square
-from tide.data.shifted.arrays import CLEAN, SEVERITIES, cifar_c_names, mnist_c_names, read_cifar_c, read_mnist_c
-from tide.data.shifted.identity import check_same_photos, checksum_of_files, checksum_of_photos
-from tide.data.shifted.layouts import corruptions_in, severities_in
+from tide.data.folders import ANNOTATIONS, folders_in, part_folder
+from tide.data.photos import whole_square
+from tide.data.shifted import (
+    CLEAN,
+    SEVERITIES,
+    check_same_photos,
+    checksum_of_files,
+    checksum_of_photos,
+    cifar_c_names,
+    corruptions_in,
+    mnist_c_names,
+    read_cifar_c,
+    read_mnist_c,
+    severities_in,
+)
 from tide.errors import DataError
 from tide.studies.shifts import Shift, Suite
 
