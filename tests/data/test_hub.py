@@ -11,7 +11,7 @@ import torch
 
 from tests.parquet import NAMES, encoded, write
 from tide.data import Decoding, batch_indices, open_photos
-from tide.data.hub.files import files_of_part, is_repository, parquet_files
+from tide.data.hub import files_of_part, is_repository, parquet_files
 from tide.errors import ConfigError
 
 
@@ -70,28 +70,28 @@ def test_a_row_may_name_a_file(datasets, folder, tmp_path):
 def test_refuses_other_files(datasets, folder, refuses):
     path = folder / "data" / "validation-00000-of-00001.parquet"
     write(datasets, path, [0], label=([0], datasets.Value("int64")))
-    with refuses(f"{folder}, validation: column 'label' is Value", "ClassLabel"):
+    with refuses(f"{folder}, validation: column 'label' must be ClassLabel, got Value"):
         open_photos(f"hub:{folder}", size=4, channels=1)
     write(datasets, path, [0], label=([None], datasets.ClassLabel(names=NAMES)))
-    with refuses(f"{folder}, validation: no label in row 0"):
+    with refuses(f"{folder}, validation: row 0 must have a label"):
         open_photos(f"hub:{folder}", size=4, channels=1)
     datasets.Dataset.from_dict({"label": [0]}).to_parquet(path)
-    with refuses(f"{folder}, validation: column 'image' is nothing", "Image"):
+    with refuses(f"{folder}, validation: column 'image' must be Image, got nothing"):
         open_photos(f"hub:{folder}", size=4, channels=1)
     write(datasets, path, [0], names=["cat", "dog", "elk"])
-    with refuses(f"hub:{folder}: test class 2 is 'elk'"):
+    with refuses(f"hub:{folder}: test class 2 must be 'eel' as in training, got 'elk'"):
         open_photos(f"hub:{folder}", size=4, channels=1)
     path.write_bytes(b"PAR1")
     with refuses(folder, "unreadable Parquet files"):
         open_photos(f"hub:{folder}", size=4, channels=1)
-    with refuses("photo size is None"):
+    with refuses("photo size must be"):
         open_photos(f"hub:{folder}", channels=1)
 
 
 def test_refuses_folders_without_parts(tmp_path, refuses):
     with refuses(tmp_path, "no Parquet files", "train-*.parquet"):
         open_photos(f"hub:{tmp_path}", size=4, channels=1)
-    with refuses("is no folder that exists"):
+    with refuses("got no folder that exists"):
         open_photos(f"hub:{tmp_path / 'other'}", size=4, channels=1)
     with pytest.raises(ConfigError, match=r"data\.name is empty"):
         open_photos("hub:", size=4, channels=1)
@@ -108,7 +108,7 @@ def test_parts_are_told_by_what_lies_within_the_folder(tmp_path, refuses):
     assert files_of_part("photos", files, "train") == ([files["train-0.parquet"], files["train-1.parquet"]], "train")
     assert files_of_part("photos", files, "val") == ([files["validation-0.parquet"]], "validation")
     several = {f"{folder}/train/0.parquet": folder for folder in ("original", "rotated")}
-    with refuses("photos: files of train are in the folders original, rotated"):
+    with refuses("photos: files of train must be in one folder, got original, rotated"):
         files_of_part("photos", several, "train")
 
 

@@ -23,8 +23,7 @@ from tests.export.pages import (
     settled,
 )
 from tide.data import DrawnSet, drawn_test, to_float
-from tide.data.drawn.mazes import shortest_route
-from tide.data.drawn.mazes import END, walk
+from tide.data.drawn.mazes import END, shortest_route, walk
 from tide.errors import InputError
 from tide.export.about import MOST_PARAMETERS, check_size
 from tide.export.page import Shown, page, write_page

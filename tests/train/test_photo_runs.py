@@ -14,13 +14,13 @@ import torch
 import yaml
 from PIL import Image
 from safetensors.torch import load_file
+from tide.data.hub.parquet import RowGroups
 
 from tests.train.conftest import TINY
 from tests.train.test_step import assert_same
 from tide.cli.main import main
 from tide.config import Config, FolderConfig, HubConfig
 from tide.data import derive_seed, load_test_photos, read_splits, to_float
-from tide.data.hub.parquet import RowGroups
 from tide.errors import ConfigError, DataError
 from tide.models.presets import preset
 from tide.models.thinker import Thinker

@@ -43,9 +43,18 @@ def test_loads_sorted_classes_and_photos(photos):
         (lambda d: (d / "train").rename(d / "learn"), ("no folder 'train'", "val/CLASS/")),
         (lambda d: (d / "val").rename(d / "held"), ("no folder 'val'",)),
         (lambda d: (d / "train" / "cow").mkdir(), ("train/cow", "no photos", "add photos or remove the folder")),
-        (lambda d: (d / "val" / "dog").rename(d / "lost"), ("class 'dog' is in train but not in val",)),
-        (lambda d: (d / "val" / "dog").rename(d / "val" / "eel"), ("class 'dog' is in train but not in val",)),
-        (lambda d: (d / "train" / "dog").rename(d / "lost"), ("class 'dog' is in val but not in train",)),
+        (
+            lambda d: (d / "val" / "dog").rename(d / "lost"),
+            ("class 'dog' must be in both parts, got it in train but not in val",),
+        ),
+        (
+            lambda d: (d / "val" / "dog").rename(d / "val" / "eel"),
+            ("class 'dog' must be in both parts, got it in train but not in val",),
+        ),
+        (
+            lambda d: (d / "train" / "dog").rename(d / "lost"),
+            ("class 'dog' must be in both parts, got it in val but not in train",),
+        ),
         (lambda d: (d / "val").rename(d / "lost") and (d / "val").mkdir(), ("val: no class folders",)),
     ],
 )
@@ -67,7 +76,7 @@ def test_what_is_found_and_what_is_left_out_is_said_once(photos):
     (cat / "gone.png").symlink_to(photos / "nowhere.png")
     splits = load(f"folder:{photos}", size=4, channels=1)
     assert splits.train.images[:, 0, 0, 0].int().tolist() == pytest.approx([10, 20, 50, 50, 50, 110, 120], abs=1)
-    assert splits.found == (
+    assert splits.summary == (
         f"{photos}: 7 photos in 2 classes in TRAIN/, 2 photos in 2 classes in Test/; 4 files left out "
         "(.mp4 1, .txt 1, broken links 1, ...)"
     )
@@ -79,14 +88,14 @@ def test_unreadable_photos_are_left_out_up_to_a_limit(photos, refuses):
     with pytest.warns(UserWarning, match="bad.bmp: unreadable photo"):
         splits = load(f"folder:{photos}", size=4, channels=1, limit=1)
     assert splits.train.labels.tolist() == [0, 0, 1, 1]
-    with pytest.warns(UserWarning, match="bad.bmp"), refuses("1 unreadable photos, at most 0 are wanted", str(bad)):
+    with pytest.warns(UserWarning, match="bad.bmp"), refuses("at most 0 photos may be unreadable, got 1", str(bad)):
         load(f"folder:{photos}", size=4, channels=1, limit=0)
 
 
 def test_size_and_channels_are_needed(photos, refuses):
-    with refuses("photo size is None"):
+    with refuses("photo size must be at least 1, got None"):
         load(f"folder:{photos}", channels=3)
-    with refuses("photo channels are None"):
+    with refuses("photo channels must be 1 for grey or 3 for colour, got None"):
         load(f"folder:{photos}", size=8)
 
 
@@ -98,10 +107,9 @@ def test_a_bar_is_shown_to_people_when_there_is_much_to_do(photos, monkeypatch):
     monkeypatch.setattr(sys, "stderr", Terminal())
     load(f"folder:{photos}", size=4, channels=1)
     assert sys.stderr.getvalue() == ""
-    monkeypatch.setattr("tide.data.photos.in_memory._BAR_FROM", 3)
+    monkeypatch.setattr("tide.data.photos.BAR_FROM", 3)
     load(f"folder:{photos}", size=4, channels=1)
-    assert "decoding train" in sys.stderr.getvalue()
-    assert "decoding val" not in sys.stderr.getvalue()
+    assert "decoding photos" in sys.stderr.getvalue()
 
 
 def test_loads_real_photos(real_data):

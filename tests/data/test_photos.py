@@ -17,9 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from tide.data import Batch, Decoding, PhotoFiles, PhotoSet, Splits, batch_indices, derive_seed, open_photos
-from tide.data.photos.crop import centre_crop, random_crop
-from tide.data.photos.decode import decode_part
-from tide.data.photos.jobs import Crops
+from tide.data.decode import centre_crop, decode_part, random_crop
 
 NAMES = ("cat", "dog", "eel")
 
@@ -80,28 +78,28 @@ def test_files_keep_their_names():
 
 
 def test_refuses_what_is_no_set_of_photos(folder, photos, refuses):
-    with refuses("data set is 'mnist'", "folder:DIR"):
+    with refuses("photos must be folder:DIR or hub:DIR, got 'mnist'"):
         open_photos("mnist", size=8, channels=1)
-    with refuses("photo size is None"):
+    with refuses("photo size must be at least 1, got None"):
         open_photos(f"folder:{folder}", channels=1)
-    with refuses("photo channels are 2"):
+    with refuses("photo channels must be"):
         PhotoSet(photos.source, photos.labels, NAMES, 8, 2)
-    with refuses("0 photos"):
+    with refuses("number of photos must be at least 1, got 0"):
         PhotoSet(PhotoFiles(()), photos.labels[:0], NAMES, 8, 3)
-    with refuses("labels are int32 of shape (12,)"):
+    with refuses("labels must be int64 of shape (12,), got int32"):
         PhotoSet(photos.source, photos.labels.int(), NAMES, 8, 3)
-    with refuses("labels are int64 of shape (11,)"):
+    with refuses("got int64 of shape (11,)"):
         PhotoSet(photos.source, photos.labels[1:], NAMES, 8, 3)
-    with refuses("label is 2", "0..1"):
+    with refuses("label must be 0..1 for 2 classes, got 2"):
         PhotoSet(photos.source, photos.labels, NAMES[:2], 8, 3)
     other = PhotoSet(photos.source, photos.labels, NAMES, 8, 3)
-    with refuses("tests: test images are of shape (3, 8, 8)", "(3, 16, 16)"):
+    with refuses("tests: test images must be of shape (3, 16, 16) as in training, got (3, 8, 8)"):
         Splits("tests", photos, other)
-    with refuses("tests: test class 1 is 'elk'"):
+    with refuses("tests: test class 1 must be 'dog' as in training, got 'elk'"):
         Splits("tests", photos, PhotoSet(photos.source, photos.labels, ("cat", "elk", "eel"), 16, 3))
     (folder / "val" / "elk").mkdir()
     (folder / "val" / "elk" / "1.png").write_bytes(b"")
-    with refuses("class 'elk' is in val but not in train"):
+    with refuses("class 'elk' must be in both parts, got it in val but not in train"):
         open_photos(f"folder:{folder}", size=8, channels=3)
 
 
@@ -162,9 +160,9 @@ def test_requests_may_be_endless_and_are_taken_only_so_far_ahead(photos):
 
 
 def test_what_workers_get_can_be_sent_to_them(photos):
-    crops = Crops(photos.source, 16, 3, 10, flip=True)
-    copy = pickle.loads(pickle.dumps(crops))
-    assert torch.equal(copy[[3, 4], 5].images, crops[[3, 4], 5].images)
+    copy = pickle.loads(pickle.dumps(photos.part(torch.tensor([3, 4]))))
+    request = [(torch.tensor([1, 0]), 5)]
+    assert same(list(copy.crops(request)), list(photos.part(torch.tensor([3, 4])).crops(request)))
 
 
 def test_unreadable_photos_are_left_out_of_tests_and_reported_once(photos, refuses):
@@ -200,39 +198,48 @@ def test_unreadable_photos_are_replaced_by_the_next_in_training(photos):
 def test_too_many_unreadable_photos_end_the_stream(workers: int, photos: PhotoSet, refuses: Callable):
     damage(photos, 1, 4, 7)
     first, last = photos.source.name(1), photos.source.name(7)
-    with refuses("3 unreadable photos", "at most 2", f"the first is {first}, the last {last}"):
+    with refuses("at most 2 photos may be unreadable, got 3", f"the first is {first}, the last {last}"):
         list(photos.decoded_with(Decoding(workers=workers, limit=2)).batches(3))
-    with refuses("3 unreadable photos", "at most 2"):  # known ones count, too
+    with refuses("at most 2 photos may be unreadable, got 3"):  # known ones count, too
         list(photos.decoded_with(Decoding(workers=workers, limit=2)).crops([(torch.tensor([1]), 0)]))
     photos.unreadable.clear()
-    with refuses("1 unreadable photos", "at most 0", f"the first is {first}, the last {first}"):
+    with refuses("at most 0 photos may be unreadable, got 1", f"the first is {first}, the last {first}"):
         list(photos.decoded_with(Decoding(workers=workers, limit=0)).batches(3))
 
 
 def test_a_set_without_readable_photos_is_refused(photos, refuses):
     damage(photos, *range(12))
-    with refuses("12 unreadable photos and no other", photos.source.name(0)):
+    with refuses("at least one photo must be readable, got 12 unreadable ones", photos.source.name(0)):
         list(photos.batches(5))
-    with refuses("12 unreadable photos and no other"):
+    with refuses("at least one photo must be readable, got 12 unreadable ones"):
         next(photos.crops(requests(12)))
-    with refuses("12 unreadable photos", "at most 3"):
+    with refuses("at most 3 photos may be unreadable, got 12"):
         next(photos.decoded_with(Decoding(limit=3)).crops(requests(12)))
 
 
 def test_refuses_wrong_arguments(photos, refuses):
-    with refuses("batch is 0"):
+    with refuses("batch must be at least 1, got 0"):
         photos.batches(0)
-    with refuses("workers is -1"):
+    with refuses("workers must be"):
         photos.decoded_with(Decoding(workers=-1)).batches(1)
-    with refuses("limit is -1"):
+    with refuses("limit must be"):
         photos.decoded_with(Decoding(limit=-1)).crops([])
-    with refuses("position is 12", "0..11"):
+    with refuses("position must be 0..11 for 12 photos, got 12"):
         photos.batches(1, positions=torch.tensor([3, 12]))
-    with refuses("positions are float32 of shape (1,)"):
+    with refuses("positions must be int64 of shape (B,)", "float32 of shape (1,)"):
         photos.batches(1, positions=torch.ones(1))
     for workers in (0, 1):
-        stream = photos.decoded_with(Decoding(workers=workers)).crops([(torch.tensor([3]), 1), (torch.tensor([-1]), 1)])
-        assert next(stream).positions.tolist() == [3]
-        with refuses("position is -1"):
+        stream = photos.decoded_with(Decoding(workers=workers)).crops([(torch.tensor([-1]), 1)])
+        with refuses("position must be 0..11 for 12 photos, got -1"):
             next(stream)
     assert list(photos.crops([])) == []
+
+
+def test_photos_in_memory_are_those_of_the_test_order_and_unreadable_ones_are_named(photos, refuses):
+    assert torch.equal(photos.select(slice(None)).images, torch.cat([batch.images for batch in photos.batches(5)]))
+    damage(photos, 2)
+    with pytest.warns(UserWarning, match="unreadable photo"):
+        some = photos.select(torch.tensor([3, 2, 11]))
+    assert some.labels.tolist() == [0, 2]
+    with pytest.warns(UserWarning, match="unreadable photo"), refuses("at least one photo must be readable"):
+        photos.select(slice(2, 3))

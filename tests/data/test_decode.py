@@ -1,17 +1,21 @@
-"""Decoding single photos."""
+"""Single photos: where they are cropped, against slow and obvious versions, and how they are decoded."""
 
 import io
 import math
+import sys
+from fractions import Fraction
 from functools import partial
+from random import Random
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from tide.data import decode
-from tide.data.photos.decode import _expect_large, decode_part
-from tide.errors import DataError
+from tide.data.decode import _accept_large_photos, centre_crop, decode_part, random_crop
 
 
 def saved(image: Image.Image, kind: str = "PNG", **options: object) -> io.BytesIO:
@@ -123,10 +127,8 @@ GRAY = (FOUR @ [0.299, 0.587, 0.114]).round().astype(np.uint8)[..., None].repeat
     ],
     ids=["rgb", "jpeg", "cmyk", "grey", "16 bits", "palette", "transparent palette", "turned", "turned jpeg", "tiff"],
 )
-@pytest.mark.parametrize(("size", "large"), [(12, 2**26), (6, 0)], ids=["", "large"])
-def test_a_part_of_every_kind_of_photo_has_the_right_corners(image, options, kind, wanted, size, large, monkeypatch):
-    monkeypatch.setattr("tide.data.photos.decode._LARGE", large)
-    seen = []
+def test_a_part_of_every_kind_of_photo_has_the_right_corners(image, options, kind, wanted):
+    size, seen = 12, []
 
     def choose(width: int, height: int) -> tuple[int, int, int, int]:
         seen.append((width, height))
@@ -158,7 +160,7 @@ def test_draft_decoding_of_a_part_stays_close_and_is_used(monkeypatch):
     ramp = np.linspace(0, 255, 512).astype(np.uint8)[None].repeat(512, 0)
     loaded = []
     monkeypatch.setattr(
-        "tide.data.photos.decode._flatten", lambda image, mode: loaded.append(image.size) or image.convert(mode)
+        sys.modules["tide.data.decode"], "_opaque", lambda image, mode: loaded.append(image.size) or image.convert(mode)
     )
     for box, size in (((0, 0, 512, 512), (64, 64)), ((128, 0, 256, 128), (128, 128)), ((0, 0, 40, 40), (512, 512))):
         pixels = decode_part(saved(Image.fromarray(ramp), "JPEG", quality=95), 16, 1, lambda *_, box=box: box)[0]
@@ -174,37 +176,15 @@ def test_draft_decoding_of_large_jpegs_stays_close():
     assert (pixels - torch.from_numpy(ramp.reshape(512, 16, 32).mean((0, 2)))).abs().max() < 3
 
 
-@pytest.mark.parametrize(("mode", "bits"), [("RGBA", 8), ("LA", 8), ("P", 8), ("I;16", 16)])
-@pytest.mark.parametrize("large", [2**26, 0])
-def test_a_photo_is_converted_piece_by_piece_without_a_difference(mode, bits, large, monkeypatch):
-    """Whole copies of the largest photos would take gigabytes."""
-    noise = np.random.default_rng(4).integers(0, 2**bits, (83, 121) if bits > 8 else (83, 121, 4), dtype=f"uint{bits}")
-    image = Image.fromarray(noise) if bits > 8 else Image.fromarray(noise, "RGBA").convert(mode)
-    options = {"transparency": bytes(range(256))} if mode == "P" else {}
-    monkeypatch.setattr("tide.data.photos.decode._LARGE", large)
-    composite, sizes = Image.alpha_composite, []
-    monkeypatch.setattr(
-        Image, "alpha_composite", lambda under, over: sizes.append(math.prod(over.size)) or composite(under, over)
-    )
-    found = []
-    for pixels in (2**20, 500):
-        monkeypatch.setattr("tide.data.photos.decode._AT_ONCE", pixels)
-        sizes.clear()
-        found.append(decode(saved(image, **options), 8, 3))
-        assert max(sizes, default=0) <= pixels
-    assert torch.equal(*found)
-    assert found[0].float().std() > 1
-
-
 def test_the_largest_photos_are_refused_and_large_ones_taken_in_silence(tmp_path, refuses, monkeypatch, recwarn):
     path = tmp_path / "large.png"
     Image.new("RGB", (150, 100)).save(path)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10_000)
-    _expect_large.cache_clear()  # pytest restores the filters of warnings after each test
+    _accept_large_photos.cache_clear()  # pytest restores the filters of warnings after each test
     assert decode(path, 8, 3).sum() == 0
     assert not recwarn.list
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 5_000)
-    with refuses(path, "too large a photo", "scale it down"):
+    with refuses(path, "must have at most 0 megapixels", "scale it down"):
         decode(path, 8, 3)
 
 
@@ -225,44 +205,150 @@ def test_refuses_what_is_no_photo(tmp_path, refuses):
             decode(io.BytesIO(data[: len(data) // 2]), 8, 3)
 
 
-@pytest.mark.parametrize("error", [RuntimeError, OSError, SyntaxError, ValueError, EOFError])
+@pytest.mark.parametrize("error", [RuntimeError, OSError, ZeroDivisionError, ValueError])
 def test_whatever_a_damaged_photo_raises_is_one_line(error, monkeypatch, refuses):
     def fails(image: Image.Image, mode: str) -> None:
         raise error("two\nlines")
 
-    monkeypatch.setattr("tide.data.photos.decode._flatten", fails)
+    monkeypatch.setattr(sys.modules["tide.data.decode"], "_opaque", fails)
     for read in (decode, partial(decode_part, choose=lambda width, height: (0, 0, 1, 1))):
         with refuses("photo: unreadable photo (two lines)"):
             read(saved(colours("L", 0)), 8, 3)
 
 
 def test_refuses_impossible_formats(refuses):
-    with refuses("photo size is 0"):
+    with refuses("photo size must be at least 1, got 0"):
         decode(saved(colours("L", 0)), 0, 3)
-    with refuses("photo channels are 4", "1 or 3"):
+    with refuses("photo channels must be 1 for grey or 3 for colour, got 4"):
         decode(saved(colours("L", 0)), 8, 4)
 
 
+def test_gray_of_sixteen_bits_is_scaled_and_other_depths_are_refused(tmp_path, refuses):
+    path = tmp_path / "photo.tiff"
+    values = np.repeat(np.repeat(np.array([[0, 257, 4095, 65535]], np.uint16), 4, 0), 1, 1)
+    for kind in ("tiff", "png"):
+        Image.fromarray(values).save(tmp_path / f"photo.{kind}")
+        assert decode(tmp_path / f"photo.{kind}", 4, 1)[0, 0].tolist() == [0, 1, 16, 255]
+    for other in (values.astype(np.int32), values.astype(np.float32)):
+        Image.fromarray(other).save(path)
+        with refuses(path, "unreadable photo", "8 or 16 bits a channel"):
+            decode(path, 4, 1)
+
+
+@pytest.mark.parametrize("start", [b"\x89HDF\r\n\x1a\n", b"GRIB\0\0\0\1", b"BUFR\0\0\0\1"])
+def test_a_file_that_pillow_knows_by_name_only_is_one_line(start, tmp_path, refuses):
+    (tmp_path / "stub.jpg").write_bytes(start + bytes(64))
+    with refuses(tmp_path / "stub.jpg", "unreadable photo", "replace or remove it"):
+        decode(tmp_path / "stub.jpg", 8, 3)
+
+
+SIDES = st.integers(1, 600)
+DRAWS = st.floats(0, 1, exclude_max=True)
+
+
+class Listed(Random):
+    """Gives the numbers of a list, over and over, and counts how many were taken."""
+
+    def __init__(self, numbers: list[float]) -> None:
+        super().__init__(0)
+        self.numbers, self.taken = numbers, 0
+
+    def random(self) -> float:
+        self.taken += 1
+        return self.numbers[(self.taken - 1) % len(self.numbers)]
+
+
+def slow_crop(width: int, height: int, numbers: list[float]) -> tuple[int, int, int, int]:
+    """Search the whole photo for the crop that the definition names: no formula for sizes or places."""
+    position = 0
+
+    def uniform(low: float, high: float) -> float:
+        nonlocal position
+        position += 1
+        return low + (high - low) * numbers[(position - 1) % len(numbers)]
+
+    for _ in range(10):
+        area = uniform(0.08, 1) * (width * height)
+        ratio = math.exp(uniform(math.log(3 / 4), math.log(4 / 3)))
+        side = math.sqrt(area)
+        wide, tall = round(side * math.sqrt(ratio)), round(side / math.sqrt(ratio))
+        lefts, tops = range(width - wide + 1), range(height - tall + 1)
+        if wide > 0 and tall > 0 and len(lefts) and len(tops):
+            left = lefts[min(math.floor(uniform(0, len(lefts))), len(lefts) - 1)]
+            top = tops[min(math.floor(uniform(0, len(tops))), len(tops) - 1)]
+            return left, top, left + wide, top + tall
+    if Fraction(width, height) < Fraction(3, 4):
+        wide, tall = width, round(Fraction(width * 4, 3))
+    elif Fraction(width, height) > Fraction(4, 3):
+        wide, tall = round(Fraction(height * 4, 3)), height
+    else:
+        wide, tall = width, height
+    left, top = (width - wide) // 2, (height - tall) // 2
+    return left, top, left + wide, top + tall
+
+
+@given(SIDES, SIDES, st.lists(DRAWS, min_size=40, max_size=40))
+def test_agrees_with_the_slow_version(width, height, numbers):
+    crop, slow = random_crop(width, height, Listed(numbers)), slow_crop(width, height, numbers)
+    # The square root of a product and the product of square roots may fall on two sides of a half.
+    assert all(abs(a - b) <= 1 for a, b in zip(crop, slow, strict=True))
+
+
+@given(SIDES, SIDES, st.integers(0, 2**63 - 1))
+def test_lies_in_the_photo_with_area_and_ratio_within_bounds(width, height, seed):
+    left, top, right, bottom = random_crop(width, height, Random(seed))
+    assert 0 <= left < right <= width
+    assert 0 <= top < bottom <= height
+    wide, tall = right - left, bottom - top
+    # Rounding moves each side by half a pixel at most; a crop of one pixel is the least there is.
+    assert (wide - 0.5) / (tall + 0.5) <= 4 / 3
+    assert (wide + 0.5) / (tall - 0.5) >= 3 / 4
+    # In a long photo the largest crop within the ratios may be less than 8 %.
+    least = min(0.08, 4 / 3 / max(width / height, height / width))
+    assert (wide + 0.5) * (tall + 0.5) >= least * width * height
+
+
 @pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        (np.array([[0, 4095]], np.uint16), [0, 255]),  # 12 bits in a file of 16
-        (np.array([[0, 1023]], np.uint16), [0, 255]),
-        (np.array([[257, 65535]], np.uint16), [1, 255]),
-        (np.array([[0, 200]], np.uint16), [0, 200]),
-        (np.array([[0.0, 1.0]], np.float32), [0, 255]),
-        (np.array([[0.0, 255.0]], np.float32), [0, 255]),
-    ],
+    ("width", "height", "wanted"),
+    [(300, 100, (83, 0, 216, 100)), (100, 300, (0, 83, 100, 216)), (7, 1, (3, 0, 4, 1)), (1, 7, (0, 3, 1, 4))],
 )
-def test_gray_of_more_than_eight_bits_is_scaled_by_its_own_range(tmp_path, values, expected):
-    path = tmp_path / "photo.tiff"
-    Image.fromarray(np.repeat(np.repeat(values, 4, 0), 2, 1)).save(path)
-    assert decode(path, 4, 1)[0, 0, [0, -1]].tolist() == expected
+def test_after_ten_tries_the_largest_crop_in_the_middle_is_taken(width, height, wanted):
+    draws = Listed([0.9999, 0.5])  # always the whole area in a square, which fits into no long photo
+    assert random_crop(width, height, draws) == wanted
+    assert draws.taken == 20
 
 
-@pytest.mark.parametrize("values", [[-3.0, 1.0], [0.0, 300.0], [0.0, float("nan")]])
-def test_gray_of_an_unknown_scale_is_refused(tmp_path, values):
-    path = tmp_path / "photo.tiff"
-    Image.fromarray(np.repeat(np.array([values], np.float32), 4, 0)).save(path)
-    with pytest.raises(DataError, match=r"unreadable photo \((grey values from|pixels that are not finite)"):
-        decode(path, 4, 1)
+def test_the_area_is_uniform_the_ratio_log_uniform_and_the_place_uniform_where_all_fits():
+    # In a square photo of 1000 pixels every draw with up to half of the area fits: none is drawn anew.
+    draws, shares, ratios, places = Random(1), [], [], []
+    for _ in range(20_000):
+        left, top, right, bottom = random_crop(1000, 1000, draws)
+        wide, tall = right - left, bottom - top
+        if wide * tall < 500_000:
+            shares.append((wide * tall / 1e6 - 0.08) / 0.42)
+            ratios.append((math.log(wide / tall) / math.log(4 / 3) + 1) / 2)
+            places += [(left + 0.5) / (1000 - wide + 1), (top + 0.5) / (1000 - tall + 1)]
+    for values in (shares, ratios, places):
+        assert largest_gap(values) < 1.95 / math.sqrt(len(values))  # Kolmogorov and Smirnov at a level of 0.1 %
+
+
+def largest_gap(values: list[float]) -> float:
+    """Return how far the distribution of values is from the uniform one on 0..1 (Kolmogorov, Smirnov)."""
+    count = len(values)
+    return max(max((k + 1) / count - value, value - k / count) for k, value in enumerate(sorted(values)))
+
+
+@given(SIDES, SIDES, st.integers(1, 300), st.floats(0.01, 1))
+def test_the_middle_square_has_the_share_of_the_shorter_side(width, height, size, share):
+    left, top, right, bottom = centre_crop(width, height, size, share)
+    assert 0 <= left < right <= width
+    assert 0 <= top < bottom <= height
+    assert right - left == pytest.approx(min(width, height) * size / round(size / share))
+    assert bottom - top == pytest.approx(right - left)
+    assert left == pytest.approx(width - right, abs=1e-9)
+    assert top == pytest.approx(height - bottom, abs=1e-9)
+
+
+def test_the_middle_square_is_whole_or_at_the_published_size_seven_eighths():
+    assert centre_crop(512, 256, 224) == (128, 0, 384, 256)
+    assert centre_crop(512, 256, 224, 0.875) == (144, 16, 368, 240)
