@@ -66,7 +66,7 @@ def test_refuses_a_wrong_checksum(tmp_path, tiny_mnist, refuses):
 def test_refuses_a_missing_file(tmp_path, tiny_mnist, refuses):
     put(tiny_mnist, tmp_path / "mnist")
     (tmp_path / "mnist" / "t10k-images-idx3-ubyte.gz").unlink()
-    with refuses("t10k-images-idx3-ubyte.gz", f"put them into {tmp_path / 'mnist'}", "tide data fetch mnist"):
+    with refuses("t10k-images-idx3-ubyte.gz", f"into {tmp_path / 'mnist'}", "tide data fetch mnist"):
         load("mnist", tmp_path)
 
 
