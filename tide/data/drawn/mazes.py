@@ -230,7 +230,7 @@ def shortest_route(maze: Tensor) -> list[int]:
                 move_to[ahead] = move
                 waiting.append(ahead)
     if goal not in move_to:
-        raise DataError(f"maze must have a way from its start to its goal, got none from {start} to {goal}; open walls")
+        raise DataError(f"maze must have a way from start to goal, got none from {start} to {goal}; open a wall")
     route: list[int] = []
     while goal != start:
         route.append(move_to[goal])
