@@ -35,16 +35,8 @@ def random_crop(width: int, height: int, draws: Random) -> tuple[int, int, int, 
 
     The area is uniform in 8 to 100 % of the photo's, the logarithm of width over height is uniform between those of
     3/4 and 4/3, and the place is uniform. A part that does not fit into the photo is drawn anew; after ten tries the
-    largest part in the middle is taken whose ratio is within those bounds.
-
-    Args:
-        width: of the photo in pixels, at least 1.
-        height: of the photo in pixels, at least 1.
-        draws: source of the random numbers. Only its ``random()`` is called, which gives the same numbers for the same
-            seed with every version of Python.
-
-    Returns:
-        Left, upper, right and lower edge in pixels, the last two exclusive.
+    largest part in the middle is taken whose ratio is within those bounds. Only ``draws.random()`` is called, which
+    gives the same numbers for the same seed with every version of Python. Returns a :data:`Box` in whole pixels.
     """
     low, high = (math.log(ratio) for ratio in RATIO)
     for _ in range(TRIES):
@@ -62,13 +54,10 @@ def random_crop(width: int, height: int, draws: Random) -> tuple[int, int, int, 
 
 
 def centre_crop(width: int, height: int, size: int, share: float = 1.0) -> Box:
-    """Return the square in the middle of a photo that a test sees.
+    """Return the square in the middle of a photo that a test sees, as a :data:`Box` with fractions.
 
     It is what remains of the photo when its shorter side is scaled to ``size`` / ``share`` pixels, rounded, and the
     square of ``size`` pixels in the middle is cut out: with 0.875 the usual one of ImageNet, 224 of 256 pixels.
-
-    Returns:
-        Left, upper, right and lower edge in pixels of the photo before scaling, with fractions.
     """
     side = min(width, height) * size / round(size / share)
     left, top = (width - side) / 2, (height - side) / 2
@@ -118,24 +107,10 @@ def decode_part(
     mirrored: bool = False,
     bilinear: bool = False,
 ) -> Tensor:
-    """Decode a part of a photo, scaled with antialiasing to a square.
+    """Decode a part of a photo into a square: as :func:`decode`, which see for arguments, result and errors.
 
-    The photo is turned, made opaque and converted as by :func:`decode`.
-
-    Args:
-        path_or_file: path of the photo or an open binary file, in any format that Pillow reads.
-        size: height and width of the result in pixels, at least 1.
-        channels: 1 for grey or 3 for red, green and blue.
-        choose: is called with the width and height in pixels of the upright photo and returns the part to decode:
-            left, upper, right and lower edge within them, fractions allowed.
-        mirrored: whether to mirror the result left to right.
-        bilinear: whether to scale bilinearly; else bicubically.
-
-    Returns:
-        Pixel values 0..255, uint8, shape (channels, size, size).
-
-    Raises:
-        DataError: the photo cannot be read or is too large, or ``size`` or ``channels`` is out of range.
+    ``choose`` is called with the width and height in pixels of the upright photo and returns the part to decode;
+    ``mirrored`` mirrors the result left to right.
     """
     from PIL import Image, ImageOps
 
@@ -160,11 +135,7 @@ def decode_part(
 
 
 def check_format(size: int | None, channels: int | None) -> tuple[int, int]:
-    """Return ``size`` and ``channels`` if photos can be brought to them.
-
-    Raises:
-        DataError: ``size`` is missing or below 1, or ``channels`` is not 1 or 3.
-    """
+    """Return ``size`` and ``channels`` if photos can be brought to them; raises :class:`DataError` otherwise."""
     if not isinstance(size, int) or size < 1:
         raise DataError(f"photo size must be at least 1, got {size}; give the height and width in pixels")
     if channels not in (1, 3):

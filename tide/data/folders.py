@@ -39,18 +39,11 @@ def scan_folder(directory: Path) -> dict[str, Classes]:
 
 
 def scan_part(directory: Path, part: str) -> Classes:
-    """Return the photos of one part of a folder of photos.
+    """Return the photos of part ``train`` or ``val`` of a folder of photos, classes and photos sorted by name.
 
-    Args:
-        directory: the folder that holds the parts.
-        part: ``train`` or ``val``: the photos lie in ``DIR/PART/CLASS``, or in ``DIR/PART/images`` with their classes
-            in ``DIR/PART/val_annotations.txt``, as tiny-imagenet has them. See :func:`part_folder` for other names.
-
-    Returns:
-        The paths of the photos of each class, classes and photos sorted by name.
-
-    Raises:
-        DataError: a folder is missing, empty or unreadable, or the annotations are damaged.
+    They lie in ``DIR/PART/CLASS``, or in ``DIR/PART/images`` with their classes in ``DIR/PART/val_annotations.txt``, as
+    tiny-imagenet has them; :func:`part_folder` tells other names of a part. Raises :class:`DataError` where a folder is
+    missing, empty or unreadable, or the annotations are damaged.
     """
     folder = part_folder(directory, part) if directory.is_dir() else None
     if folder is None:
@@ -72,10 +65,8 @@ def part_folder(directory: Path, part: str) -> Path | None:
 def scan_classes(folder: Path) -> Classes:
     """Return the photos in ``FOLDER/CLASS`` and ``FOLDER/CLASS/images``, classes and photos sorted by name.
 
-    Files that are no photos by their ending and everything hidden are left out; :func:`summary` counts them.
-
-    Raises:
-        DataError: there is no class folder, or a folder is unreadable or has no photos.
+    Files that are no photos by their ending and everything hidden are left out; :func:`summary` counts them. Raises
+    :class:`DataError` where there is no class folder, or a folder is unreadable or has no photos.
     """
     classes = {}
     for name in folders_in(folder):
@@ -150,20 +141,10 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def read_annotations(path: Path, photos: Sequence[str]) -> Classes:
-    """Read which photo belongs to which class.
+    """Return the paths of the photos of each class, the classes sorted, as a file of annotations has them.
 
-    A line holds the name of a photo, its class and the box of the object, which is not used, separated by tabs.
-
-    Args:
-        path: the file.
-        photos: the paths of the photos that it must name, each in one line.
-
-    Returns:
-        The paths of the photos of each class, the classes sorted, the photos in the order of ``photos``.
-
-    Raises:
-        DataError: the file cannot be read, a line is malformed or names another photo or one twice, or a photo has no
-            line.
+    A line holds the name of a photo, its class and the box of the object, which is not used, separated by tabs. Each of
+    ``photos`` must have one line. Raises :class:`DataError` where that is not so, or the file cannot be read.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()

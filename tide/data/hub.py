@@ -40,17 +40,11 @@ def absolute_place(place: str) -> str:
 
 
 def parquet_files(place: str) -> tuple[str, dict[str, str]]:
-    """Find all Parquet files of a data set.
+    """Return a data set's place and the paths of its Parquet files, sorted, by their paths within the place.
 
-    Args:
-        place: a folder, or a data set on the hub as :func:`is_repository` describes.
-
-    Returns:
-        The place, on the hub with the commit as revision, so that it stands for this version; and the files, sorted:
-        the path of each, or its address ``hf://datasets/OWNER/NAME@COMMIT/PATH``, by its path within the place.
-
-    Raises:
-        DataError: there is no such folder, the hub does not answer, or has no such data set or revision.
+    ``place`` is a folder, or a data set on the hub as :func:`is_repository` describes. The place of one on the hub gets
+    its commit as revision, so that it stands for this version; its files have addresses ``hf://datasets/...``. Raises
+    :class:`DataError` where there is no such folder, the hub does not answer, or has no such data set.
     """
     if is_repository(place):
         return _files_on_hub(place)
@@ -83,18 +77,11 @@ def _files_on_hub(place: str) -> tuple[str, dict[str, str]]:
 
 
 def files_of_part(place: str, files: Mapping[str, str], part: str) -> tuple[list[str], str]:
-    """Return the files of a part and what the part is called in this data set.
+    """Return the files of part ``train`` or ``val`` and what the part is called in this data set.
 
     The files belong to the part that they or their folder are named after: ``train-00000-of-00002.parquet`` or
-    ``train/0000.parquet``.
-
-    Args:
-        place: the data set, for messages.
-        files: all of its files by their paths within it.
-        part: ``train`` or ``val``.
-
-    Raises:
-        DataError: there are none, or they lie in several folders, as those of several data sets do.
+    ``train/0000.parquet``. Raises :class:`DataError` where there are none, or where they lie in several folders, as
+    those of several data sets do.
     """
     for name in PARTS[part]:
         folder_of: dict[str, PurePosixPath] = {}
@@ -128,9 +115,8 @@ class _NamedBytes(io.BytesIO):
 class HubPhotos:
     """Photos in the rows of a table: a :class:`~tide.data.photos.PhotoSource`.
 
-    Attributes:
-        table: a ``datasets.Dataset`` whose column ``image`` gives encoded bytes or a path.
-        title: where the table comes from, for messages.
+    ``table`` is a ``datasets.Dataset`` whose column ``image`` gives encoded bytes or a path; ``title`` says where it
+    comes from.
     """
 
     table: Any = field(repr=False)
@@ -149,11 +135,7 @@ class HubPhotos:
         return None
 
     def open(self, index: int) -> str | IO[bytes]:
-        """Return the path or the bytes of photo ``index``.
-
-        Raises:
-            DataError: the row has neither, or the table is damaged.
-        """
+        """Return the path or the bytes of photo ``index``; raises :class:`DataError` where there are none."""
         try:
             photo = self.table[index]["image"] or {}
         except Exception as error:  # a damaged table may raise anything
@@ -168,24 +150,12 @@ class HubPhotos:
 def open_part(
     place: str, files: Mapping[str, str], part: str, size: int | None, channels: int | None, decoder: Decoder
 ) -> PhotoSet:
-    """Open the photos of one part of a data set, which are brought here where they are on the hub.
+    """Open the photos of part ``train`` or ``val`` of a data set, which are brought here where they are on the hub.
 
-    The files have a column ``image`` and a column ``label`` that knows the names of its classes.
-
-    Args:
-        place: the data set, for messages, and ``files``, both as :func:`parquet_files` gives them.
-        files: all files of the data set.
-        part: ``train`` or ``val``; :func:`files_of_part` tells which files are its own.
-        size: height and width of the decoded images in pixels.
-        channels: 1 for grey or 3 for colour.
-        decoder: how a photo becomes an image in a test.
-
-    Returns:
-        The photos in the order of the files; none is decoded.
-
-    Raises:
-        DataError: the library is missing, files are missing or damaged, a column is missing or of another kind, or
-            ``size`` or ``channels`` is missing or out of range.
+    ``place`` and ``files`` are as :func:`parquet_files` gives them. The files have a column ``image`` and a column
+    ``label`` that knows the names of its classes. The photos come in the order of the files; none is decoded. Raises
+    :class:`DataError` where the library or files are missing or damaged, a column is missing or of another kind, or
+    ``size`` (pixels) or ``channels`` is out of range.
     """
     size, channels = check_format(size, channels)
     paths, name = files_of_part(place, files, part)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from tide.config import (
     Config,
@@ -25,7 +26,7 @@ from tide.data.hub import absolute_place, open_part, parquet_files
 from tide.data.named import load_named
 from tide.data.orders import hold_out
 from tide.data.photos import MiddleSquare, PhotoSet
-from tide.data.sets import UNREADABLE_LIMIT, Decoding, LabelledSet, Splits, TrainingSet
+from tide.data.sets import UNREADABLE_LIMIT, Decoding, ImageSet, LabelledSet, Splits, TrainingSet
 from tide.errors import DataError
 
 
@@ -47,6 +48,10 @@ class Parts:
     validation: Callable[[], LabelledSet] | None = None
     summary: str = ""
 
+    def read(self) -> Splits:
+        """Read both parts."""
+        return Splits(self.name, self.train(), self.test(), self.summary)
+
 
 Opener = Callable[[Any, ModelConfig, Path | None], Parts]
 """Open a data set for its settings, for what a model takes and answers, given the folder of the named data sets."""
@@ -59,17 +64,19 @@ def read_splits(config: Config, directory: Path | None = None) -> Splits:
     not read. ``directory`` holds the named sets. Raises :class:`DataError` as :func:`load` and :func:`open_photos` do.
     """
     data = config.data
-    parts = _open(data, config, directory)
+    parts = OPENERS[type(data)](data, config, directory)
+    if not data.validation:
+        return parts.read()
+    if parts.validation is not None:
+        return replace(parts, test=parts.validation).read()
     train = parts.train()
-    if data.validation and parts.validation is None:
-        return hold_out(Splits(parts.name, train, _labelled(train), parts.summary), data.validation, config.seed)
-    test = parts.validation() if data.validation and parts.validation is not None else parts.test()
-    return Splits(parts.name, train, test, parts.summary)
+    whole = Splits(parts.name, train, cast(LabelledSet, train), parts.summary)
+    return hold_out(whole, data.validation, config.seed)
 
 
 def read_test(data: DataConfig, model: ModelConfig, directory: Path | None = None) -> LabelledSet:
     """Read the test part of a data set for a model of its kind, and nothing else."""
-    return _open(data, model, directory).test()
+    return OPENERS[type(data)](data, model, directory).test()
 
 
 def load(
@@ -101,8 +108,7 @@ def load(
     data = data_config(name)
     if not isinstance(data, FolderConfig | HubConfig):
         return load_named(name, directory)
-    photos = _photo_parts(data, size, channels, crop)
-    return Splits(photos.name, _in_memory(photos.train, limit)(), _in_memory(photos.test, limit)(), photos.summary)
+    return _photos(data, size, channels, crop, limit).read()
 
 
 def open_photos(name: str, *, size: int | None = None, channels: int | None = None, crop: float = 1.0) -> Splits:
@@ -127,48 +133,33 @@ def open_photos(name: str, *, size: int | None = None, channels: int | None = No
     data = data_config(name)
     if not isinstance(data, FolderConfig | HubConfig):
         raise DataError(f"photos must be folder:DIR or hub:DIR, got {name!r}; named sets fit into memory, load them")
-    photos = _photo_parts(data, size, channels, crop)
-    return Splits(photos.name, photos.train(), photos.test(), photos.summary)
+    return _photos(data, size, channels, crop).read()
 
 
-@dataclass(frozen=True)
-class _PhotoParts:
-    """Parts of photos; see :class:`Parts`."""
-
-    name: str
-    train: Callable[[], PhotoSet]
-    test: Callable[[], PhotoSet]
-    summary: str = ""
-
-
-def _photo_parts(data: FolderConfig | HubConfig, size: int | None, channels: int | None, crop: float) -> _PhotoParts:
+def _photos(
+    data: FolderConfig | HubConfig, size: int | None, channels: int | None, crop: float, limit: int | None = None
+) -> Parts:
+    """Open photos; with a ``limit`` of unreadable ones they are decoded into memory."""
     decoder = MiddleSquare(crop)
+
+    def finish(photos: PhotoSet) -> PhotoSet | ImageSet:
+        return photos if limit is None else photos.decoded_with(Decoding(limit=limit)).select(slice(None))
+
     if isinstance(data, HubConfig):
         place, files = parquet_files(absolute_place(data.name))
 
-        def part_of_hub(part: str) -> Callable[[], PhotoSet]:
-            return lambda: open_part(place, files, part, size, channels, decoder)
+        def of_hub(part: str) -> PhotoSet | ImageSet:
+            return finish(open_part(place, files, part, size, channels, decoder))
 
-        return _PhotoParts(HubConfig(name=place).title, part_of_hub("train"), part_of_hub("val"))
+        return Parts(HubConfig(name=place).title, partial(of_hub, "train"), partial(of_hub, "val"))
     directory = Path(data.name).expanduser()
     classes = scan_folder(directory)
 
-    def part_of_folder(part: str) -> Callable[[], PhotoSet]:
-        return lambda: PhotoSet.of_files(classes[part], tuple(classes[part]), size, channels, decoder)
+    def of_folder(part: str) -> PhotoSet | ImageSet:
+        return finish(PhotoSet.of_files(classes[part], tuple(classes[part]), size, channels, decoder))
 
-    title = FolderConfig(name=str(directory)).title
-    return _PhotoParts(title, part_of_folder("train"), part_of_folder("val"), summary(directory, classes))
-
-
-def _in_memory(photos: Callable[[], PhotoSet], limit: int) -> Callable[[], LabelledSet]:
-    return lambda: photos().decoded_with(Decoding(limit=limit)).select(slice(None))
-
-
-def _open(data: DataConfig, model: ModelConfig, directory: Path | None) -> Parts:
-    opener = next((opener for settings, opener in OPENERS.items() if isinstance(data, settings)), None)
-    if opener is None:
-        raise DataError(f"data must be of a known kind, got {data.kind}")
-    return opener(data, model, directory)
+    name, text = FolderConfig(name=str(directory)).title, summary(directory, classes)
+    return Parts(name, partial(of_folder, "train"), partial(of_folder, "val"), summary=text)
 
 
 def _open_named(data: NamedDataConfig, model: ModelConfig, directory: Path | None) -> Parts:
@@ -179,12 +170,8 @@ def _open_named(data: NamedDataConfig, model: ModelConfig, directory: Path | Non
 
 def _open_photos(data: FolderConfig | HubConfig, model: ModelConfig, directory: Path | None) -> Parts:
     image = _image(data, model)
-    photos = _photo_parts(data, image.size, image.channels, image.crop)
-    train, test = photos.train, photos.test
-    if isinstance(data, FolderConfig) and data.photos == "in_memory":
-        limit = data.unreadable_limit
-        return Parts(photos.name, _in_memory(train, limit), _in_memory(test, limit), summary=photos.summary)
-    return Parts(photos.name, train, test, summary=photos.summary)
+    in_memory = isinstance(data, FolderConfig) and data.photos == "in_memory"
+    return _photos(data, image.size, image.channels, image.crop, data.unreadable_limit if in_memory else None)
 
 
 def _open_drawn(data: DrawnConfig, model: ModelConfig, directory: Path | None) -> Parts:
@@ -213,9 +200,3 @@ def _image(data: DataConfig, model: ModelConfig) -> ImageConfig:
     if not isinstance(model.input, ImageConfig):
         raise DataError(f"data.name must be a task, as the model takes a {model.input.kind}, got images: {data.name}")
     return model.input
-
-
-def _labelled(train: TrainingSet) -> LabelledSet:
-    if not hasattr(train, "labels"):
-        raise DataError(f"data.validation must be 0 for a {type(train).__name__}, of which none can be held out")
-    return train  # type: ignore[return-value]

@@ -110,17 +110,10 @@ def _root(directory: str | os.PathLike[str] | None) -> Path:
 
 
 def read_idx(path: Path, name: str) -> Tensor:
-    """Read one IDX file of unsigned bytes, raw or compressed with gzip.
+    """Return an IDX file of unsigned bytes as uint8 of the shape that it states: (N, H, W) images or (N,) labels.
 
-    Args:
-        path: the file; whether it is compressed is seen from its first bytes, not from its name.
-        name: the data set it belongs to, for the remedy in error messages.
-
-    Returns:
-        A uint8 tensor of the shape that the file states: (N, H, W) for images, (N,) for labels.
-
-    Raises:
-        DataError: the file cannot be read, is truncated or corrupted, or is not an IDX file of unsigned bytes.
+    Whether it is compressed with gzip is seen from its first bytes, not from its name. ``name`` is the data set it
+    belongs to. Raises :class:`DataError` where it cannot be read, is truncated or damaged, or is of another kind.
     """
     try:
         with path.open("rb") as raw:
@@ -183,15 +176,9 @@ class _ArrayUnpickler(pickle.Unpickler):
 
 
 def read_pickled(path: Path, key: str, name: str) -> Any:
-    """Return one entry of a Python batch of CIFAR; no code in it is ever run.
+    """Return entry ``key`` of a Python batch of CIFAR, of the data set ``name``; no code in it is ever run.
 
-    Args:
-        path: the batch file.
-        key: the entry.
-        name: the data set it belongs to, for the remedy in error messages.
-
-    Raises:
-        DataError: the file cannot be read, is damaged, or has no such entry.
+    Raises :class:`DataError` where the file cannot be read, is damaged, or has no such entry.
     """
     try:
         with path.open("rb") as stream:

@@ -93,9 +93,8 @@ def augment(images: Tensor, *, pad: int, flip: bool, generator: torch.Generator)
 def draw_crops(count: int, *, pad: int, flip: bool, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
     """Draw where to crop ``count`` padded images and which of the crops to mirror.
 
-    Returns:
-        Row and column of the crop's corner in the padded image, int64 in 0..2*pad, and whether to mirror, bool: each
-        of shape (count,), on the generator's device.
+    Returns row and column of the crop's corner in the padded image, int64 in 0..2*pad, and whether to mirror, bool:
+    each of shape (count,), on the generator's device.
     """
     device = generator.device
     top, left = torch.randint(2 * pad + 1, (2, count), generator=generator, device=device)
@@ -105,18 +104,7 @@ def draw_crops(count: int, *, pad: int, flip: bool, generator: torch.Generator) 
 
 
 def apply_crop_flip(images: Tensor, top: Tensor, left: Tensor, mirrored: Tensor, *, pad: int) -> Tensor:
-    """Crop and mirror images as drawn by :func:`draw_crops`.
-
-    Args:
-        images: shape (B, C, H, W).
-        top: row of each crop's corner in the padded image, int64, shape (B,).
-        left: column of each crop's corner in the padded image, int64, shape (B,).
-        mirrored: whether to mirror each crop, bool, shape (B,).
-        pad: zeros added on each side before cropping.
-
-    Returns:
-        The crops, of the type, shape and device of ``images``.
-    """
+    """Crop and mirror images (B, C, H, W), padded with ``pad`` zeros, as drawn by :func:`draw_crops`."""
     batch, channels, height, width = images.shape
     top, left, mirrored = (tensor.to(images.device) for tensor in (top, left, mirrored))
     padded = functional.pad(images, (pad, pad, pad, pad))

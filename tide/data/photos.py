@@ -34,19 +34,15 @@ class PhotoSource(Protocol):
 
     def __len__(self) -> int:
         """Return the number of photos."""
-        ...
 
     def name(self, index: int) -> str:
         """Return what a message calls photo ``index``."""
-        ...
 
     def size(self, index: int) -> int | None:
         """Return the size of photo ``index`` in bytes where that is known without reading it."""
-        ...
 
     def open(self, index: int) -> str | IO[bytes]:
         """Return the path of photo ``index`` or a file of its bytes; raises :class:`DataError` where there are none."""
-        ...
 
 
 class PhotoFiles:
@@ -170,20 +166,10 @@ class PhotoSet:
         channels: int | None,
         decoder: Decoder,
     ) -> PhotoSet:
-        """Return the set of the photos that lie in files.
+        """Return the set of the photos that lie in ``files``, the paths of each class, in their order.
 
-        Args:
-            files: the paths of the photos of each class, all of them in ``classes``.
-            classes: the name of each class; may name more than ``files`` has.
-            size: height and width of the decoded images in pixels.
-            channels: 1 for grey or 3 for colour.
-            decoder: how a photo becomes an image in a test.
-
-        Returns:
-            The photos in the order of ``files``, with the place of their class in ``classes`` as label.
-
-        Raises:
-            DataError: there are no photos, or ``size`` or ``channels`` is missing or out of range.
+        ``classes`` names all classes, also such as ``files`` lacks; a label is the place of a photo's class there.
+        Raises :class:`DataError` where there are no photos, or ``size`` (pixels) or ``channels`` is out of range.
         """
         size, channels = check_format(size, channels)
         numbers = {name: number for number, name in enumerate(classes)}
@@ -220,20 +206,11 @@ class PhotoSet:
         return zlib.crc32(text.encode(), zlib.crc32(self.labels.numpy().tobytes()))
 
     def batches(self, batch: int, *, positions: Tensor | None = None) -> Generator[Batch, None, None]:
-        """Decode photos one after the other as the set's decoder does, by default to the square in their middle.
+        """Yield the photos as the set's decoder has them, in batches; all in order, or those at ``positions`` (n,).
 
         Unreadable photos are left out: a batch may be smaller for it, and ``positions`` of the batches has gaps.
-
-        Args:
-            batch: photos in a batch, at least 1.
-            positions: which photos to decode, in this order, int64, shape (n,); all if not given.
-
-        Yields:
-            The batches. Closing the generator, or letting go of it, ends the worker processes.
-
-        Raises:
-            DataError: an argument is out of range, more photos than the set's limit or all are unreadable, or a process
-                died.
+        Closing the generator, or letting go of it, ends the worker processes. Raises :class:`DataError` where an
+        argument is out of range, more photos than the limit or all are unreadable, or a process died.
         """
         check_at_least(("batch", batch, 1))
         positions = torch.arange(len(self)) if positions is None else positions
@@ -242,24 +219,16 @@ class PhotoSet:
         return self._batches(_Squares(self), requests)
 
     def crops(self, requests: Iterable[tuple[Tensor, int]], *, flip: bool = True) -> Generator[Batch, None, None]:
-        """Decode a random crop of each photo that is asked for, as in training.
+        """Yield a random crop of each photo that is asked for, as in training.
 
         The random numbers of slot k of a request derive from its seed and k alone: a batch depends on its request and
         on nothing before it, and not on the number of workers. In place of an unreadable photo comes the next readable
-        one of the set, after the last the first.
+        one of the set, after the last the first. Errors and the end are as of :meth:`batches`.
 
         Args:
             requests: for each batch, its photos (int64, shape (B,), B at least 1) and a seed. They are taken ahead of
                 the batches, so that the workers have something to do, and may be endless.
             flip: whether to mirror a crop left to right with probability 1/2.
-
-        Yields:
-            A batch for each request, in their order; ``positions`` are those of the photos that were taken. Closing the
-            generator, or letting go of it, ends the worker processes.
-
-        Raises:
-            DataError: a position is out of range, more photos than the set's limit or all are unreadable, or a process
-                died.
         """
 
         def slots() -> Iterator[list[tuple[int, int]]]:
@@ -272,8 +241,7 @@ class PhotoSet:
     def select(self, index: slice | Tensor) -> ImageSet:
         """Decode the photos of a slice, or at positions (n,), into memory, as for a test; of unreadable ones it warns.
 
-        Raises:
-            DataError: there are none, or too many or all are unreadable.
+        Raises :class:`DataError` where there are none, or too many or all are unreadable.
         """
         photos = self.part(torch.arange(len(self))[index])
         images = torch.empty(len(photos), *self.shape, dtype=torch.uint8)

@@ -51,28 +51,22 @@ class TrainingSet(Protocol):
     @property
     def classes(self) -> tuple[str, ...]:
         """The name of each class."""
-        ...
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Channels, height and width of an image; the shape of another input."""
-        ...
 
     def __len__(self) -> int:
         """Return the number of images."""
-        ...
 
     def select(self, index: slice | Tensor) -> Any:
         """Return the images of a slice, or at positions (n,), in memory: an :class:`ImageSet`; drawn, a batch."""
-        ...
 
     def checksum(self) -> int:
         """Return a number that two sets of the same images, in the same order, share."""
-        ...
 
     def decoded_with(self, decoding: Decoding) -> Self:
         """Return the same images; photos that are not in memory are decoded in this way."""
-        ...
 
 
 class LabelledSet(TrainingSet, Protocol):
@@ -81,18 +75,15 @@ class LabelledSet(TrainingSet, Protocol):
     @property
     def labels(self) -> Tensor:
         """Class number of each image, int64, shape (N,); of drawn samples (N, *S)."""
-        ...
 
     def batches(self, batch: int, *, positions: Tensor | None = None) -> Generator[Batch, None, None]:
         """Yield the images in batches of ``batch``; all in order, or those at ``positions`` (n,) in theirs.
 
         Unreadable photos are left out. Closing the generator, or letting go of it, ends what decodes.
         """
-        ...
 
     def part(self, positions: Tensor) -> Self:
         """Return the set of the images at ``positions`` (n,), in that order."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)

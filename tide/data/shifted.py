@@ -229,13 +229,8 @@ def _load_array(file: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]
 def checksum_of_files(root: Path, files: Iterable[Path], start: int = 0) -> int:
     """Return a number that two folders share whose files have the same names, lengths and first 64 KiB.
 
-    Args:
-        root: the folder; where it lies does not count.
-        files: the files below it, in an order that does not depend on the file system.
-        start: a checksum to go on from.
-
-    Raises:
-        DataError: a file cannot be read.
+    ``files`` lie below ``root`` and come in an order that does not depend on the file system; ``start`` is a checksum
+    to go on from. Raises :class:`DataError` where a file cannot be read.
     """
     for file in files:
         try:
@@ -254,19 +249,10 @@ def checksum_of_photos(root: Path, photos: PhotoSet) -> int:
 
 
 def check_same_photos(root: Path, shifts: Mapping[str, Path]) -> tuple[tuple[str, ...], int]:
-    """Check that the folders of all shifts hold the same photos, by class and name without its ending.
+    """Return the classes, sorted, and a checksum of a set in ``root``, given the folder ``CLASS/*`` of each shift.
 
-    Results are paired over images by their positions, which one missing photo would move.
-
-    Args:
-        root: the folder of the set.
-        shifts: the folder of each shift, which holds ``CLASS/*``.
-
-    Returns:
-        The classes, sorted, and a checksum of the set.
-
-    Raises:
-        DataError: a photo of one shift lacks in another, or a folder is unreadable.
+    All shifts must hold the same photos, by class and name without its ending: results are paired over images by their
+    positions, which one missing photo would move. Raises :class:`DataError` where they do not.
     """
     first, checksum = "", 0
     classes: tuple[str, ...] = ()

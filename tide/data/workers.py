@@ -28,16 +28,9 @@ def prefetch(
     """Yield ``stack([dataset[key] for key in request])`` for each request, in order, computed ahead by processes.
 
     The processes start with the first batch that is asked for and live until the generator ends, is closed or let go
-    of. Ctrl-C and a request to terminate do not reach them: what they mean is for the main process to decide.
-
-    Args:
-        dataset: gives a sample for each key of a request.
-        requests: taken ahead of the batches, ``2 * workers`` at most; may be endless.
-        stack: makes a batch of samples.
-        workers: number of processes; with 0 all happens in this one.
-
-    Raises:
-        DataError: a process died or ran out of memory.
+    of. Ctrl-C and a request to terminate do not reach them: what they mean is for the main process to decide. Requests
+    are taken ``2 * workers`` ahead of the batches and may be endless; with no workers all happens in this process.
+    Raises :class:`DataError` where a process died or ran out of memory.
     """
     with _undisturbed():
         loader = DataLoader(
