@@ -11,7 +11,8 @@ import torch
 from safetensors.torch import load_file
 
 from tests.train.test_step import assert_same, batch, everything, make
-from tide.config import Config, MixedPrecision
+from tide.config import Config
+from tide.config.run import MixedPrecision
 from tide.data import Splits
 from tide.runs.folder import RunFolder
 from tide.train.loop import TrainingRun

@@ -140,8 +140,8 @@ def _fit(
             f"steps {position.step} to {train.steps} of {images} images; warm-up "
             f"{train.warmup}, curriculum {train.curriculum_start} + {train.curriculum_length} steps"
         )
-        if splits.found:
-            reporter.message(splits.found)
+        if splits.summary:
+            reporter.message(splits.summary)
         reporter.message(f"loop over ticks: {training.model.tick_loop().reason}")
         covered = coverage(config.core) if isinstance(config.core, CoreConfig) else None
         if covered is not None:

@@ -104,13 +104,24 @@ NAMED = ("task", "objective")
 """What is chosen by a name alone."""
 GROUP = "tide.extensions"
 
+_PARENTS: dict[str, type[Any]] = {}
 _SETTINGS: dict[str, dict[str, type[Any]]] = {section: {} for section in SECTIONS}
 _BUILDERS: dict[str, dict[Any, Any]] = {section: {} for section in (*SECTIONS, *NAMED)}
+_RESERVED: dict[str, tuple[str, ...]] = {}
 _HOMES: dict[str, dict[Any, str]] = {section: {} for section in (*SECTIONS, *NAMED)}
 
 
-def declare(section: str, homes: dict[Any, str]) -> None:
-    """Make built-in kinds known: settings classes, or names, and the module whose import registers what builds each."""
+def declare(
+    section: str, homes: dict[Any, str], parent: type[Any] | None = None, reserved: tuple[str, ...] = ()
+) -> None:
+    """Make built-in kinds known: settings classes, or names, and the module whose import registers what builds each.
+
+    ``parent`` is the class that all settings of the section are subclasses of; ``reserved`` are names that mean
+    something else.
+    """
+    _RESERVED[section] = reserved
+    if parent is not None:
+        _PARENTS[section] = parent
     for what, home in homes.items():
         _HOMES[section][what] = home
         if section in SECTIONS:
@@ -124,12 +135,12 @@ def register(section: str, what: Any) -> Callable[[B], B]:
 
         @tide.register("core", MyCellConfig)        # build(config, features=, outputs=, seed=) -> Cell
         @tide.register("backbone", MyEyesConfig)    # build(config, input) -> module: images to tokens (B, N, d_kv)
-        @tide.register("data", MyDataConfig)        # build(config, model, directory) -> tide.data.Splits
+        @tide.register("data", MyDataConfig)        # build(config, model, directory) -> tide.data.Parts
         @tide.register("task", "rises")             # build(model, directory) -> tide.data.DrawnTask
         @tide.register("objective", "mine")         # f(logits, certainty, targets, config) -> loss, a scalar
 
-    Settings are a frozen dataclass, a subclass of ``tide.config.CoreConfig``'s parent for its section
-    (:class:`~tide.config.CoreSettings`, :class:`~tide.config.BackboneSettings`, :class:`~tide.config.DataSettings`),
+    Settings are a frozen dataclass, a subclass of :class:`~tide.config.CoreSettings`,
+    :class:`~tide.config.BackboneSettings`, :class:`~tide.config.DataSettings` or :class:`~tide.config.InputSettings`,
     with a field ``kind: Literal["mine"] = "mine"`` and a default for every other field. From then on files of
     settings, the command line, :func:`tide.create` and :func:`tide.load` know the kind. A class that is defined again,
     as in a notebook, takes the place of its former self.
@@ -140,6 +151,8 @@ def register(section: str, what: Any) -> Callable[[B], B]:
     check(section in _BUILDERS, f"section must be one of {', '.join(_BUILDERS)}, got {short_repr(section)}")
     if section in NAMED:
         check(isinstance(what, str) and bool(what), f"{section} must be registered by a name, got {short_repr(what)}")
+        free = what not in _RESERVED.get(section, ())
+        check(free, f"{section} must have a name of its own, got {what!r}, which is already known")
         former = _BUILDERS[section].get(what)
     else:
         former = None
@@ -150,7 +163,7 @@ def register(section: str, what: Any) -> Callable[[B], B]:
         own = getattr(build, "__module__", None)
         if section in NAMED and (former is not None or known_home is not None):
             same = own in (known_home, getattr(former, "__module__", None))
-            check(same, f"{section} must have a name of its own, got {what!r}, which is already registered")
+            check(same, f"{section} must have a name of its own, got {what!r}, which is already known")
         _BUILDERS[section][what] = build
         return build
 
@@ -202,6 +215,8 @@ def _add_settings(section: str, cls: type[Any]) -> None:
     name = getattr(cls, "__name__", repr(cls))
     frozen = isinstance(cls, type) and dataclasses.is_dataclass(cls) and cls.__dataclass_params__.frozen  # type: ignore[attr-defined]
     check(frozen, f"{name} must be a frozen dataclass: @dataclass(frozen=True, kw_only=True)")
+    parent = _PARENTS[section]
+    check(issubclass(cls, parent), f"{name} must be a subclass of tide.config.{parent.__name__}")
     fields = {field.name: field for field in dataclasses.fields(cls)}
     kind = fields["kind"].default if "kind" in fields else None
     check(

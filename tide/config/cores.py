@@ -427,4 +427,8 @@ def _check_heads(heads: int, width: int) -> None:
     check(heads == 0 or width % heads == 0, f"core.heads must divide core.attention_width = {width}, got {heads}")
 
 
-declare("core", {CoreConfig: "tide.models.tide", CTMConfig: "tide.models.ctm", LSTMConfig: "tide.models.lstm"})
+declare(
+    "core",
+    {CoreConfig: "tide.models.tide", CTMConfig: "tide.models.ctm", LSTMConfig: "tide.models.lstm"},
+    CoreSettings,
+)

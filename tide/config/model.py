@@ -413,7 +413,7 @@ def _check_pixels(mean: tuple[float, ...], std: tuple[float, ...], channels: int
     check(all(s > 0 for s in std), f"input.std must be above 0, got {std}")
 
 
-declare("input", dict.fromkeys((ImageConfig, SequenceConfig, ScheduleConfig), "tide.models.inputs"))
+declare("input", dict.fromkeys((ImageConfig, SequenceConfig, ScheduleConfig), "tide.models.inputs"), InputSettings)
 declare(
     "backbone",
     dict.fromkeys(
@@ -421,4 +421,5 @@ declare(
         "tide.backbones.images",
     )
     | dict.fromkeys((SymbolsConfig, QuestionsConfig), "tide.backbones.sequences"),
+    BackboneSettings,
 )

@@ -343,13 +343,10 @@ class Config(ModelConfig):
         return ModelConfig(seed=self.seed, input=self.input, output=self.output, backbone=self.backbone, core=self.core)
 
 
+declare("data", dict.fromkeys((NamedDataConfig, FolderConfig, HubConfig, DrawnConfig), "tide.data.load"), DataSettings)
 declare(
-    "data",
-    {
-        NamedDataConfig: "tide.data.load",
-        FolderConfig: "tide.data.load",
-        HubConfig: "tide.data.load",
-        DrawnConfig: "tide.data.load",
-    },
+    "task",
+    dict.fromkeys(("parity", "sort", "maze", "qamnist"), "tide.data.drawn.sets"),
+    reserved=get_args(NamedSet),
 )
 declare("objective", dict.fromkeys(("two_point", "anytime", "route", "ctc"), "tide.losses"))

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tide.config import OutputConfig
 from tide.data import LabelledSet
-from tide.data.drawn.moves import started_at, walk
+from tide.data.drawn.mazes import started_at, walk
 from tide.evaluate.statistics import expected_calibration_error
 from tide.losses import dual_losses, tick_losses
 from tide.models.heads import at_tick, over_positions, read_answers, share_right

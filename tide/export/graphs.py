@@ -300,7 +300,7 @@ def _graphs(model: Thinker, interventions: bool) -> dict[str, Graph]:
     carry = moment.state.carry
     if not hasattr(moment.context, "weights"):
         raise InputError(
-            f"the context of core {model.config.core.kind} must have weights, composed once for all ticks, to be exported"
+            f"the context of core {model.config.core.kind} must have weights, composed once, to be exported"
         )
     start, single = _start(moment), _start(model.begin(shown[:1]))
     following, features = cell.step(*moment)

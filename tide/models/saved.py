@@ -216,9 +216,9 @@ def read_config(path: Path) -> ModelConfig:
         version = mapping.pop("format")
     except (OSError, ValueError, KeyError) as error:
         raise CheckpointError(f"{path} is not a configuration of this library ({error!r}); it is damaged") from error
-    if version not in (1, FORMAT):
+    if version != FORMAT:
         raise CheckpointError(
-            f"{path} has format {version!r}, 1 to {FORMAT} are read by this version: install the version that wrote it"
+            f"{path} must have format {FORMAT} for this version, got {version!r}; install the version that wrote it"
         )
     try:
         return from_dict(ModelConfig, mapping)

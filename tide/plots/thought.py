@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from tide.data.drawn.moves import walk
+from tide.data.drawn.mazes import walk
 from tide.models.heads import emitted, read_answers
 from tide.models.inputs import OPERATORS, Inputs, Questions
 from tide.models.thinker import Thinker

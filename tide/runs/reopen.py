@@ -20,7 +20,7 @@ from tide.config import (
     data_config,
 )
 from tide.data import LabelledSet, decode, load_test_photos, read_test
-from tide.data.drawn.maze_images import shortest_route
+from tide.data.drawn.mazes import shortest_route
 from tide.errors import InputError, check_path
 from tide.models.inputs import OPERATORS, Inputs, Questions, to_float
 from tide.models.load import load as load_model

@@ -15,8 +15,8 @@ from tide.config import (
     OutputConfig,
     data_config,
 )
-from tide.data import ImageSet, PhotoStream, Splits, check_task, statistics
-from tide.data.hub.files import absolute_place
+from tide.data import ImageSet, Splits, check_task, statistics
+from tide.data.hub import absolute_place
 from tide.errors import ConfigError
 from tide.models.presets import INPUTS, OUTPUTS
 from tide.train.step import resolve
@@ -38,7 +38,7 @@ def fit_to_data(config: Config, splits: Splits) -> Config:
 
     Streamed photos keep the pixel statistics of the settings. A data set of the hub is named with its commit, so that
     the run goes on with the same version. Raises :class:`ConfigError` when the data's shape is not the one that the
-    settings name, and :class:`~tide.errors.DataError` when a stream has too few row groups for its micro-batches.
+    settings name.
     """
     labels, settings, output = splits.train.classes, config.input, config.output
     if not isinstance(settings, ImageConfig) or isinstance(config.data, DrawnConfig):
@@ -47,10 +47,9 @@ def fit_to_data(config: Config, splits: Splits) -> Config:
         output = OutputConfig(classes=len(labels))
         if isinstance(splits.train, ImageSet):
             mean, std = statistics(splits.train.images)
-            settings = replace(settings, mean=mean, std=std)
+            # A channel that is the same everywhere has no deviation: it becomes zeros, whatever it is divided by.
+            settings = replace(settings, mean=mean, std=tuple(value or 1.0 for value in std))
         config = replace(config, data=replace(config.data, name=data_config(splits.name).name))
-    if isinstance(splits.train, PhotoStream):
-        splits.train.order(config.train.accumulation, config.seed)  # refuses what cannot be dealt out
     wanted = (settings.channels, settings.size, output.classes)
     found = (*splits.train.shape[:2], len(labels))
     if wanted != found:
