@@ -33,8 +33,8 @@ from tide.nn.attention import CrossAttention
 from tide.nn.synchrony import Synchrony
 from tide.runs.folder import describe_environment
 from tide.train.feed import DROPOUT_STREAM, MemoryFeed
-from tide.train.prepare import fit_to_data, resolved
 from tide.train.step import Trainer, make_optimizer
+from tide.train.supervised import fit_to_data, resolved
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,10 +26,9 @@ from tide.models.inputs import input_kind
 from tide.models.presets import preset
 from tide.models.thinker import Thinker
 from tide.runs.folder import RunFolder
-from tide.train.loop import TrainingRun
-from tide.train.prepare import fit_to_data, resolved
 from tide.train.report import SilentReporter
-from tide.train.signals import StopRequest
+from tide.train.run import Run, StopRequest
+from tide.train.supervised import Supervised, fit_to_data, resolved, supervised_run
 
 LENGTH, POSITIONS = 5, OutputConfig(classes=3, positions=(2, 2))
 
@@ -88,12 +87,12 @@ def experiment(request: pytest.FixtureRequest) -> Callable[..., Config]:
     return make
 
 
-def train(config: Config, folder: Path, upto: int | None = None) -> TrainingRun:
+def train(config: Config, folder: Path, upto: int | None = None) -> Run[Supervised]:
     splits = read_splits(config)
     config = fit_to_data(config, splits)
     fresh = not folder.exists()
     run = RunFolder.create(folder, config, device="cpu") if fresh else RunFolder.open(folder)
-    training = TrainingRun(config, splits, run, SilentReporter(config.train.steps))
+    training = supervised_run(config, splits, run, SilentReporter(config.train.steps))
     if not fresh:
         training.resume()
     if upto is None:
@@ -116,7 +115,7 @@ def test_a_task_of_ones_own_trains_evaluates_and_resumes_bit_for_bit(
     assert whole_log == parts_log
     last = [json.loads(line) for line in whole_log.splitlines() if '"evaluation"' in line][-1]
 
-    answers = collect_answers(whole.model, whole.test, batch=300)
+    answers = collect_answers(whole.task.model, whole.task.test, batch=300)
     at = answers.certainty.argmax(1)
     right = [answers.predicted[n, :, at[n]] == answers.labels[n] for n in range(len(at))]
     assert last["accuracy"] == pytest.approx(torch.stack(right).double().mean().item())
@@ -126,7 +125,7 @@ def test_a_task_of_ones_own_trains_evaluates_and_resumes_bit_for_bit(
 
 def test_a_list_is_emitted_and_halts_when_it_is_complete(experiment: Callable[..., Config], tmp_path: Path) -> None:
     training = train(experiment("order", classes=LENGTH + 1, emitted=LENGTH), tmp_path / "run")
-    model, (numbers, _) = training.model.eval(), order(40, torch.Generator().manual_seed(1))
+    model, (numbers, _) = training.task.model.eval(), order(40, torch.Generator().manual_seed(1))
     whole, halted = model.predict(numbers), model.predict(numbers, halt=1.0)
     logits = model(numbers).logits
     assert torch.equal(whole.label, emitted(logits, LENGTH)[..., -1])
