@@ -54,10 +54,10 @@ class GRUCell(Cell):
 
     components: ClassVar[Mapping[str, tuple[str, ...]]] = {"dynamics": ("gru",), "head": ("head",)}
     activity: ClassVar[Mapping[str, str]] = {"hidden state": "hidden"}
+    observables: ClassVar[Mapping[str, Observable]] = {"hidden": Observable(lambda hidden: hidden, "readout")}
 
     def __init__(self, core: GRUConfig, *, features: int, outputs: int, seed: int) -> None:
         super().__init__()
-        self.observables = {"hidden": Observable(lambda hidden: hidden, "readout")}
         self.gru, self.head = nn.GRUCell(features, core.neurons), nn.Linear(core.neurons, outputs)
 
     def context(self, x: Tensor) -> GRUContext:
