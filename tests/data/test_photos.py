@@ -241,5 +241,5 @@ def test_photos_in_memory_are_those_of_the_test_order_and_unreadable_ones_are_na
     with pytest.warns(UserWarning, match="unreadable photo"):
         some = photos.select(torch.tensor([3, 2, 11]))
     assert some.labels.tolist() == [0, 2]
-    with pytest.warns(UserWarning, match="unreadable photo"), refuses("at least one photo must be readable"):
+    with refuses("at least one photo must be readable, got 1 unreadable ones", photos.source.name(2)):
         photos.select(slice(2, 3))
