@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import pickle
 from collections.abc import Callable, Iterator
@@ -141,22 +140,6 @@ def test_any_number_of_workers_and_any_start_give_the_same(workers, photos):
     assert same(list(photos.decoded_with(Decoding(workers=workers)).crops(requests(12))), wanted)
     assert same(list(photos.decoded_with(Decoding(workers=workers)).crops(requests(12, first=2))), wanted[2:])
     assert torch.equal(torch.get_rng_state(), state)  # dropout does not depend on how photos are loaded
-
-
-def test_requests_may_be_endless_and_are_taken_only_so_far_ahead(photos):
-    taken = []
-
-    def endless() -> Iterator[tuple[Tensor, int]]:
-        while True:
-            taken.append(len(taken))
-            yield torch.tensor([0]), 1
-
-    stream = photos.decoded_with(Decoding(workers=1)).crops(endless())
-    for _ in range(3):
-        next(stream)
-    assert 3 <= len(taken) <= 6
-    del stream
-    assert not multiprocessing.active_children()
 
 
 def test_what_workers_get_can_be_sent_to_them(photos):
