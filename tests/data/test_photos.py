@@ -212,7 +212,8 @@ def test_refuses_wrong_arguments(photos, refuses):
     with refuses("positions must be int64 of shape (B,)", "float32 of shape (1,)"):
         photos.batches(1, positions=torch.ones(1))
     for workers in (0, 1):
-        stream = photos.decoded_with(Decoding(workers=workers)).crops([(torch.tensor([-1]), 1)])
+        stream = photos.decoded_with(Decoding(workers=workers)).crops([(torch.tensor([3]), 1), (torch.tensor([-1]), 1)])
+        assert next(stream).positions.tolist() == [3]
         with refuses("position must be 0..11 for 12 photos, got -1"):
             next(stream)
     assert list(photos.crops([])) == []
