@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import tyro
 from reporting import save
 
-from tide.runs.environment import describe_environment
+from tide.runs.folder import describe_environment
 
 STEPPER = """
 import sys, time, torch
@@ -26,8 +26,8 @@ task, ticks, threads = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 torch.set_num_threads(threads)
 from tide.models.presets import preset
 from tide.models.thinker import Thinker
-from tide.train.optim import make_optimizer
-from tide.train.prepare import resolved
+from tide.train.step import make_optimizer
+from tide.train.supervised import resolved
 from tide.train.step import Trainer
 config = resolved(preset(task, core={"ticks": ticks}))
 model = Thinker(config.model)

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from tide.data import augment, to_float
-from tide.runs.environment import describe_environment
+from tide.runs.folder import describe_environment
 
 CASES = ((1, 28, 2, 64), (1, 28, 2, 256), (3, 32, 4, 64), (3, 32, 4, 256))  # channels, size, padding, batch
 BATCHES, ROUNDS = 50, 9

@@ -19,13 +19,13 @@ import torch
 import tyro
 from reporting import save
 
-from tide.analysis.operations import count_operations
+from tide.analysis.costs import count_operations
 from tide.device import DeviceName, pick_device, set_threads
 from tide.models.presets import MODELS
-from tide.runs.environment import describe_environment
+from tide.runs.folder import describe_environment
 from tide.studies.comparison import task_config
-from tide.studies.trials import shared_changes
-from tide.train.prepare import resolved
+from tide.studies.runner import shared_changes
+from tide.train.supervised import resolved
 from tide.train.timing import alternate, step_on_random_images
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from tide.corruptions import CORRUPTIONS, EXTRA, SEVERITIES, corrupt
-from tide.runs.environment import describe_environment
+from tide.runs.folder import describe_environment
 
 CASES = ((3, 32, 512), (1, 28, 512), (3, 64, 128), (3, 224, 16))  # channels, size, images
 ROUNDS = 5

@@ -15,8 +15,7 @@ from matplotlib.figure import Figure
 from reporting import check_names, origin, publish
 
 from tide.errors import InputError
-from tide.runs.facts import RunFacts
-from tide.runs.folder import RunFolder
+from tide.runs.folder import RunFacts, RunFolder
 
 
 @dataclass(frozen=True, kw_only=True)

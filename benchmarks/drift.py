@@ -16,12 +16,11 @@ import tyro
 from matplotlib.figure import Figure
 from reporting import check_names, origin, publish
 
-from tide.config_io import to_dict
+from tide.config.io import to_dict
 from tide.errors import InputError
 from tide.evaluate.answers import collect_answers
 from tide.runs import reopen
-from tide.runs.facts import RunFacts
-from tide.runs.folder import RunFolder
+from tide.runs.folder import RunFacts, RunFolder
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,15 +20,14 @@ from matplotlib.figure import Figure
 from reporting import origin, publish
 from torch import Tensor
 
-from tide.analysis.parts import Meeting, meeting
-from tide.analysis.trajectory import follow, tide_cell
+from tide.analysis.fixed_points import Meeting, meeting
+from tide.analysis.states import follow, tide_cell
 from tide.config import CoreConfig
 from tide.data import to_float
 from tide.errors import InputError
 from tide.models.thinker import Thinker
 from tide.runs import reopen
-from tide.runs.facts import RunFacts, mean_and_std
-from tide.runs.folder import RunFolder
+from tide.runs.folder import RunFacts, RunFolder, mean_and_std
 
 PARTS = ("core_alone", "whole_loop")
 LABELS = {
@@ -83,7 +82,7 @@ def meetings(model: Thinker, images: Tensor) -> list[Meeting]:
     last, met = follow(model, images).states[-1], []
     for image in range(len(images)):
         state = last.rows(torch.tensor([image]))
-        start = state.rates[0]
+        start = state.state.rates[0]
         met.append(meeting(model, state, start, torch.zeros_like(start)))
     return met
 

@@ -21,10 +21,9 @@ from reporting import check_names, origin, publish
 
 from tide.data import read_splits
 from tide.errors import InputError
-from tide.evaluate.accuracy import evaluate
+from tide.evaluate.answers import evaluate
 from tide.models.load import load
-from tide.runs.facts import RunFacts
-from tide.runs.folder import RunFolder
+from tide.runs.folder import RunFacts, RunFolder
 
 EARLY = 4  # from this tick on an answer at any time is wanted
 

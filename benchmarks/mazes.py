@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from reporting import COLOURS, check_names, origin, publish
 
 from tide.data.drawn.mazes import draw_mazes
-from tide.evaluate.walking import walk_on
+from tide.evaluate.answers import walk_on
 from tide.models.load import load
 from tide.models.presets import model_name
 from tide.models.task_presets import extent

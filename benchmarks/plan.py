@@ -27,7 +27,7 @@ from tide.analysis.costs import Device, StepCosts, count_costs
 from tide.config import Config, CoreConfig
 from tide.errors import InputError
 from tide.models.presets import preset
-from tide.runs.environment import describe_environment
+from tide.runs.folder import describe_environment
 
 GIB, DAY = 2**30, 86_400
 DEVICES = {

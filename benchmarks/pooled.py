@@ -21,21 +21,20 @@ from reporting import end, save
 from torch import Tensor, nn
 
 from tide.config import CoreConfig
-from tide.core.attention import CrossAttention
-from tide.core.synchrony import Synchronisation
 from tide.data import derive_seed, read_splits, to_float
 from tide.device import set_threads
 from tide.errors import InputError
-from tide.evaluate.accuracy import evaluate
-from tide.heads import OutputHead
+from tide.evaluate.answers import evaluate
 from tide.models.cell import Cell, Readout
+from tide.models.heads import OutputHead
 from tide.models.presets import preset
 from tide.models.thinker import Thinker
-from tide.runs.environment import describe_environment
+from tide.nn.attention import CrossAttention
+from tide.nn.synchrony import Synchrony
+from tide.runs.folder import describe_environment
 from tide.train.feed import DROPOUT_STREAM, MemoryFeed
-from tide.train.optim import make_optimizer
-from tide.train.prepare import fit_to_data, resolved
-from tide.train.step import Trainer
+from tide.train.step import Trainer, make_optimizer
+from tide.train.supervised import fit_to_data, resolved
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +76,7 @@ class PairRates(nn.Module):
     def __init__(self, features: int, core: CoreConfig, seed: int) -> None:
         super().__init__()
         self.rates = nn.Linear(features, core.neurons)
-        self.synchronisation = Synchronisation(core, seed)
+        self.synchronisation = Synchrony(core, seed)
 
     def forward(self, read: Tensor) -> Tensor:
         """Read once."""

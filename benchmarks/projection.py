@@ -17,8 +17,8 @@ import torch
 import tyro
 
 from tide.models.presets import preset
-from tide.runs.environment import describe_environment
-from tide.train.prepare import resolved
+from tide.runs.folder import describe_environment
+from tide.train.supervised import resolved
 from tide.train.timing import alternate, step_on_random_images
 
 GUARANTEES = ("none", "contraction", "lds")

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import torch
 
-from tide.config_io import to_dict
-from tide.evaluate.accuracy import Evaluation, evaluate
+from tide.config.io import to_dict
+from tide.evaluate.answers import Evaluation, evaluate
 from tide.models.thinker import Thinker
 from tide.plots.training import draw_training
 from tide.runs import reopen

@@ -12,8 +12,7 @@ from typing import Any, NoReturn
 from matplotlib.figure import Figure
 
 from tide.errors import InputError
-from tide.runs.environment import describe_environment
-from tide.runs.folder import RunFolder
+from tide.runs.folder import RunFolder, describe_environment
 from tide.studies.publish import save_study, without_places
 
 COLOURS = {"tide": "#c0392b", "anytime": "#e08214", "ctm": "#2d6ca2", "lstm": "#5aae61"}

@@ -18,11 +18,9 @@ from pathlib import Path
 from tide.config import Config, DrawnConfig
 from tide.data import LabelledSet
 from tide.data.load import read_splits
-from tide.evaluate.accuracy import evaluate
-from tide.models.card import CARD, Card, digest
-from tide.models.files import write_model
-from tide.models.half import halved, rounded
+from tide.evaluate.answers import evaluate
 from tide.models.load import load as load_model
+from tide.models.saved import CARD, Card, digest, halved, rounded, write_model
 from tide.runs.folder import RunFolder
 
 SHELF = Path(__file__).parents[1] / "tide" / "pretrained"

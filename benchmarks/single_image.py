@@ -26,10 +26,10 @@ import tyro
 from reporting import save
 
 from tide.device import set_threads
-from tide.export.folder import write_folder
+from tide.export.onnx import write_folder
 from tide.models.load import load
 from tide.models.thinker import Thinker
-from tide.runs.environment import describe_environment
+from tide.runs.folder import describe_environment
 from tide.train.timing import alternate
 
 WITHIN = 1e-5  # certainties of the three ways

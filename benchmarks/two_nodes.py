@@ -26,7 +26,7 @@ import tyro
 from reporting import save
 from safetensors.torch import load_file
 
-from tide.runs.environment import describe_environment
+from tide.runs.folder import describe_environment
 from tide.train.team import TIMEOUT
 
 NODES = ("tide-node-0", "tide-node-1")

@@ -12,10 +12,10 @@ import torch
 from coverage import Coverage
 
 from tide.config import ModelConfig
-from tide.config_io import from_dict
-from tide.core.constraints import project_
+from tide.config.io import from_dict
 from tide.models.load import model_class
 from tide.models.thinker import Thinker
+from tide.nn.constraints import project_
 
 BASELINES: dict[str, dict[str, Any]] = {
     "ctm": {

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from tide.config import Config, CoreConfig
-from tide.config_io import differences, from_dict, read_yaml, to_dict, to_yaml
+from tide.config.io import differences, from_dict, read_yaml, to_dict, to_yaml
 from tide.errors import ConfigError, InputError
 from tide.models.presets import PRESETS, preset
 

@@ -18,7 +18,7 @@ from tide.config import (
     ResNetConfig,
     ResNetTrunkConfig,
 )
-from tide.config_io import differences, from_dict, read_yaml, to_dict, to_yaml
+from tide.config.io import differences, from_dict, read_yaml, to_dict, to_yaml
 from tide.errors import ConfigError
 from tide.models.presets import MODELS, PRESETS, TASKS, preset
 from tide.models.task_presets import DRAWN_TASKS

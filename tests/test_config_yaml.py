@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tide.config import Config
-from tide.config_io import from_dict, read_yaml
+from tide.config.io import from_dict, read_yaml
 from tide.errors import ConfigError
 
 BOMB = "a: &a [x, x]\n" + "".join(f"{b}: &{b} [*{a}, *{a}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True))

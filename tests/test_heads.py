@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests import slow
-from tide.heads import OutputHead, certainty, most_certain
+from tide.models.heads import OutputHead, certainty, most_certain
 
 
 @pytest.mark.parametrize("epsilon", [1e-5, 1.0])

@@ -34,9 +34,11 @@ def test_no_circle_of_imports_inside_a_room() -> None:
         arrows = {name: targets for name, targets in arrows.items() if name not in free}
 
 
-def test_the_core_knows_nothing_of_images_files_or_commands() -> None:
-    for path in (ROOT / "core").glob("*.py"):
-        assert imported_rooms(path) <= {"core", "config", "errors"}, path
+def test_the_equations_know_nothing_of_images_files_or_commands() -> None:
+    files = list((ROOT / "nn").glob("*.py"))
+    assert len(files) > 5
+    for path in files:
+        assert imported_rooms(path) <= {"nn", "config", "errors", "types"}, path
 
 
 def test_benchmarks_import_no_command() -> None:
@@ -50,3 +52,42 @@ def test_circles_between_rooms_are_found() -> None:
     graph = {"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"e"}, "e": {"f"}, "f": {"d", "a"}}
     assert TREE.circles(graph) == {frozenset("bc"), frozenset("def")}
     assert not TREE.circles(TREE.arrows(ROOT))
+
+
+def test_code_proper_is_counted_without_blank_lines_comments_docstrings_and_imports() -> None:
+    text = '''"""Of a module,
+
+of three lines."""
+
+import ast
+from pathlib import (
+    Path,
+)
+
+NAME = """a text,
+
+not a docstring"""  # three lines of code
+
+
+def function(a):  # one
+    """Of a function."""
+    # a comment
+    import os
+
+    return (  # three
+
+        a
+    )
+
+
+VALUE = 1
+"""Of a value."""
+'''
+    assert TREE.code_lines(text) == 3 + 1 + 3 + 1
+    assert TREE.code_lines("") == 0
+
+
+def test_the_files_of_a_forward_pass_are_those_that_are_entered() -> None:
+    files = TREE.files_of_a_pass(ROOT.parent)
+    assert {"losses.py", "models/thinker.py", "models/tide.py"} <= set(files)
+    assert not {"models/presets.py", "models/ctm.py", "cli/main.py"} & set(files)

@@ -13,19 +13,21 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tide.config import LossConfig
-from tide.core.blocks import RecurrentBlocks
-from tide.evaluate.hedging import read_hedging
-from tide.heads import certainty
+from tide.evaluate.answers import read_hedging
 from tide.losses import (
+    cross_entropies,
+    dual_losses,
     ei_loss,
     mean_field_game,
     objective,
     residual_game,
     spectral_loss,
     sync_loss,
+    task_loss,
 )
+from tide.models.heads import certainty
 from tide.models.thinker import Thinker
-from tide.objectives import cross_entropies, dual_losses, task_loss
+from tide.nn.constraints import RecurrentBlocks
 
 N_E, N_I = 7, 3
 

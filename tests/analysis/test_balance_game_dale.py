@@ -6,14 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from tide.analysis.balance import asynchrony, balance_index, regime
-from tide.analysis.dale import STAGES, dale_audit
-from tide.analysis.energies import energies
-from tide.analysis.game import game_report, own_energy_change
-from tide.analysis.parts import correction_gains, lateral_bound, meeting
-from tide.analysis.trajectory import follow
-from tide.core.blocks import RecurrentBlocks
+from tide.analysis.fixed_points import correction_gains, lateral_bound, meeting
+from tide.analysis.game import asynchrony, balance_index, game_report, own_energy_change, regime
+from tide.analysis.jacobian import STAGES, dale_audit
+from tide.analysis.states import energies, follow
 from tide.errors import InputError
+from tide.nn.constraints import RecurrentBlocks
 
 
 def images(batch: int = 3) -> torch.Tensor:

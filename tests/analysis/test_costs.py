@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from tide.analysis.costs import CostCounter, Device, Kernel, count_costs
-from tide.analysis.operations import count_operations
+from tide.analysis.costs import CostCounter, Device, Kernel, count_costs, count_operations
 from tide.models.presets import preset
 from tide.models.thinker import Thinker
 

@@ -12,14 +12,8 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.special import spence
 
-from tide.analysis.energies import (
-    dilogarithm,
-    energies,
-    inverse_activation,
-    inverse_activation_integral,
-    nash_residual,
-)
-from tide.core.wilson_cowan import activate
+from tide.analysis.states import dilogarithm, energies, inverse_activation, inverse_activation_integral, nash_residual
+from tide.nn.dynamics import activate
 
 
 def game(seed: int, size: int = 8) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

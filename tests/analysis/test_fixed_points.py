@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tide.analysis.fixed_points import HeldCore, rate_of_approach
-from tide.analysis.trajectory import follow
+from tide.analysis.states import follow
 from tide.models.thinker import Thinker
 
 BARE = {

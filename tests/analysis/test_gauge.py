@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tide.analysis.gauge import normalised_matrices
 from tide.analysis.lyapunov import certify
-from tide.analysis.matrices import spectral_radius
-from tide.analysis.trajectory import follow, tide_cell
+from tide.analysis.matrices import normalised_matrices, spectral_radius
+from tide.analysis.states import follow, tide_cell
 from tide.errors import InputError
 from tide.models.thinker import Thinker
 

@@ -8,7 +8,7 @@ import torch
 
 from tide.analysis import jacobian
 from tide.analysis.jacobian import Tick, batched_jacobian
-from tide.analysis.trajectory import follow
+from tide.analysis.states import follow
 from tide.models.thinker import Thinker
 from tide.models.tide import TideState
 

@@ -11,10 +11,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tests.analysis.instances import KINDS, excitatory, matrix, non_negative, signed
-from tide.analysis.linear import isolated_excitatory, isolated_inhibitory, step_bound
-from tide.analysis.matrices import spectral_radius, spectrum
-from tide.core.perron import perron_estimate
+from tide.analysis.matrices import isolated_excitatory, isolated_inhibitory, spectral_radius, spectrum, step_bound
 from tide.errors import InputError
+from tide.nn.dynamics import perron_estimate
 
 INSTANCES = (st.sampled_from(KINDS), st.sampled_from((2, 3, 6, 11)), st.integers(0, 10**6))
 ALPHAS = st.sampled_from((0.02, 0.05, 0.2, 0.7, 1.0))

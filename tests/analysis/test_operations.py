@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tide.analysis.operations import count_operations
-from tide.config_io import from_dict
+from tide.analysis.costs import count_operations
+from tide.config.io import from_dict
 from tide.models.load import model_class
 from tide.models.thinker import Thinker
 

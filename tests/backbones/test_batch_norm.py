@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from tide.backbones.batch_norm import BatchNorm, statistics_of_batches
-from tide.backbones.hrf import CenterSurround
-from tide.backbones.resnet import BasicBlock
+from tide.backbones.images import BasicBlock, CenterSurround
+from tide.backbones.layers import BatchNorm, statistics_of_batches
 
 
 def in_channels_last(*shape: int, dtype: torch.dtype = torch.float64) -> torch.Tensor:

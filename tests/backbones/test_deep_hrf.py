@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tide.backbones.deep_hrf import DeepHRF
-from tide.backbones.resnet import BasicBlock
+from tide.backbones.images import BasicBlock, DeepHRF
 from tide.config import DeepHRFConfig
 from tide.models.presets import preset
 from tide.models.thinker import Thinker

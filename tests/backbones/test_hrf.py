@@ -10,9 +10,8 @@ import torch
 from torch import nn
 
 from tests import slow
-from tide.backbones.batch_norm import BatchNorm
-from tide.backbones.hrf import CENTERS, SURROUNDS, CenterSurround, ShallowHRF
-from tide.backbones.positions import sinusoidal_positions
+from tide.backbones.images import CENTERS, SURROUNDS, CenterSurround, ShallowHRF
+from tide.backbones.layers import BatchNorm, sinusoidal_positions
 from tide.config import HRFConfig
 
 BATCHNORM = 1 / math.sqrt(1 + 1e-5)  # of a fresh layer in eval mode

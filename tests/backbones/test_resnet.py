@@ -5,11 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tide.backbones.none import FeatureMap
-from tide.backbones.positions import sinusoidal_positions
-from tide.backbones.resnet import BasicBlock, ResNet18
+from tide.backbones.images import BasicBlock, FeatureMap, ResNet18
+from tide.backbones.layers import sinusoidal_positions
 from tide.config import FeatureMapConfig, ResNetConfig
-from tide.config_io import from_dict
+from tide.config.io import from_dict
 from tide.errors import InputError
 from tide.models.thinker import Thinker
 

@@ -7,11 +7,9 @@ import math
 import pytest
 import torch
 
-from tide.backbones.convolutions import Convolutions
-from tide.backbones.positions import RotationalPositions, sinusoidal_positions, sinusoidal_sequence
-from tide.backbones.questions import QuestionBackbone
-from tide.backbones.resnet import ResNetTrunk
-from tide.backbones.symbols import Symbols
+from tide.backbones.images import Convolutions, ResNetTrunk
+from tide.backbones.layers import RotationalPositions, sinusoidal_positions, sinusoidal_sequence
+from tide.backbones.sequences import QuestionBackbone, Symbols
 from tide.config import ConvolutionsConfig, QuestionsConfig, ResNetTrunkConfig, SymbolsConfig
 from tide.errors import ConfigError
 

@@ -16,7 +16,7 @@ import tide
 from tests.train.conftest import TINY
 from tide.cli.main import main
 from tide.config import Config
-from tide.config_io import flatten, from_dict, read_yaml
+from tide.config.io import flatten, from_dict, read_yaml
 from tide.models.presets import preset
 
 Capture = pytest.CaptureFixture[str]

@@ -15,7 +15,7 @@ import tide
 from tests.train.conftest import TINY
 from tide.cli import robustness_figures
 from tide.cli.main import main
-from tide.config_io import flatten
+from tide.config.io import flatten
 from tide.data import load
 from tide.runs.reopen import SplitSource
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests import slow
-from tide.core.attention import CrossAttention
+from tide.nn.attention import CrossAttention
 
 LATENT, FEATURES, WIDTH, HEADS = 7, 5, 6, 3
 

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tide.core.constraints import Bounded, bounded_parameters, project_, violations
+from tide.nn.constraints import Bounded, bounded_parameters, project_, violations
 
 BOUNDED = {
     *(f"wilson_cowan.{name}" for name in ("w_ee", "w_ei", "w_ie", "w_ii", "gain", "start")),

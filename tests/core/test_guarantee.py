@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tide.config import CoreConfig, LateralConfig, SynchronyConfig
-from tide.core.blocks import RecurrentBlocks
-from tide.core.guarantee import (
+from tide.errors import ConfigError
+from tide.nn.constraints import (
     LDS_MARGIN,
     MARGIN,
+    RecurrentBlocks,
     balance_ratio,
     certified_norm,
     lds_rate,
@@ -21,8 +22,7 @@ from tide.core.guarantee import (
     small_gain_matrix,
     small_gain_rate,
 )
-from tide.core.wilson_cowan import WilsonCowan
-from tide.errors import ConfigError
+from tide.nn.dynamics import WilsonCowan
 
 PAIRS = SynchronyConfig(pairs_ee=3, pairs_ei=3, pairs_ii=1)
 KINDS = ("dense", "sparse", "block", "permutation", "nilpotent", "zero")

@@ -9,7 +9,7 @@ import torch
 
 from tests import slow
 from tide.config import LateralConfig
-from tide.core.lateral import LateralInhibition
+from tide.nn.lateral import LateralInhibition
 
 N_E, POOL = 12, 3
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests import slow
-from tide.core.memory import MemoryState, SurpriseMemory
+from tide.nn.memory import MemoryState, SurpriseMemory
 
 BATCH, TICKS, LATENT, TARGET = 3, 5, 12, 4.0
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests import slow
-from tide.core.neuron_models import NeuronModels, exponential_kernel, push
+from tide.nn.neuron_models import NeuronModels, exponential_kernel, push
 
 FLOAT64 = torch.zeros((), dtype=torch.float64)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tide.core.perron import perron_estimate
+from tide.nn.dynamics import perron_estimate
 
 
 def positive(seed: int, size: int = 8) -> torch.Tensor:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
 from tests import slow
-from tide.core.wilson_cowan import DynamicsWeights, WilsonCowan, ei_ratio, euler_step, population_norm
+from tide.nn.dynamics import DynamicsWeights, WilsonCowan, ei_ratio, euler_step, population_norm
 
 N_E, N_I = 16, 4
 BATCH = 3

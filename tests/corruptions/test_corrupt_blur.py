@@ -11,11 +11,8 @@ from scipy import ndimage
 from tests.corruptions import slow
 from tests.corruptions.conftest import scenes
 from tide.corruptions import corrupt
-from tide.corruptions.blur import disk, smooth, taps
-from tide.corruptions.constants import constants
-from tide.corruptions.glass import origins
-from tide.corruptions.motion import path, smear
-from tide.corruptions.zoom import enlarge, lines
+from tide.corruptions.blur import disk, enlarge, lines, origins, path, smear, smooth, taps
+from tide.corruptions.tables import constants
 
 
 def equal(corrupted, wanted, most: float = 0.0005) -> None:

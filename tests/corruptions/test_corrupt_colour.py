@@ -9,7 +9,7 @@ import torch
 from tests.corruptions import slow
 from tests.corruptions.conftest import scenes
 from tide.corruptions import corrupt
-from tide.corruptions.constants import constants
+from tide.corruptions.tables import constants
 
 
 def all_kinds() -> torch.Tensor:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tide.corruptions import CORRUPTIONS, EXTRA, SEVERITIES
-from tide.corruptions.constants import MEANINGS, constants
-from tide.corruptions.tables import TABLES
+from tide.corruptions.tables import MEANINGS, TABLES, constants
 
 
 @pytest.mark.parametrize("side", [32, 64, 224])

@@ -15,9 +15,9 @@ from scipy import ndimage
 from tests.corruptions import slow
 from tests.corruptions.conftest import scenes
 from tide.corruptions import corrupt
-from tide.corruptions.constants import constants
 from tide.corruptions.draws import Draws
-from tide.corruptions.elastic import affine, mirror_about_border, mirror_about_pixel, sample, smoothing
+from tide.corruptions.noise import affine, mirror_about_border, mirror_about_pixel, sample, smoothing
+from tide.corruptions.tables import constants
 
 
 def photo_of(image: torch.Tensor) -> Image.Image:

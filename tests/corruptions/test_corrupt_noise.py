@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tide.corruptions import corrupt
-from tide.corruptions.constants import constants
+from tide.corruptions.tables import constants
 
 LEVEL = 120  # far from black and white, so that little is cut off
 

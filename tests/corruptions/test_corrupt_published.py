@@ -21,15 +21,10 @@ from scipy import ndimage
 from tests.corruptions.conftest import scenes
 from tide.corruptions import corrupt
 from tide.corruptions.batch import _FUNCTIONS
-from tide.corruptions.draws import Draws
-from tide.corruptions.edges import canny
-from tide.corruptions.frost_sheets import SHEETS, frost_sheet
-from tide.corruptions.glass import origins
-from tide.corruptions.motion import smear
-from tide.corruptions.quantise import to_bytes
-from tide.corruptions.spatter import shade
+from tide.corruptions.blur import origins, smear
+from tide.corruptions.draws import Draws, to_bytes
 from tide.corruptions.tables import TABLES
-from tide.corruptions.weather import relief
+from tide.corruptions.weather import SHEETS, canny, frost_sheet, relief, shade
 
 Array = np.ndarray
 

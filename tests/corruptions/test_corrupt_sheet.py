@@ -7,7 +7,7 @@ import torch
 
 from tests.corruptions.conftest import scenes
 from tide.corruptions import corrupt
-from tide.plots.corruptions import draw_corruptions
+from tide.plots.robustness import draw_corruptions
 
 
 def test_a_row_for_each_corruption_and_a_column_for_each_severity(tmp_path):

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from tests.corruptions.conftest import scenes
 from tide.corruptions import corrupt
-from tide.corruptions.edges import canny
-from tide.corruptions.spatter import MUD, WATER, shade, spread
+from tide.corruptions.weather import MUD, WATER, canny, shade, spread
 
 
 def test_a_square_has_its_rim_as_edge():

@@ -12,11 +12,10 @@ from scipy import ndimage
 from tests.corruptions import slow
 from tests.corruptions.conftest import scenes
 from tide.corruptions import corrupt
-from tide.corruptions.constants import constants
+from tide.corruptions.blur import lines
 from tide.corruptions.draws import Draws
-from tide.corruptions.frost_sheets import HEIGHT, SHEETS, WIDTH, frost_sheet
-from tide.corruptions.weather import relief
-from tide.corruptions.zoom import lines
+from tide.corruptions.tables import constants
+from tide.corruptions.weather import HEIGHT, SHEETS, WIDTH, frost_sheet, relief
 
 
 @pytest.mark.parametrize("severity", range(1, 6))

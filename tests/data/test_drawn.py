@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tide.data import ImageSet
 from tide.data.drawn.sequences import answer, draw_parity, draw_questions, draw_sorting, rising
 from tide.errors import DataError
-from tide.inputs.schedule import MINUS, PLUS
+from tide.models.inputs import MINUS, PLUS
 
 few = settings(max_examples=20, deadline=None)
 

@@ -13,9 +13,9 @@ import torch
 from PIL import Image
 
 from tests.parquet import write
-from tide.config import DrawnConfig, FolderConfig, ImageConfig
+from tide.config import DrawnConfig, FolderConfig, HubConfig, ImageConfig, NamedDataConfig
+from tide.config.base import settings
 from tide.data import drawn_test, load, open_photos, read_splits, read_test
-from tide.data.load import OPENERS
 from tide.models.presets import preset
 
 
@@ -82,7 +82,7 @@ def test_a_small_share_of_drawn_samples_is_one_at_least() -> None:
 
 
 def test_images_want_a_model_of_images_and_tasks_one_of_theirs(refuses: Any) -> None:
-    assert list(OPENERS)[-1] == DrawnConfig
+    assert set(settings("data").values()) >= {NamedDataConfig, FolderConfig, HubConfig, DrawnConfig}
     config = preset("parity.16")
     assert not isinstance(config.input, ImageConfig)
     with refuses("data.name must be a task, as the model takes a sequence"):

@@ -11,8 +11,7 @@ import torch
 from tests import slow
 from tests.evaluate.test_measures import slow_calibration_error
 from tide.data import ImageSet, to_float
-from tide.evaluate.accuracy import evaluate
-from tide.evaluate.answers import Answers, collect_answers
+from tide.evaluate.answers import Answers, collect_answers, evaluate
 
 KINDS = ("tide", "ctm", "lstm")
 

@@ -6,8 +6,14 @@ import pytest
 import torch
 from scipy import stats
 
-from tide.evaluate.corruption_error import mean_corruption_error, relative_corruption_error
-from tide.evaluate.intervals import Interval, bootstrap_mean, t_interval, welch_interval
+from tide.evaluate.statistics import (
+    Interval,
+    bootstrap_mean,
+    mean_corruption_error,
+    relative_corruption_error,
+    t_interval,
+    welch_interval,
+)
 
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:

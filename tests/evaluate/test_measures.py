@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 from torch import Tensor
 
-from tide.evaluate.agreement import agreement, cohens_kappa, joint_outcomes
-from tide.evaluate.calibration import expected_calibration_error
+from tide.evaluate.statistics import agreement, cohens_kappa, expected_calibration_error, joint_outcomes
 
 
 def slow_calibration_error(confidence: list[float], correct: list[bool], bins: int) -> float:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from tide.config import OutputConfig
 from tide.data.drawn.mazes import END, draw_mazes, shortest_route
-from tide.evaluate.walking import walk_on
+from tide.evaluate.answers import walk_on
 from tide.types import ThoughtOutput
 
 MOVES, TICKS = 4, 3

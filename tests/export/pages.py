@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 
 from tests.export.browser import Browser, found
-from tide.export.graphs import can_intervene, graphs
-from tide.export.inputs import input_name
-from tide.models.half import rounded
+from tide.export.graphs import can_intervene, graphs, input_name
+from tide.models.saved import rounded
 from tide.models.thinker import Thinker
 
 WITHIN = 1e-4

@@ -16,17 +16,15 @@ from torch import Tensor, nn
 
 import tide
 from tests.scripts import load_benchmark
-from tide.backbones.hrf import ShallowHRF
+from tide.backbones.images import ShallowHRF
 from tide.cli.main import main
 from tide.config import HRFConfig, SequenceConfig
-from tide.core.wilson_cowan import RMS_EPSILON
 from tide.data import drawn_test, to_float
 from tide.errors import InputError
-from tide.export.backbone import averages, exportable
-from tide.export.graphs import NEXT, Graph, graphs
-from tide.export.inputs import input_name
-from tide.export.onnx_graphs import check_installed
+from tide.export.graphs import NEXT, Graph, averages, exportable, graphs, input_name
+from tide.export.onnx import check_installed
 from tide.models.thinker import Thinker
+from tide.nn.dynamics import RMS_EPSILON
 
 Run = Callable[[str, Mapping[str, Any]], dict[str, Any]]
 DOCS = Path(__file__).parents[2] / "docs"

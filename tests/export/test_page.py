@@ -27,9 +27,19 @@ from tests.export.pages import (
     settled,
 )
 from tide.errors import InputError
-from tide.export.joined import modules, operators, script, source
-from tide.export.packed import BITS, DIGITS, Packed, as_text
-from tide.export.page import Shown, check_operators, write_page
+from tide.export.page import (
+    BITS,
+    DIGITS,
+    Packed,
+    Shown,
+    as_text,
+    check_operators,
+    modules,
+    operators,
+    script,
+    source,
+    write_page,
+)
 from tide.models.thinker import Thinker
 
 NEURONS, EXCITATORY, TICKS, CLASSES, IMAGE = 128, 102, 10, 10, (1, 1, 16, 16)  # of pretrained:digits

@@ -25,9 +25,8 @@ from tests.export.pages import (
 from tide.data import DrawnSet, drawn_test, to_float
 from tide.data.drawn.mazes import END, shortest_route, walk
 from tide.errors import InputError
-from tide.export.about import MOST_PARAMETERS, check_size
-from tide.export.page import Shown, page, write_page
-from tide.heads import emitted
+from tide.export.page import MOST_PARAMETERS, Shown, check_size, page, write_page
+from tide.models.heads import emitted
 from tide.models.load import outline
 from tide.models.presets import preset
 from tide.models.thinker import Thinker

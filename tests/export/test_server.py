@@ -24,7 +24,7 @@ from tide.export import server
 from tide.export.page import Shown
 from tide.export.server import HOST, application, listen
 from tide.models.thinker import Thinker
-from tide.runs.asked import read_asked, told
+from tide.runs.reopen import read_asked, told
 
 PAGE = "<!doctype html><title>page</title>"
 

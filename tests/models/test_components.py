@@ -9,7 +9,7 @@ import torch
 
 from tide.config import FeatureMapConfig, ResNetConfig, TrainConfig
 from tide.models.load import model_class
-from tide.train.optim import component_parameters, make_optimizer
+from tide.train.step import component_parameters, make_optimizer
 
 VARIANTS = {
     "tide": {},

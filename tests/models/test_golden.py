@@ -12,9 +12,9 @@ import torch
 
 import tide
 from tide.errors import CheckpointError, ConfigError
+from tide.losses import task_loss
 from tide.models import ctm, lstm
 from tide.models.reference import ReferenceModel
-from tide.objectives import task_loss
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 NAMES = ("ctm_unet", "ctm_linear", "lstm")

@@ -19,11 +19,8 @@ from tests.scripts import load_benchmark
 from tide.cli.main import main
 from tide.config import Config, LossConfig, data_config
 from tide.errors import CheckpointError, DataError, InputError
-from tide.evaluate.accuracy import evaluate
-from tide.models.card import CARD, Card, digest
-from tide.models.files import CONFIG, WEIGHTS
-from tide.models.half import halved, rounded
-from tide.models.pretrained import local, names, shipped
+from tide.evaluate.answers import evaluate
+from tide.models.saved import CARD, CONFIG, WEIGHTS, Card, digest, halved, local, names, rounded, shipped
 from tide.models.thinker import Thinker
 from tide.runs import reopen
 

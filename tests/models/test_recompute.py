@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tide.objectives import task_loss
+from tide.losses import task_loss
 
 CUTS = [(0, 1), (0, 3), (0, 4), (0, 9), (2, 3), (3, 2)]  # (tbptt, recompute) at 7 ticks
 

@@ -14,9 +14,9 @@ import tide
 import tide.data
 from tide.config import CoreConfig, FolderConfig
 from tide.errors import CheckpointError, InputError
-from tide.json_io import finite
+from tide.files import finite
 from tide.models import load as load_module
-from tide.models.files import WEIGHTS, load_weights, read_model, write_model
+from tide.models.saved import WEIGHTS, load_weights, read_model, write_model
 from tide.runs.reopen import reopen
 
 
@@ -98,9 +98,8 @@ def test_predict_scales_images_of_another_size_and_says_so(tiny_model) -> None:
         (lambda model, x: tide.data.decode(5, 8, 3), "photo is 5, a path is wanted"),
         (lambda model, x: tide.data.decode(__file__, "8", 3), "photo size must be at least 1, got '8'"),
         (lambda model, x: tide.data.decode(__file__, 8, 3, crop=0), "photo crop must be above 0 and at most 1, got 0"),
-        (lambda model, x: tide.data.register(3, print), "task must be a name of no data set with a function, got 3"),
-        (lambda model, x: tide.data.register("mnist", print), "got 'mnist' with"),
-        (lambda model, x: tide.data.register("mine", None), "got 'mine' with None"),
+        (lambda model, x: tide.register("task", 3), "task must be registered by a name, got 3"),
+        (lambda model, x: tide.register("task", "mnist"), "task must have a name of its own, got 'mnist'"),
         (lambda model, x: FolderConfig(name=Path("photos")), "data.name is PosixPath('photos')"),
         (lambda model, x: CoreConfig(tau_e="5"), "core.tau_e is 5, a value above 0 is wanted"),
     ],

@@ -10,9 +10,8 @@ import torch
 import tide
 from tide.config import LossConfig
 from tide.errors import ConfigError
-from tide.evaluate.hedging import Hedging
-from tide.losses import objective
-from tide.objectives import task_loss
+from tide.evaluate.answers import Hedging
+from tide.losses import objective, task_loss
 from tide.train.monitor import StabilityMonitor
 from tide.train.step import MicroBatch
 

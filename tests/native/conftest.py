@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tide.native.compiler import NativeError
-from tide.native.library import Library, load
+from tide.native.library import Library, NativeError, load
 
 
 def loaded(dtype: torch.dtype) -> Library:

@@ -14,8 +14,9 @@ import pytest
 import torch
 
 from tide.errors import InputError
-from tide.native import choice, compiler, library
-from tide.native.compiler import NativeError, compiled
+from tide.native import choice, library
+from tide.native import library as compiler
+from tide.native.library import NativeError, compiled
 
 SMALL = 'extern "C" int answer() { return 42; }\n'
 

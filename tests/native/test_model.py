@@ -10,8 +10,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tide.models.thinker import Thinker
-from tide.native.panels import Panels
-from tide.native.workspace import Workspace
+from tide.native.loop import Panels, Workspace
 
 CUTS = [(0, 1), (0, 3), (2, 0), (3, 2)]  # (tbptt, recompute) at 7 ticks
 

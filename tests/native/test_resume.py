@@ -9,11 +9,10 @@ import pytest
 import torch
 
 from tide.config import Config
-from tide.config_io import from_dict
+from tide.config.io import from_dict
 from tide.models.thinker import Thinker
-from tide.train.optim import make_optimizer
-from tide.train.prepare import resolved
-from tide.train.step import Trainer
+from tide.train.step import Trainer, make_optimizer
+from tide.train.supervised import resolved
 
 
 @pytest.fixture

@@ -16,9 +16,8 @@ from tide.cli.main import main
 from tide.data import read_splits
 from tide.data.drawn.mazes import walk
 from tide.errors import InputError
-from tide.inputs import to_float
-from tide.plots.animation import SIZE, Moving, frames
-from tide.plots.moving import COLOURS, write_animation
+from tide.models.inputs import to_float
+from tide.plots.animation import COLOURS, SIZE, Moving, frames, write_animation
 from tide.plots.thought import record
 
 MOST = 1_500_000  # bytes

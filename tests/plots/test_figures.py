@@ -10,10 +10,9 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
 
-from tide.plots.attention import shown_ticks
-from tide.plots.axes import headroom, whole_numbers
-from tide.plots.ticks import draw_ticks, has_ticks
-from tide.studies import figures
+from tide.plots.axes import headroom, shown_ticks, whole_numbers
+from tide.plots.halting import draw_ticks, has_ticks
+from tide.studies import publish as figures
 
 
 def test_characters_that_no_font_has_are_one_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,9 +12,8 @@ from tests.test_general_shape import train
 from tide.errors import CheckpointError
 from tide.models.presets import preset
 from tide.plots.training import draw_training
-from tide.runs.facts import RunFacts
-from tide.runs.folder import SECTIONS, RunFolder
-from tide.train.prepare import resolved
+from tide.runs.folder import SECTIONS, RunFacts, RunFolder
+from tide.train.supervised import resolved
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import torch
 
 from tide.config import Config
 from tide.models.presets import MODELS, preset
-from tide.runs.facts import RunFacts
+from tide.runs.folder import RunFacts
 
 
 @pytest.fixture(scope="session")

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tide.config_io import differences
+from tide.config.io import differences
 from tide.errors import ConfigError
-from tide.studies.ablation import STUDIES, Variant, ablation_variants
-from tide.studies.ablation_report import ablation_result, markdown, silent_population
-from tide.studies.trials import Trial
+from tide.studies.ablation import STUDIES, Variant, ablation_result, ablation_variants, markdown, silent_population
+from tide.studies.runner import Trial
 
 SMALL = {"core": {"ticks": 25, "neuron_models": {"memory_length": 15}}, "train": {"batch": 64}}
 PERFECT = list(range(10))

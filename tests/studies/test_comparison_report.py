@@ -8,8 +8,7 @@ import pytest
 
 from tide.config import NamedDataConfig
 from tide.errors import ConfigError, InputError
-from tide.studies.comparison import budget, comparison_trials, task_config
-from tide.studies.comparison_report import compare, markdown
+from tide.studies.comparison import budget, compare, comparison_trials, markdown, task_config
 
 PERFECT = list(range(10))
 EIGHT = [0, 1, 2, 3, 4, 5, 6, 7, 0, 0]

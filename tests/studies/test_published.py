@@ -15,11 +15,9 @@ from tests import slow
 from tide.config import ModelConfig, OutputConfig
 from tide.corruptions.augmentations import AUGMENTATIONS, perturb
 from tide.data import Decoding, ImageSet, to_float
-from tide.heads import certainty
-from tide.studies.published import from_folder
-from tide.studies.robustness import CLEAN, Asked, CellAnswers, ask
+from tide.models.heads import certainty
+from tide.studies.robustness import CLEAN, Asked, CellAnswers, Shift, ask, from_folder
 from tide.studies.robustness_report import markdown, robustness
-from tide.studies.shifts import Shift
 from tide.types import ThoughtOutput
 
 WNIDS = ("n01", "n02", "n03", "n04")

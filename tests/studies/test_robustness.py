@@ -17,11 +17,9 @@ from tide.corruptions import CORRUPTIONS, EXTRA
 from tide.data import ImageSet
 from tide.errors import CheckpointError, DataError, InputError
 from tide.evaluate.answers import collect_answers
-from tide.models.files import write_model
-from tide.studies.published import from_folder
-from tide.studies.robustness import CLEAN, Asked, CellAnswers, ask
+from tide.models.saved import write_model
+from tide.studies.robustness import CLEAN, Asked, CellAnswers, Shift, Suite, ask, from_folder, generated
 from tide.studies.robustness_report import markdown, paired_difference, rising, robustness
-from tide.studies.shifts import Shift, Suite, generated
 
 NAMES = ("cat", "dog", "eel", "elk")
 

@@ -9,8 +9,7 @@ import pytest
 from tide.errors import DataError
 from tide.models.presets import preset
 from tide.runs.folder import RunFolder
-from tide.studies.runner import ALIKE, TrialRunner, last_timing
-from tide.studies.trials import Trial
+from tide.studies.runner import ALIKE, Trial, TrialRunner, last_timing
 
 
 def test_after_two_failures_for_one_reason_no_run_is_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

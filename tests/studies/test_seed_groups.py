@@ -11,12 +11,12 @@ from scipy import stats
 
 from tests.studies.test_published import made
 from tide.config import Config
-from tide.config_io import from_dict
-from tide.evaluate.intervals import bootstrap_mean
+from tide.config.io import from_dict
+from tide.evaluate.statistics import bootstrap_mean
 from tide.plots.robustness import colours_of
+from tide.studies.comparison import LOOKING, difference_over_seeds, over_seeds, seeds_markdown, seeds_of
+from tide.studies.robustness import Shift, Suite
 from tide.studies.robustness_report import robustness
-from tide.studies.seed_groups import LOOKING, difference_over_seeds, over_seeds, seeds_markdown, seeds_of
-from tide.studies.shifts import Shift, Suite
 
 FOG = Shift("fog", 1)
 SUITE = Suite("one", None, (FOG,), None)  # type: ignore[arg-type]

@@ -8,11 +8,10 @@ import pytest
 import torch
 
 from tide.analysis.stability import spectra_at
-from tide.analysis.trajectory import follow
+from tide.analysis.states import follow
 from tide.data import ImageSet, to_float
-from tide.studies.robustness import CLEAN, Asked, CellAnswers, ask
+from tide.studies.robustness import CLEAN, Asked, CellAnswers, Shift, Suite, ask
 from tide.studies.shifted_jacobian import hardest, jacobian_markdown, radii_under_shift
-from tide.studies.shifts import Shift, Suite
 
 
 def test_radii_are_those_of_the_stability_report_on_the_same_images(tiny_model, tmp_path) -> None:

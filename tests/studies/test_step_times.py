@@ -11,14 +11,13 @@ import torch
 
 from tests.train.conftest import TINY
 from tide.config import Config
-from tide.config_io import from_dict
+from tide.config.io import from_dict
 from tide.errors import CheckpointError
 from tide.models.presets import preset
-from tide.studies.ablation import Variant
-from tide.studies.step_times import step_time_factors
-from tide.studies.trials import Trial
+from tide.studies.ablation import Variant, step_time_factors
+from tide.studies.runner import Trial
 from tide.train import timing
-from tide.train.prepare import resolved
+from tide.train.supervised import resolved
 
 CPU = torch.device("cpu")
 

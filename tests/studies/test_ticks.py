@@ -6,9 +6,9 @@ import pytest
 
 from tide.analysis.costs import count_costs
 from tide.config import Config
-from tide.config_io import from_dict
+from tide.config.io import from_dict
 from tide.models.presets import TASKS, preset
-from tide.studies.ticks import NEAR, at_equal_operations, at_equal_parameters, tick_counts
+from tide.studies.ablation import NEAR, at_equal_operations, at_equal_parameters, tick_counts
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,11 @@ import pytest
 import torch
 
 from tide.config import Config
-from tide.core.blocks import RecurrentBlocks
 from tide.data import Splits, to_float
 from tide.models.thinker import Thinker
+from tide.nn.constraints import RecurrentBlocks
 from tide.train.monitor import StabilityMonitor, collapse_alarms, spectral_quantities
-from tide.train.optim import make_optimizer
-from tide.train.step import Trainer
+from tide.train.step import Trainer, make_optimizer
 
 
 def quantities(ratio: float, silent_e: float = 0.0, silent_i: float = 0.0) -> dict[str, float]:

@@ -26,9 +26,9 @@ from tide.models.thinker import Thinker
 from tide.runs.folder import RunFolder
 from tide.runs.reopen import read_photo
 from tide.train.feed import PhotoFeed, crop_seed
-from tide.train.loop import TrainingRun
-from tide.train.prepare import fit_to_data, resolved, with_data
 from tide.train.report import Reading, SilentReporter
+from tide.train.run import Run
+from tide.train.supervised import Supervised, fit_to_data, resolved, supervised_run, with_data
 
 STEPS = 6
 
@@ -103,11 +103,11 @@ class Listener(SilentReporter):
         self.said.append(text)
 
 
-def make(config: Config, path: Path, workers: int, reporter: SilentReporter, *, new: bool = True) -> TrainingRun:
+def make(config: Config, path: Path, workers: int, reporter: SilentReporter, *, new: bool = True) -> Run[Supervised]:
     splits = read_splits(config)
     config = fit_to_data(config, splits)
     run = RunFolder.create(path, config) if new else RunFolder.open(path)
-    return TrainingRun(config, splits, run, reporter, workers=workers)
+    return supervised_run(config, splits, run, reporter, workers=workers)
 
 
 @pytest.fixture(params=["folder", "hub"])
@@ -125,7 +125,7 @@ def test_a_run_does_not_depend_on_its_workers_and_resumes_exactly(photos: Config
     assert make(config, tmp_path / "cut", 2, Listener(stop=3)).fit() == signal.SIGTERM
     resumed = make(config, tmp_path / "cut", 1, Listener(), new=False)
     resumed.resume()
-    assert resumed.position.step == 3
+    assert resumed.progress.step == 3
     resumed.fit()
     assert_same(*(load_file(tmp_path / name / "last" / "model.safetensors") for name in ("alone", "cut")))
     logs = [(tmp_path / name / "metrics.jsonl").read_bytes() for name in ("alone", "cut")]

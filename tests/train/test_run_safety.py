@@ -19,8 +19,8 @@ import torch
 from tests.train.conftest import TINY
 from tests.train.test_runs import assert_same_run, options, resume, start, wait_for_step, whole
 from tide.errors import CheckpointError
+from tide.files import LOCK, only_writer
 from tide.runs.folder import RunFolder
-from tide.runs.lock import LOCK, only_writer
 from tide.studies.runner import TrialRunner
 
 Copy = Callable[[Path, Path], Path]
@@ -148,7 +148,7 @@ def test_a_run_has_one_writer_and_says_who(whole: Path, tmp_path: Path) -> None:
 
 def test_a_lock_is_waited_for_and_freed(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from tide.runs.lock import only_writer\n"
+        "import sys, time; from pathlib import Path; from tide.files import only_writer\n"
         "with only_writer(Path(sys.argv[1]), print): print('held', flush=True); time.sleep(1.5)"
     )
     holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
@@ -231,8 +231,8 @@ def study(out: str) -> None:
     """Run a study of one trial of 100,000 steps: far more than a test waits for."""
     from tide.data import load
     from tide.models.presets import preset
-    from tide.studies.trials import Trial
-    from tide.train.prepare import fit_to_data, resolved
+    from tide.studies.runner import Trial
+    from tide.train.supervised import fit_to_data, resolved
 
     config = fit_to_data(resolved(preset("digits", **TINY)), load("digits"))
     config = replace(config, train=replace(config.train, steps=100_000))

@@ -18,7 +18,7 @@ import torch
 
 from tests.train.conftest import TINY
 from tide.cli.main import main
-from tide.config_io import flatten
+from tide.config.io import flatten
 from tide.runs.folder import RunFolder
 from tide.train.step import Trainer
 

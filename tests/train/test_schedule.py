@@ -9,7 +9,7 @@ import pytest
 
 from tide.config import LossConfig, TrainConfig
 from tide.models.presets import TASKS
-from tide.train.schedule import curriculum, idle_terms, learning_rate_factor, resolve
+from tide.train.step import curriculum, idle_terms, learning_rate_factor, resolve
 
 START, LENGTH, STEPS = 1000, 5000, 50_000
 

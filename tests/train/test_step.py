@@ -11,13 +11,12 @@ import torch
 from torch import Tensor
 
 from tide.config import ClipConfig, Config
-from tide.config_io import from_dict
-from tide.core.constraints import violations
+from tide.config.io import from_dict
 from tide.data import Splits, to_float
 from tide.losses import LossTerms, objective
 from tide.models.thinker import Thinker
-from tide.train.optim import NormHistory, clip_gradients_, component_parameters, gradient_norm, make_optimizer
-from tide.train.step import Trainer
+from tide.nn.constraints import violations
+from tide.train.step import NormHistory, Trainer, clip_gradients_, component_parameters, gradient_norm, make_optimizer
 from tide.types import ThoughtOutput
 
 

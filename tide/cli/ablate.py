@@ -50,12 +50,11 @@ def run(arguments: Sequence[str]) -> int:
 
     from tide.cli.studying import changes_of, finish, make_runner, read_facts
     from tide.device import pick_device, set_threads
-    from tide.plots.ablation import draw_ablation
-    from tide.plots.ticks import draw_ticks, has_ticks
-    from tide.studies.ablation_report import ablation_result, markdown
+    from tide.plots.halting import draw_ticks, has_ticks
+    from tide.plots.studies import draw_ablation
+    from tide.studies.ablation import ablation_result, markdown, step_time_factors
     from tide.studies.publish import save_study, told
-    from tide.studies.step_times import step_time_factors
-    from tide.studies.trials import check_seeds
+    from tide.studies.runner import check_seeds
 
     check_seeds(given.spread_seeds)
     check_steps(given.steps)

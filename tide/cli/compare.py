@@ -14,7 +14,7 @@ from tide.cli.study_arguments import StudyArguments, check_steps
 from tide.errors import InputError
 
 if TYPE_CHECKING:
-    from tide.runs.facts import RunFacts
+    from tide.runs.folder import RunFacts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _compare_runs(given: CompareArguments, command: str) -> int:
     """Compare runs that exist."""
-    from tide.runs.facts import RunFacts
+    from tide.runs.folder import RunFacts
 
     if given.task is not None:
         raise InputError(f"both a task ({given.task}) and --runs are given; leave one out")
@@ -87,9 +87,8 @@ def _by_model(facts: Iterable[RunFacts]) -> dict[str, list[RunFacts]]:
 
 
 def _report(runs: dict[str, list[RunFacts]], out: Path, given: CompareArguments, command: str) -> None:
-    from tide.plots.comparison import draw_comparison
-    from tide.studies.comparison import REACH
-    from tide.studies.comparison_report import compare, markdown
+    from tide.plots.studies import draw_comparison
+    from tide.studies.comparison import REACH, compare, markdown
     from tide.studies.publish import save_study
 
     name = next(iter(runs.values()))[0].config.data.name
@@ -111,9 +110,9 @@ def _attention(runs: dict[str, list[RunFacts]], data_dir: Path | None, count: in
     import torch
 
     from tide.data import to_float
-    from tide.heads import most_certain
-    from tide.plots.attention import attention_maps
-    from tide.plots.comparison import Gaze, draw_attention
+    from tide.models.heads import most_certain
+    from tide.plots.axes import attention_maps
+    from tide.plots.studies import Gaze, draw_attention
     from tide.runs import reopen
 
     loaded = {model: reopen(group[0].path, checkpoint="last", data_dir=data_dir) for model, group in runs.items()}
@@ -124,7 +123,7 @@ def _attention(runs: dict[str, list[RunFacts]], data_dir: Path | None, count: in
     for index in range(len(chosen)):
         group = []
         for name, (model, _) in loaded.items():
-            attends = "attention" in model.cell.recordable()
+            attends = "attention" in tuple(model.cell.observables)
             with torch.no_grad():
                 out = model(images[index : index + 1], record=("attention",) if attends else ())
             answer = test.classes[int(most_certain(out.logits, out.certainty).argmax())]

@@ -37,7 +37,7 @@ def run(arguments: Sequence[str]) -> int:
         DemoArguments, arguments, prog="tide demo", description="Draw, watch models think, disturb them: a page, here."
     )
     set_threads(given.threads)
-    from tide.export.onnx_graphs import check_installed
+    from tide.export.onnx import check_installed
 
     check_installed("starlette", "uvicorn", extra="demo")
     import uvicorn

@@ -69,9 +69,9 @@ def run(arguments: Sequence[str]) -> int:
     from rich.console import Console
 
     from tide.data import Decoding
-    from tide.evaluate.accuracy import evaluate
-    from tide.json_io import finite
-    from tide.models.pretrained import local
+    from tide.evaluate.answers import evaluate
+    from tide.files import finite
+    from tide.models.saved import local
     from tide.runs import reopen
 
     device = pick_device(given.device)

@@ -49,7 +49,7 @@ def run(arguments: Sequence[str]) -> int:
     set_threads(given.threads)
     written = []
     if given.out is not None:
-        from tide.export.folder import write_folder
+        from tide.export.onnx import write_folder
         from tide.models.load import load
 
         written += write_folder(load(given.runs[0], checkpoint=given.checkpoint), given.out)

@@ -14,9 +14,9 @@ from tide.errors import InputError
 from tide.evaluate.halting import HaltingSweep, LongerThought, sweep_thresholds, think_longer
 from tide.models.thinker import Thinker
 from tide.plots.halting import draw_halting, stopping_shares
-from tide.runs.environment import describe_environment
+from tide.runs.folder import describe_environment
 from tide.runs.reopen import TestData
-from tide.studies.figures import save
+from tide.studies.publish import save
 
 
 def run(

@@ -19,10 +19,8 @@ def run(arguments: Sequence[str]) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from tide.inputs import described
-    from tide.models.card import CARD, Card
-    from tide.models.files import CONFIG, WEIGHTS, read_config
-    from tide.models.pretrained import PRETRAINED, names, shipped
+    from tide.models.inputs import described
+    from tide.models.saved import CARD, CONFIG, PRETRAINED, WEIGHTS, Card, names, read_config, shipped
 
     table = Table(box=None, pad_edge=False)
     for heading in ("model", "accuracy", "on", "takes", "neurons", "ticks", "bytes"):

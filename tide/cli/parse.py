@@ -11,7 +11,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
-from tide.config_io import means_none
+from tide.config.io import means_none
 from tide.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:

@@ -43,9 +43,9 @@ def run(arguments: Sequence[str]) -> int:
     )
     set_threads(given.threads)
     from tide.errors import InputError
-    from tide.inputs import moved
+    from tide.models.inputs import moved
     from tide.models.load import load
-    from tide.runs.asked import read_asked, told
+    from tide.runs.reopen import read_asked, told
 
     if not given.images:
         raise InputError("no image given; name one or more PNG or JPEG files after the run")

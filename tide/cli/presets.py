@@ -22,8 +22,8 @@ def run(arguments: Sequence[str]) -> int:
     from rich.progress import track
     from rich.table import Table
 
-    from tide.analysis.operations import count_operations
-    from tide.inputs import described
+    from tide.analysis.costs import count_operations
+    from tide.models.inputs import described
     from tide.models.load import outline
     from tide.models.presets import PRESETS, preset
 

@@ -14,9 +14,9 @@ from tide.device import DeviceName, pick_device, pick_workers, set_threads
 from tide.errors import InputError
 
 if TYPE_CHECKING:
+    from tide.studies.comparison import Seeds
+    from tide.studies.robustness import Suite
     from tide.studies.robustness_report import Answers
-    from tide.studies.seed_groups import Seeds
-    from tide.studies.shifts import Suite
 
 CORRUPTIONS = "corruptions"  # the suite made from the test images
 IMAGES = 2000  # of which it is made
@@ -89,8 +89,8 @@ def run(arguments: Sequence[str]) -> int:
     from tide.cli.robustness_figures import figures_of
     from tide.cli.robustness_inputs import open_models, open_suite
     from tide.data import Decoding
-    from tide.plots.corruptions import draw_corruptions
-    from tide.runs.environment import describe_environment
+    from tide.plots.robustness import draw_corruptions
+    from tide.runs.folder import describe_environment
     from tide.studies.publish import save_study, told
     from tide.studies.robustness import ask
     from tide.studies.robustness_report import markdown, robustness
@@ -152,8 +152,8 @@ def _baseline(given: RobustnessArguments, names: Sequence[str]) -> str:
 
 def _over_seeds(result: dict[str, Any], answers: Answers, suite: Suite, seeds: Seeds, baseline: str) -> str:
     """Add the numbers over seeds to a result, and to its part among the suite's classes; return their section."""
+    from tide.studies.comparison import over_seeds, seeds_markdown
     from tide.studies.robustness_report import among_classes
-    from tide.studies.seed_groups import over_seeds, seeds_markdown
 
     result["seeds"] = over_seeds(result["models"], answers, suite, seeds, baseline)
     text = seeds_markdown(result["seeds"], "Over seeds")

@@ -10,8 +10,8 @@ import torch
 
 from tide.data import to_float
 from tide.plots.robustness import draw_differences, draw_radii, draw_severity, draw_sheet
+from tide.studies.robustness import Shift, Suite
 from tide.studies.robustness_report import Answers
-from tide.studies.shifts import Shift, Suite
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -12,14 +12,11 @@ from tide.config import ModelConfig
 from tide.data import LabelledSet, default_directory
 from tide.data.shifted import SHIFTED, locate_shifted
 from tide.errors import InputError, did_you_mean
-from tide.models.files import run_checkpoint
-from tide.models.pretrained import local
+from tide.models.saved import local, run_checkpoint
 from tide.runs.folder import RunFolder
 from tide.runs.reopen import SplitSource, open_with_source
-from tide.studies.published import from_folder
-from tide.studies.robustness import Asked
-from tide.studies.seed_groups import Seeds, seeds_of
-from tide.studies.shifts import GENERATED, Suite, generated
+from tide.studies.comparison import Seeds, seeds_of
+from tide.studies.robustness import GENERATED, Asked, Suite, from_folder, generated
 
 
 class Kind(NamedTuple):

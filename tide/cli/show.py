@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import Tensor
 
-    from tide.inputs import Inputs
+    from tide.models.inputs import Inputs
     from tide.models.thinker import Thinker
     from tide.runs.reopen import SplitSource
     from tide.types import ThoughtOutput
@@ -57,7 +57,7 @@ def run(arguments: Sequence[str]) -> int:
         description="One picture of how a model thinks about an image; without an image, of how its training went.",
     )
     set_threads(given.threads)
-    from tide.studies.figures import save
+    from tide.studies.publish import save
 
     if given.animate is not None:
         return _animate(given, given.animate)
@@ -82,8 +82,7 @@ def _animate(given: ShowArguments, path: Path) -> int:
     """Write the thought about an input as an animation."""
     import torch
 
-    from tide.plots.animation import Moving, frames
-    from tide.plots.moving import check_kind, write_animation
+    from tide.plots.animation import Moving, check_kind, frames, write_animation
     from tide.runs.reopen import open_with_source
 
     if given.image is None:
@@ -105,8 +104,7 @@ def _animate(given: ShowArguments, path: Path) -> int:
 
 
 def _thought(given: ShowArguments, chosen: str) -> tuple[Figure, str]:
-    from tide.plots.task_thought import draw_task_thought
-    from tide.plots.thought import Thought, draw_thought
+    from tide.plots.thought import Thought, draw_task_thought, draw_thought
     from tide.runs.reopen import open_with_source
 
     seen = _think(given, chosen, *open_with_source(given.run, given.checkpoint, directory=given.data_dir))
@@ -132,7 +130,7 @@ def _think(given: ShowArguments, chosen: str, model: Thinker, source: SplitSourc
     """Think about a photo, or about a test sample given by its number."""
     import torch
 
-    from tide.inputs import moved, to_float
+    from tide.models.inputs import moved, to_float
     from tide.plots.thought import record
     from tide.runs.reopen import read_photo
 

@@ -63,14 +63,12 @@ def _analyse(given: StabilityArguments, out: Path, command: str) -> int:
     from rich.console import Console
     from safetensors.torch import save
 
-    from tide.analysis.stability import analyse
-    from tide.analysis.stability_report import markdown
+    from tide.analysis.stability import analyse, markdown
     from tide.data import to_float
-    from tide.models.pretrained import local
+    from tide.models.saved import local
     from tide.plots.stability import draw_stability
     from tide.runs import reopen
-    from tide.runs.environment import describe_environment
-    from tide.runs.folder import RunFolder
+    from tide.runs.folder import RunFolder, describe_environment
     from tide.studies.publish import save_study
 
     # Weights that come with the library have no readings over their training.
@@ -101,7 +99,7 @@ def _verify(given: StabilityArguments, out: Path) -> int:
     from safetensors.torch import load_file
 
     from tide.analysis.lyapunov import Certificate, verify
-    from tide.analysis.trajectory import tide_cell
+    from tide.analysis.states import tide_cell
     from tide.models.load import load
 
     try:

@@ -41,7 +41,7 @@ def run(arguments: Sequence[str]) -> int:
     )
     check_steps(given.steps)
     from tide.cli.studying import finish, make_runner
-    from tide.plots.paper_table import draw_paper_table
+    from tide.plots.studies import draw_paper_table
     from tide.plots.training import draw_training
     from tide.studies.paper_table import markdown, rows_named, table
     from tide.studies.publish import save_study, told

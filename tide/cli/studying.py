@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from tide.cli.study_arguments import RunnerArguments, StudyArguments
-from tide.config_io import read_settings
+from tide.config.io import read_settings
 from tide.device import available_cores, pick_device
 from tide.errors import InputError
-from tide.runs.facts import RunFacts
-from tide.studies.runner import Outcome, TrialRunner
-from tide.studies.trials import Trial, shared_changes
+from tide.runs.folder import RunFacts
+from tide.studies.runner import Outcome, Trial, TrialRunner, shared_changes
 
 
 def changes_of(given: StudyArguments) -> dict[str, Any]:

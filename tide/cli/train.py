@@ -11,7 +11,7 @@ from pathlib import Path
 from tide.cli.parse import parse
 from tide.cli.train_arguments import TrainArguments
 from tide.config import Config, FolderConfig, HubConfig, data_config
-from tide.config_io import from_dict, read_yaml, to_yaml
+from tide.config.io import from_dict, read_yaml, to_yaml
 from tide.device import set_threads
 from tide.errors import ConfigError, did_you_mean
 from tide.models.presets import MODELS, TASKS, preset
@@ -79,7 +79,7 @@ def _base(arguments: Sequence[str]) -> tuple[str | None, Config, list[str]]:
     data = _value(rest, "--data")
     if data is not None:  # before the other options of the data, which must fit this one and not the preset's
         _announce()
-        from tide.train.prepare import with_data
+        from tide.train.supervised import with_data
 
         base = with_data(base, data)
     for section in ("backbone", "core", "data"):

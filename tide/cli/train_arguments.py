@@ -9,7 +9,7 @@ from typing import Annotated
 import tyro
 
 from tide.config import Config
-from tide.config_io import from_dict
+from tide.config.io import from_dict
 from tide.device import DeviceName
 
 

@@ -15,10 +15,8 @@ from scipy import ndimage
 from torch import Tensor
 
 from tide.corruptions.blur import smooth
-from tide.corruptions.colour import luma
-from tide.corruptions.draws import Bytes, Draws, Floats
-from tide.corruptions.noise import gaussian_noise
-from tide.corruptions.quantise import to_bytes
+from tide.corruptions.draws import Bytes, Draws, Floats, to_bytes
+from tide.corruptions.noise import gaussian_noise, luma
 from tide.data.sets import check_images
 from tide.errors import DataError, did_you_mean
 

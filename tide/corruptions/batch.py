@@ -1,4 +1,4 @@
-"""Corrupting a batch of images."""
+"""Corrupt a batch of images of any size; each image has its own stream of random numbers."""
 
 from __future__ import annotations
 
@@ -7,23 +7,22 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from tide.corruptions import blur, colour, digital, noise, weather
-from tide.corruptions.constants import CORRUPTIONS, EXTRA, constants
-from tide.corruptions.draws import Bytes, Draws, Floats
-from tide.corruptions.elastic import elastic_transform
-from tide.corruptions.frost import frost
-from tide.corruptions.glass import glass_blur
-from tide.corruptions.motion import motion_blur
-from tide.corruptions.quantise import to_bytes
-from tide.corruptions.spatter import spatter
-from tide.corruptions.tables import Row
-from tide.corruptions.zoom import zoom_blur
+from tide.corruptions import blur, noise, weather
+from tide.corruptions.blur import glass_blur, motion_blur, zoom_blur
+from tide.corruptions.draws import Draws, to_bytes
+from tide.corruptions.noise import elastic_transform
+from tide.corruptions.tables import CORRUPTIONS, EXTRA, Row, constants
+from tide.corruptions.weather import frost, spatter
 from tide.data.sets import check_images
 from tide.data.shifted import SEVERITIES
 from tide.errors import DataError, did_you_mean
+
+Bytes = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
 
 _LEAST = 8  # pixels; on smaller images the corruptions lose their meaning
 _PIECE = 2**18  # pixel values worked on at once: few enough for a core's cache, many enough to make calls cheap
@@ -39,15 +38,15 @@ _FUNCTIONS: Final[dict[str, Callable[[Bytes, Row, Draws], Bytes | Floats]]] = {
     "snow": weather.snow,
     "frost": frost,
     "fog": weather.fog,
-    "brightness": colour.brightness,
-    "contrast": colour.contrast,
+    "brightness": noise.brightness,
+    "contrast": noise.contrast,
     "elastic_transform": elastic_transform,
-    "pixelate": digital.pixelate,
-    "jpeg_compression": digital.jpeg_compression,
+    "pixelate": noise.pixelate,
+    "jpeg_compression": noise.jpeg_compression,
     "speckle_noise": noise.speckle_noise,
     "gaussian_blur": blur.gaussian_blur,
     "spatter": spatter,
-    "saturate": colour.saturate,
+    "saturate": noise.saturate,
 }
 
 
@@ -56,9 +55,9 @@ def corrupt(
 ) -> Tensor:
     """Corrupt images as those of ImageNet-C, CIFAR-10-C and Tiny-ImageNet-C are.
 
-    The strengths are the published ones at 32, 64 and 224 pixels; :func:`~tide.corruptions.constants.constants` states
+    The strengths are the published ones at 32, 64 and 224 pixels; :func:`~tide.corruptions.tables.constants` states
     the rule for other sizes. Grey images keep one channel; the corruptions that need colour say what they do to them.
-    Frost is drawn, not photographed (:mod:`tide.corruptions.frost_sheets`). The published photos were besides stored
+    Frost is drawn, not photographed (:mod:`tide.corruptions.weather`). The published photos were besides stored
     as JPEG of quality 85; nothing is stored here.
 
     An image's random numbers depend on ``seed``, its number in the data set, ``name`` and ``severity`` alone, and no

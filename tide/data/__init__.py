@@ -4,15 +4,15 @@ Start with :mod:`tide.data.sets` (what a data set offers) and :mod:`tide.data.lo
 """
 
 from tide.data.decode import decode
-from tide.data.drawn.sets import Draw, DrawnSamples, DrawnSet, DrawnTask, check_task, drawn_test, register
+from tide.data.drawn.sets import Draw, DrawnSamples, DrawnSet, DrawnTask, check_task, drawn_test
 from tide.data.fetch import default_directory
-from tide.data.load import load, open_photos, read_splits, read_test
+from tide.data.load import Parts, load, open_photos, read_splits, read_test
 from tide.data.named import fetch, names, status
 from tide.data.orders import augment, batch_indices, derive_seed, hold_out
 from tide.data.photos import PhotoFiles, PhotoSet, PhotoSource
 from tide.data.sets import Batch, Decoding, ImageSet, LabelledSet, Splits, TrainingSet, statistics
 from tide.data.shifted import load_test_photos
-from tide.inputs import to_float
+from tide.models.inputs import to_float
 
 __all__ = [
     "Batch",
@@ -23,6 +23,7 @@ __all__ = [
     "DrawnTask",
     "ImageSet",
     "LabelledSet",
+    "Parts",
     "PhotoFiles",
     "PhotoSet",
     "PhotoSource",
@@ -43,7 +44,6 @@ __all__ = [
     "open_photos",
     "read_splits",
     "read_test",
-    "register",
     "statistics",
     "status",
     "to_float",

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from tide.config import (
     Config,
-    DataConfig,
+    DataSettings,
     DrawnConfig,
     FolderConfig,
     HubConfig,
@@ -19,7 +19,9 @@ from tide.config import (
     ModelConfig,
     NamedDataConfig,
     data_config,
+    register,
 )
+from tide.config.base import builder
 from tide.data.drawn.sets import drawn_test, drawn_training, drawn_validation
 from tide.data.folders import scan_folder, summary
 from tide.data.hub import absolute_place, open_part, parquet_files
@@ -53,8 +55,9 @@ class Parts:
         return Splits(self.name, self.train(), self.test(), self.summary)
 
 
-Opener = Callable[[Any, ModelConfig, Path | None], Parts]
-"""Open a data set for its settings, for what a model takes and answers, given the folder of the named data sets."""
+def _open(data: DataSettings, model: ModelConfig, directory: Path | None) -> Parts:
+    parts: Parts = builder("data", data)(data, model, directory)
+    return parts
 
 
 def read_splits(config: Config, directory: Path | None = None) -> Splits:
@@ -64,7 +67,7 @@ def read_splits(config: Config, directory: Path | None = None) -> Splits:
     not read. ``directory`` holds the named sets. Raises :class:`DataError` as :func:`load` and :func:`open_photos` do.
     """
     data = config.data
-    parts = OPENERS[type(data)](data, config, directory)
+    parts = _open(data, config, directory)
     if not data.validation:
         return parts.read()
     if parts.validation is not None:
@@ -74,9 +77,9 @@ def read_splits(config: Config, directory: Path | None = None) -> Splits:
     return hold_out(whole, data.validation, config.seed)
 
 
-def read_test(data: DataConfig, model: ModelConfig, directory: Path | None = None) -> LabelledSet:
+def read_test(data: DataSettings, model: ModelConfig, directory: Path | None = None) -> LabelledSet:
     """Read the test part of a data set for a model of its kind, and nothing else."""
-    return OPENERS[type(data)](data, model, directory).test()
+    return _open(data, model, directory).test()
 
 
 def load(
@@ -162,18 +165,22 @@ def _photos(
     return Parts(name, partial(of_folder, "train"), partial(of_folder, "val"), summary=text)
 
 
+@register("data", NamedDataConfig)
 def _open_named(data: NamedDataConfig, model: ModelConfig, directory: Path | None) -> Parts:
     _image(data, model)
     splits = load_named(data.name, directory)
     return Parts(splits.name, lambda: splits.train, lambda: splits.test)
 
 
+@register("data", FolderConfig)
+@register("data", HubConfig)
 def _open_photos(data: FolderConfig | HubConfig, model: ModelConfig, directory: Path | None) -> Parts:
     image = _image(data, model)
     in_memory = isinstance(data, FolderConfig) and data.photos == "in_memory"
     return _photos(data, image.size, image.channels, image.crop, data.unreadable_limit if in_memory else None)
 
 
+@register("data", DrawnConfig)
 def _open_drawn(data: DrawnConfig, model: ModelConfig, directory: Path | None) -> Parts:
     def train() -> TrainingSet:
         assert isinstance(model, Config)  # a model alone is not trained
@@ -187,16 +194,7 @@ def _open_drawn(data: DrawnConfig, model: ModelConfig, directory: Path | None) -
     )
 
 
-OPENERS: Mapping[type, Opener] = {
-    NamedDataConfig: _open_named,
-    FolderConfig: _open_photos,
-    HubConfig: _open_photos,
-    DrawnConfig: _open_drawn,
-}
-"""How the data set of each class of settings is opened."""
-
-
-def _image(data: DataConfig, model: ModelConfig) -> ImageConfig:
+def _image(data: DataSettings, model: ModelConfig) -> ImageConfig:
     if not isinstance(model.input, ImageConfig):
         raise DataError(f"data.name must be a task, as the model takes a {model.input.kind}, got images: {data.name}")
     return model.input

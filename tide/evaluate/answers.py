@@ -1,22 +1,74 @@
-"""What a model answers on every image of a split: the raw material of all measures."""
+"""What a model answers on every image of a split, and how often it is right, tick by tick."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, fields, replace
-from typing import Any, Self
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor
 
 from tide.config import OutputConfig
-from tide.data import LabelledSet, to_float
-from tide.heads import at_tick, over_positions, read_answers, share_right
-from tide.inputs import moved
+from tide.data import LabelledSet
+from tide.data.drawn.mazes import started_at, walk
+from tide.evaluate.statistics import expected_calibration_error
+from tide.losses import dual_losses, tick_losses
+from tide.models.heads import at_tick, over_positions, read_answers, share_right
+from tide.models.inputs import moved, to_float
 from tide.models.thinker import Thinker
-from tide.objectives import tick_losses
 from tide.types import ThoughtOutput
+
+# Whether ticks hedge: hold different answers, of which one is right, in place of one that grows and stays.
+#
+# The dual loss asks for the answer at two ticks of each image and nothing of the others (paper, Appendix B.3), so
+# that a network may learn to be right somewhere. The readings here tell how far it went.
+
+
+class Hedging(NamedTuple):
+    """Means over images, each a scalar; accuracies and shares in [0, 1], ticks counted from 1.
+
+    ``oracle_accuracy``: if every image were answered at its tick of least cross-entropy; ``hedging``: that less the
+    accuracy at the most certain tick; ``certainty_never_falls`` and ``loss_never_rises``: the share of images where
+    they do not over the ticks, the premises under which the dual loss is the loss at the last tick;
+    ``answering_tick``: the most certain one.
+    """
+
+    accuracy_last_tick: Tensor
+    oracle_accuracy: Tensor
+    hedging: Tensor
+    certainty_never_falls: Tensor
+    loss_never_rises: Tensor
+    answering_tick: Tensor
+
+
+def read_hedging(losses: Tensor, certainty: Tensor, correct: Tensor) -> Hedging:
+    """Read it from cross-entropy, certainty and whether the answer is right, at every tick, (B, T) each."""
+
+    def at(tick: Tensor) -> Tensor:
+        return correct.gather(1, tick[:, None]).double().mean()
+
+    certain = certainty.argmax(1)
+    oracle = at(losses.argmin(1))
+    return Hedging(
+        accuracy_last_tick=correct[:, -1].double().mean(),
+        oracle_accuracy=oracle,
+        hedging=oracle - at(certain),
+        certainty_never_falls=(certainty.diff(dim=1) >= 0).all(1).double().mean(),
+        loss_never_rises=(losses.diff(dim=1) <= 0).all(1).double().mean(),
+        answering_tick=certain.double().mean() + 1,
+    )
+
+
+def answering_ticks(certainty: Tensor) -> Tensor:
+    """Return the share of images whose most certain tick is each of T, (T,) float64, given certainty (B, T)."""
+    counts: Tensor = torch.bincount(certainty.argmax(1), minlength=certainty.shape[1])
+    return counts.double() / len(certainty)
+
+
+# What a model answers on every image of a split: the raw material of all measures.
 
 
 @dataclass(frozen=True)
@@ -138,3 +190,106 @@ def collect_answers(
             if progress is not None:
                 progress(done, asked)
     return Answers.join(parts)
+
+
+# Accuracy on a whole split: at the most certain tick, at the last, and at every fixed tick.
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Means over a split: accuracies in [0, 1], the per-tick one of length T.
+
+    Accuracies are the share of positions that are right where an answer has several; ``whole_accuracy`` and
+    ``whole_accuracy_per_tick`` then the share of answers that are right as a whole, and None otherwise.
+    ``accuracy``, ``certainty`` and ``calibration_error`` are those of the answer, at the most certain tick.
+    ``ei_ratio`` is None for a model without excitatory and inhibitory populations. ``loss`` is the dual loss in nats,
+    ``loss_most_certain`` and ``loss_per_tick`` are cross-entropies. For ``oracle_accuracy`` to ``answering_tick`` see
+    :class:`~tide.evaluate.answers.Hedging`; ``answering_ticks`` is the share of images answered at each tick.
+    """
+
+    images: int
+    accuracy: float
+    accuracy_last_tick: float
+    accuracy_per_tick: list[float]
+    loss: float
+    certainty: float
+    calibration_error: float
+    ei_ratio: float | None
+    oracle_accuracy: float
+    hedging: float
+    certainty_never_falls: float
+    loss_never_rises: float
+    answering_tick: float
+    answering_ticks: list[float]
+    loss_most_certain: float
+    loss_per_tick: list[float]
+    certainty_per_tick: list[float]
+    whole_accuracy: float | None = None
+    whole_accuracy_per_tick: list[float] | None = None
+
+    def readings(self) -> dict[str, Any]:
+        """Return everything by name, without what a single class does not have."""
+        return {name: value for name, value in asdict(self).items() if value is not None or name == "ei_ratio"}
+
+
+def evaluate(
+    model: Thinker,
+    split: LabelledSet,
+    *,
+    batch: int = 500,
+    ticks: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Evaluate ``model`` in eval mode on every image of ``split``; arguments as :func:`collect_answers`."""
+    return summarize(collect_answers(model, split, batch=batch, ticks=ticks, progress=progress))
+
+
+def summarize(answers: Answers) -> Evaluation:
+    """Return the means of a split's answers, taken in float64."""
+    correct, whole = answers.correct, answers.whole
+    right = answers.at_most_certain(correct)
+    hedging = read_hedging(answers.losses, answers.certainty, correct)
+    return Evaluation(
+        images=len(answers.labels),
+        accuracy=float(right.double().mean()),
+        accuracy_per_tick=correct.double().mean(0).tolist(),
+        loss=float(dual_losses(answers.losses, answers.certainty).double().mean()),
+        certainty=float(answers.certainty.amax(1).double().mean()),
+        calibration_error=expected_calibration_error(answers.at_most_certain(answers.confidence), right),
+        ei_ratio=float(answers.ratio.double().mean()) if answers.ratio is not None else None,
+        answering_ticks=answering_ticks(answers.certainty).tolist(),
+        loss_most_certain=float(answers.at_most_certain(answers.losses).double().mean()),
+        loss_per_tick=answers.losses.double().mean(0).tolist(),
+        certainty_per_tick=answers.certainty.double().mean(0).tolist(),
+        **{name: float(value) for name, value in hedging._asdict().items()},
+        whole_accuracy=float(answers.at_most_certain(whole).double().mean()) if whole is not None else None,
+        whole_accuracy_per_tick=whole.double().mean(0).tolist() if whole is not None else None,
+    )
+
+
+# Mazes walked in several answers: each goes on where the one before it ended (Darlow et al., arXiv:2505.05522).
+
+
+def walk_on(model: Thinker, mazes: Tensor, passes: int) -> Tensor:
+    """Return whether the goal of mazes (B, 3, H, W), uint8, is reached after each of ``passes`` answers, (B, passes).
+
+    A route answered at the most certain tick is walked up to its first ``end`` or wall; from there the model is asked
+    again, without a memory of what came before. So a model can be tested on mazes larger, and routes longer, than
+    those that it was trained on.
+    """
+    device = next(model.parameters()).device
+    arrived = torch.zeros(len(mazes), passes, dtype=torch.bool)
+    waiting = torch.arange(len(mazes))
+    with evaluating(model), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="images are .* the model was made for")  # on purpose
+        for number in range(passes):
+            logits, certainty = model(to_float(mazes[waiting]).to(device)).answers()
+            answer = read_answers(logits.cpu(), certainty.cpu(), model.config.output)
+            walked = walk(mazes[waiting], at_tick(answer.classes, answer.certainty.argmax(1)))
+            arrived[waiting[walked.arrived], number:] = True
+            mazes = mazes.clone()
+            mazes[waiting] = started_at(mazes[waiting], walked.places[:, -1])
+            waiting = waiting[~walked.arrived]
+            if len(waiting) == 0:
+                break
+    return arrived

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from tide.config import ImageConfig
 from tide.errors import InputError
 from tide.export.page import Shown
-from tide.runs.asked import read_sent, told
+from tide.runs.reopen import read_sent, told
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette

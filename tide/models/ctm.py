@@ -1,19 +1,229 @@
-"""The Continuous Thought Machine as a model: weights and configurations of its reference implementation.
-
-Reference: Darlow et al., Continuous Thought Machines, arXiv:2505.05522.
-"""
+"""The Continuous Thought Machine's cell (Darlow et al., arXiv:2505.05522): the baseline in the same house."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
-from tide.config import CTMConfig
-from tide.models.ctm_cell import CTMCell, every_pair
-from tide.models.reference import ReferenceModel, check_arguments, model_config, shared_names
-from tide.models.reference_tasks import task_of
+from tide.config import CTMConfig, register
+from tide.models.cell import Cell, Context, Observable, Readout, State
+from tide.models.reference import ReferenceModel, check_arguments, model_config, shared_names, task_of
+from tide.nn.attention import ProjectedAttention, ReaderWeights, bypass_read, empty_keys_and_values
+from tide.nn.ctm import TraceModels, TraceWeights, make_synapses
+from tide.nn.neuron_models import push
+from tide.nn.synchrony import PairSynchrony, SynchronyState
+
+# The Continuous Thought Machine's cell (Darlow et al., arXiv:2505.05522): the baseline in the same house.
+
+
+class CTMWeights(NamedTuple):
+    """Weights composed once per forward pass and used by every tick."""
+
+    attention: ReaderWeights | None
+    models: tuple[TraceWeights, ...]
+    retention_action: Tensor | None
+    retention_out: Tensor
+
+
+class CTMContext(Context):
+    """What is given to all ticks: weights, and keys and values of the tokens, or a ``drive`` (B, d) in their place."""
+
+    batch_dim: ClassVar = {"weights": None}
+
+    weights: CTMWeights
+    keys: Tensor
+    values: Tensor
+    drive: Tensor | None = None
+
+
+class CTMState(State):
+    """What a tick hands to the next.
+
+    ``post_activations`` (B, D), ``history`` of pre-activations (D, B, M) and the synchrony of the pairs that steer the
+    attention (``action``, None without attention) and give the logits (``out``).
+    """
+
+    batch_dim: ClassVar = {"history": 1}
+
+    post_activations: Tensor
+    history: Tensor
+    action: SynchronyState | None
+    out: SynchronyState
+
+
+class CTMFeatures(NamedTuple):
+    """Everything one tick computed."""
+
+    pre_activations: Tensor
+    post_activations: Tensor
+    synch_action: Tensor | None
+    synch_out: Tensor
+    attention: Tensor
+
+
+def _observables(core: CTMConfig) -> dict[str, Observable]:
+    """Return what can be recorded of a core, by name."""
+    steered = {"synch_action": Observable(lambda f: f.synch_action), "attention": Observable(lambda f: f.attention)}
+    return {
+        "pre_activations": Observable(lambda f: f.pre_activations),
+        "post_activations": Observable(lambda f: f.post_activations),
+        "synch_out": Observable(lambda f: f.synch_out, "readout"),
+        "synchrony": Observable(lambda f: f.synch_out),
+        **(steered if core.attends else {}),
+    }
+
+
+@register("core", CTMConfig)
+class CTMCell(Cell):
+    """Attention steered by synchrony, synapses, neuron-level models over pre-activations; logits from synchrony."""
+
+    components: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "attention": ("attention",),
+        "dynamics": ("synapses", "start", "start_history"),
+        "neuron_models": ("trace_models",),
+        "synchrony": ("synchrony_action", "synchrony_out"),
+        "head": ("head",),
+    }
+    activity: ClassVar[Mapping[str, str]] = {
+        "pre-activations": "pre_activations",
+        "post-activations": "post_activations",
+    }
+
+    def __init__(self, core: CTMConfig, *, features: int, outputs: int, seed: int) -> None:
+        """``features`` is the tokens' width d_kv; ``outputs`` how many logits a tick has; ``seed`` draws the pairs."""
+        super().__init__()
+        self.config = core
+        action, out = choose_pairs(core, torch.Generator().manual_seed(seed))
+        self.synchrony_action = PairSynchrony(action) if core.attends else None
+        self.synchrony_out = PairSynchrony(out)
+        self.inputs = core.attention_width if core.attends else features
+        self.observables = _observables(core)
+        self.attention = (
+            ProjectedAttention(action.shape[1], features, core.attention_width, core.heads, dropout=core.dropout)
+            if core.attends
+            else None
+        )
+        self.synapses = make_synapses(self.inputs + core.neurons, core.neurons, core.synapse_depth, core.dropout)
+        dropout = core.dropout if core.neuron_dropout is None else core.neuron_dropout
+        self.trace_models = TraceModels(
+            core.neurons,
+            length=core.memory_length,
+            hidden=core.hidden,
+            deep=core.deep,
+            norm=core.neuron_norm,
+            dropout=dropout,
+        )
+        self.head = nn.Linear(out.shape[1], outputs)
+        self.start = nn.Parameter(_symmetric(core.neurons, of=core.neurons))
+        self.start_history = nn.Parameter(
+            _symmetric(core.neurons, core.memory_length, of=core.neurons + core.memory_length)
+        )
+
+    def context(self, x: Tensor) -> CTMContext:
+        """Compose the weights, and attach the input."""
+        weights = CTMWeights(
+            self.attention.compose() if self.attention is not None else None,
+            self.trace_models.compose(),
+            self.synchrony_action.retention() if self.synchrony_action is not None else None,
+            self.synchrony_out.retention(),
+        )
+        keys, values = empty_keys_and_values(x.shape[0], self.config.heads, self.start)
+        return self.set_input(CTMContext(weights=weights, keys=keys, values=values), x)
+
+    def set_input(self, context: CTMContext, x: Tensor | None) -> CTMContext:
+        """Attach tokens to attend to, or a drive in place of the attention's output as it is."""
+        if x is None:
+            x = context.keys.new_zeros(len(context.keys), self.inputs)
+        if self.attention is None or x.dim() == 2:
+            return context.replace(drive=x)
+        keys, values = self.attention.prepare(x)
+        return context.replace(keys=keys, values=values, drive=None)
+
+    def initial(self, batch: int) -> CTMState:
+        """Learned start activations and history."""
+        post = self.start.expand(batch, -1)
+        return CTMState(
+            post_activations=post,
+            history=self.start_history[:, None].expand(-1, batch, -1),
+            action=self.synchrony_action.initial(post) if self.synchrony_action is not None else None,
+            out=self.synchrony_out.initial(post),
+        )
+
+    def step(self, context: CTMContext, state: CTMState) -> tuple[CTMState, CTMFeatures]:
+        """Advance by one tick."""
+        weights = context.weights
+        steering, synch_action, action = self.synchrony_action, None, None
+        if steering is not None and state.action is not None:
+            synch_action = steering.value(state.action)
+        if context.drive is not None:
+            read = bypass_read(context.drive, context.keys)
+        else:
+            assert self.attention is not None
+            read = self.attention(synch_action, context.keys, context.values, weights.attention)
+        pre = self.synapses(torch.cat((read.output, state.post_activations), 1))
+        history = push(state.history, pre)
+        post = self.trace_models(history, weights.models)
+        if steering is not None:
+            # Already that of the next tick, which reads it first.
+            action = steering(state.action, post, weights.retention_action)
+        out = self.synchrony_out(state.out, post, weights.retention_out)
+        following = CTMState(post_activations=post, history=history, action=action, out=out)
+        return following, CTMFeatures(pre, post, synch_action, self.synchrony_out.value(out), read.weights)
+
+    def readout(self, observed: Mapping[str, Tensor], carry: None = None) -> Readout:
+        """Logits of the output pairs' synchrony, over all given ticks at once."""
+        return Readout(self.head(observed["synch_out"]).transpose(1, 2), {}, None)
+
+    def pairs(self) -> Tensor:
+        """Return the neuron pairs whose synchrony gives the logits, (2, P)."""
+        return self.synchrony_out.pairs()
+
+
+def choose_pairs(core: CTMConfig, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Return the pairs (2, P) that steer the attention and those that give the logits.
+
+    ``random-pairing``: so many pairs of neurons drawn with replacement, the first ``self_pairs`` of a neuron with
+    itself. Otherwise all n (n + 1)/2 pairs between n left and n right neurons: drawn (``random``), or the last n for
+    the attention and the first n for the logits (``first-last``).
+    """
+    return (
+        _choose(core, core.synchrony_action, core.neurons - core.synchrony_action, generator),
+        _choose(core, core.synchrony_out, 0, generator),
+    )
+
+
+def _choose(core: CTMConfig, count: int, first: int, generator: torch.Generator) -> Tensor:
+    if core.selection == "first-last":
+        chosen = torch.arange(first, first + count, device="cpu")
+        return every_pair(chosen, chosen)
+    left = torch.randint(core.neurons, (count,), generator=generator, device="cpu")
+    right = torch.randint(core.neurons, (count,), generator=generator, device="cpu")
+    if core.selection == "random":
+        return every_pair(left, right)
+    right[: core.self_pairs] = left[: core.self_pairs]
+    return torch.stack((left, right))
+
+
+def every_pair(left: Tensor, right: Tensor) -> Tensor:
+    """Return (left_i, right_j) for all i ≤ j, row by row, (2, n (n + 1)/2)."""
+    i, j = torch.triu_indices(len(left), len(right), device="cpu")
+    return torch.stack((left[i], right[j]))
+
+
+def _symmetric(*shape: int, of: int) -> Tensor:
+    """Uniform on ±1/√of."""
+    value: Tensor = (2 * torch.rand(*shape) - 1) / math.sqrt(of)
+    return value
+
+
+# The Continuous Thought Machine as a model: weights and configurations of its reference implementation.
+#
+# Reference: Darlow et al., Continuous Thought Machines, arXiv:2505.05522.
+
 
 REQUIRED = {
     "d_model": "neurons",
@@ -80,7 +290,7 @@ def from_reference_config(arguments: Mapping[str, Any]) -> CTM:
     """Build a CTM from the arguments of the reference's constructor and, as ``kind``, the task that it is for.
 
     ``ctm`` takes the feature map itself; ``ctm_parity``, ``ctm_maze``, ``ctm_sort`` and ``ctm_qamnist`` what
-    :mod:`tide.models.reference_tasks` says. Raises :class:`~tide.errors.ConfigError` for arguments that are unknown,
+    :mod:`tide.models.reference` says. Raises :class:`~tide.errors.ConfigError` for arguments that are unknown,
     missing or out of range, and for backbones and positional embeddings that are not built here.
     """
     task = task_of(arguments, "ctm")

@@ -12,12 +12,11 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 from tide.config import CTMConfig, LSTMConfig, ModelConfig
-from tide.errors import CheckpointError, InputError, shown
+from tide.errors import CheckpointError, InputError, short_repr
 from tide.models.ctm import CTM
-from tide.models.files import CONFIG, read_config, run_checkpoint
 from tide.models.lstm import LSTM
 from tide.models.presets import preset
-from tide.models.pretrained import PRETRAINED, shipped
+from tide.models.saved import CONFIG, PRETRAINED, read_config, run_checkpoint, shipped
 from tide.models.thinker import Thinker
 
 HUB = "hub:"
@@ -53,7 +52,7 @@ def _from_folder(folder: Path) -> Thinker:
 def pretrained(name: str) -> Thinker:
     """Return one of the trained models that come with the library, in eval mode; ``model.card`` says how good it is.
 
-    Raises :class:`InputError` for a name that is not one of :func:`tide.models.pretrained.names`, and
+    Raises :class:`InputError` for a name that is not one of :func:`tide.models.saved.names`, and
     :class:`CheckpointError` where the installed weights are damaged.
     """
     return _from_folder(shipped(name))
@@ -62,16 +61,16 @@ def pretrained(name: str) -> Thinker:
 def load(path: str | Path, *, checkpoint: str = "best") -> Thinker:
     """Return a trained model, in eval mode.
 
-    ``path`` is ``pretrained:mnist`` or another that comes with the library (:func:`tide.models.pretrained.names`), a
+    ``path`` is ``pretrained:mnist`` or another that comes with the library (:func:`tide.models.saved.names`), a
     folder that ``save_pretrained`` wrote, a run folder (of which ``checkpoint``, ``"best"`` or
     ``"last"``, is read), or ``hub:owner/name`` on the Hugging Face hub; without ``hub:`` only what was fetched from
     there before, so that a mistyped path asks no stranger. Raises :class:`CheckpointError` for anything else, and for
     files that are missing, damaged, of another configuration or of a newer version.
     """
     if not isinstance(path, str | os.PathLike):
-        raise InputError(f"path is {shown(path)}, the folder of a model or hub:owner/name is wanted")
+        raise InputError(f"path is {short_repr(path)}, the folder of a model or hub:owner/name is wanted")
     if checkpoint not in ("best", "last"):
-        raise InputError(f"checkpoint is {shown(checkpoint)}, best or last is wanted")
+        raise InputError(f"checkpoint is {short_repr(checkpoint)}, best or last is wanted")
     named = os.fspath(path)
     if named.startswith(PRETRAINED):
         return pretrained(named.removeprefix(PRETRAINED))

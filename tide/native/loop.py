@@ -2,19 +2,111 @@
 
 from __future__ import annotations
 
+import weakref
+from collections import deque
 from collections.abc import Callable, Mapping
 from functools import partial
+from math import prod
+from threading import Lock
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from tide.native.arguments import Arriving, Call, Leaving, Outcome, Sizes, Start, Trace, Transposed, Weights
+from tide.native.call import (
+    Arriving,
+    Call,
+    Leaving,
+    LoopStart,
+    LoopWeights,
+    Outcome,
+    Plan,
+    Sizes,
+    Start,
+    Trace,
+    Transposed,
+    Weights,
+    leaving_shapes,
+    outcome_shapes,
+    panels_of,
+    returned_shapes,
+    trace_shapes,
+)
 from tide.native.library import Library, threads_for
-from tide.native.plan import LoopStart, LoopWeights, Plan
-from tide.native.shapes import leaving_shapes, outcome_shapes, panels_of, returned_shapes, trace_shapes
-from tide.native.workspace import views, workspace
+
+# Memory that is used again: what a training step saves for its backward pass is as large at the next step.
+#
+# Fresh memory costs a page fault for every 4 KiB that are first touched, some 18,000 in a step of preset ``mnist``.
+
+
+ALIGNMENT = 64  # bytes: a row of sixteen float32
+BLOCK = 2**21  # sizes are rounded up to this many bytes, so that nearly equal needs share a block
+
+Bytes = np.ndarray[tuple[int], np.dtype[np.uint8]]
+
+
+class Workspace:
+    """Lends blocks of memory as tensors; a block comes back when the last tensor that views it is gone.
+
+    Whoever holds a tensor keeps its block, so any number of graphs may be alive at once. What lies idle is never more
+    than was lent at once before.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._free: list[Bytes] = []
+        self._returned: deque[Bytes] = deque()
+        self._lent = self._most = 0
+
+    def tensors(self, shapes: Mapping[str, tuple[int, ...]], dtype: torch.dtype) -> dict[str, Tensor]:
+        """Return uninitialised tensors of these shapes that share one block."""
+        return views(self.block(shapes, dtype), shapes)
+
+    def block(self, shapes: Mapping[str, tuple[int, ...]], dtype: torch.dtype) -> Tensor:
+        """Return one uninitialised tensor that :func:`views` cuts into tensors of these shapes."""
+        count = sum(_places(shape) for shape in shapes.values())
+        raw = self._take(max(1, count) * dtype.itemsize)
+        # A view of its own: the storage keeps it alive, and its end is the end of the storage.
+        held = raw[:]
+        weakref.finalize(held, self._returned.append, raw).atexit = False
+        return torch.from_numpy(held).view(dtype)[:count]
+
+    def _take(self, size: int) -> Bytes:
+        size = -(-size // BLOCK) * BLOCK
+        with self._lock:
+            while self._returned:  # finalisers only append: they may run anywhere, also while the lock is held
+                block = self._returned.popleft()
+                self._lent -= block.nbytes
+                self._free.append(block)
+            fitting = next((at for at, block in enumerate(self._free) if block.nbytes == size), None)
+            taken = self._free.pop(fitting) if fitting is not None else None
+            self._lent += size
+            self._most = max(self._most, self._lent)
+            while sum(block.nbytes for block in self._free) > self._most:
+                self._free.pop(0)
+        return taken if taken is not None else np.empty(size, np.uint8)
+
+
+def views(block: Tensor, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
+    """Cut a block into named tensors, in order."""
+    found, at = {}, 0
+    for name, shape in shapes.items():
+        found[name] = block[at : at + prod(shape)].view(shape)
+        at += _places(shape)
+    return found
+
+
+def _places(shape: tuple[int, ...]) -> int:
+    return -(-prod(shape) // ALIGNMENT) * ALIGNMENT
+
+
+workspace = Workspace()
+
+
+# The native loop as one differentiable function of its weights and of the state that it starts from.
+
 
 NAMES = (*LoopStart._fields, *LoopWeights._fields)
 
@@ -225,3 +317,77 @@ class _Columns:
             into = workspace.tensors({"columns": tuple(turned.shape)}, values.dtype)["columns"]
             self._matrix = into.copy_(turned).view(into.shape[0], -1)
         return self._matrix
+
+
+# Some ticks at a time without gradient, for samples that leave when they are done.
+
+
+IDLE = 1 / 8  # share of panels worth closing the ranks for
+PER_TICK = ("latent", "sums", "power", "iterations")
+
+
+class Panels:
+    """The state of many samples, held in panels between calls.
+
+    A sample that leaves frees its lane; lanes close ranks only once enough panels come free, since moving the history
+    costs about as much as a tick. Keys and values stay where they are.
+    """
+
+    def __init__(self, library: Library, plan: Plan, weights: LoopWeights, start: LoopStart) -> None:
+        """``start.scale`` (T, P) is 1/√N of all ticks that may come."""
+        self._library = library
+        self._start = LoopStart(*(tensor.contiguous() for tensor in start))
+        pointers, self._held = weight_pointers(plan, weights)
+        sizes = plan.sizes(weights, start)
+        sizes.states_stay = True
+        panels = panels_of(sizes.batch)
+        self._slots = threads_for(panels)
+        self._trace = workspace.tensors(trace_shapes(sizes, self._slots), start.keys.dtype)
+        self._call = Call(sizes=sizes, weights=pointers, trace=Trace.to(self._trace))
+        self._sample = torch.arange(sizes.batch)  # the sample of each lane, -1 where it has left
+        self._lane = torch.arange(sizes.batch)  # the lane of each sample that goes on
+
+    def advance(self, ticks: int) -> LoopOutcome:
+        """Run ticks; return what they computed for the samples that go on, in their order.
+
+        Of the outcome only what is given per tick is defined.
+        """
+        sizes = self._call.sizes
+        scale = self._start.scale[sizes.first_tick : sizes.first_tick + ticks]
+        sizes.ticks = len(scale)
+        shapes = outcome_shapes(sizes)
+        found = {name: scale.new_empty(shapes[name] if name in PER_TICK else (0,)) for name in shapes}
+        self._call.start = Start.to(self._start._asdict() | {"scale": scale, "sample": self._sample})
+        self._call.outcome = Outcome.to({name: found[name] for name in PER_TICK})
+        panels = panels_of(sizes.batch)
+        self._library.forward(self._call, panels, slots=min(self._slots, panels))
+        sizes.goes_on = True
+        sizes.first_tick += len(scale)
+        if len(self._lane) < sizes.batch:
+            found |= {name: found[name][self._lane] for name in PER_TICK}
+        return LoopOutcome(**found)
+
+    def keep(self, index: Tensor) -> None:
+        """Let all samples go but those at ``index`` (kept,), ascending, among those that :meth:`advance` returned."""
+        sizes = self._call.sizes
+        lane = self._lane[index]
+        sample = self._sample[lane]
+        self._sample[self._lane] = -1
+        self._sample[lane] = sample
+        self._lane = lane
+        held, needed = panels_of(sizes.batch), panels_of(len(index))
+        if held - needed >= max(1, IDLE * held):
+            self._close_ranks()
+
+    def _close_ranks(self) -> None:
+        sizes, trace = self._call.sizes, self._trace
+        width = sizes.heads * sizes.head_width
+        state = [trace["entering"][:, :, width:], trace["entering_products"], trace["entering_latent"]]
+        if sizes.hidden:
+            # What the next tick sees of the history but its own newest entry.
+            state.append(trace["history"][:, :, sizes.first_tick + 1 : sizes.first_tick + sizes.memory])
+        for rows in state:
+            self._library.compact(rows, self._lane)
+        self._sample = self._sample[self._lane]
+        sizes.batch = len(self._lane)
+        self._lane = torch.arange(sizes.batch)

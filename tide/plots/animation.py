@@ -1,23 +1,135 @@
-"""One input, thought through, as an animation: a frame for every tick."""
+"""One input, thought through, as an animation: a frame for every tick, as GIF, WebP or MP4."""
 
 from __future__ import annotations
 
 import math
+import shutil
+import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from tide.data.drawn.mazes import NAMES, walk
-from tide.heads import read_answers
+from tide.errors import InputError, one_line
+from tide.models.heads import read_answers
 from tide.models.thinker import Thinker
-from tide.plots.attention import attention_maps, grid
-from tide.plots.pen import BLUE, FINE, GLOW, INK, MIXED, ORANGE, PAPER, SOFT, TRACK, Colour, Pen, Point
+from tide.plots.axes import attention_maps, grid
 from tide.types import ThoughtOutput
+
+# What frames of an animation are drawn with: colours, and shapes in pixels of the finished frame.
+
+
+Colour = tuple[int, ...]
+Point = tuple[float, float]
+
+FINE = 2  # drawn so many times as large, then averaged
+PAPER, INK, SOFT, TRACK = (250, 249, 246), (29, 33, 41), (108, 115, 128), (234, 230, 221)
+ORANGE, BLUE, MIXED, GLOW = (213, 101, 10), (31, 111, 184), (150, 140, 160), (255, 154, 60)
+
+
+class Pen:
+    """Draws on a picture that is :data:`FINE` times as large as the frame it becomes."""
+
+    def __init__(self, draw: ImageDraw.ImageDraw) -> None:
+        self._draw = draw
+
+    def line(self, points: list[Point], colour: Colour, width: float) -> None:
+        """Draw a line through points; of fewer than two, nothing."""
+        if len(points) > 1:
+            fine = [(FINE * x, FINE * y) for x, y in points]
+            self._draw.line(fine, fill=colour, width=max(1, round(FINE * width)), joint="curve")
+
+    def bar(self, box: tuple[float, float, float, float], share: float, colour: Colour) -> None:
+        """Fill a share of a box (left, top, right, bottom) from the left."""
+        left, top, right, bottom = (FINE * value for value in box)
+        if share * (right - left) >= 1:
+            self._draw.rounded_rectangle((left, top, left + share * (right - left), bottom), 4 * FINE, fill=colour)
+
+    def tile(self, box: tuple[float, float, float, float], fill: Colour | None, outline: Colour) -> None:
+        """Draw a box with a rim."""
+        self._draw.rounded_rectangle([FINE * value for value in box], 3 * FINE, fill=fill, outline=outline, width=FINE)
+
+    def dot(self, at: Point, radius: float, colour: Colour) -> None:
+        """Draw a disk."""
+        (x, y), radius = (FINE * at[0], FINE * at[1]), FINE * radius
+        self._draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour)
+
+    def text(self, at: Point, text: str, size: float, colour: Colour, *, anchor: str = "la") -> None:
+        """Write text whose ``anchor`` (Pillow's; left and top as it is) lies at a point."""
+        font = ImageFont.load_default(FINE * size)
+        self._draw.text((FINE * at[0], FINE * at[1]), text, fill=colour, font=font, anchor=anchor)
+
+
+# Pictures one after another as a file: GIF and WebP by Pillow, MP4 where ffmpeg is installed.
+
+
+KINDS = (".gif", ".webp", ".mp4")
+TICK, REST = 140, 1600  # milliseconds that a tick is shown, and the last one
+COLOURS = 192  # of a GIF: few enough to be small, enough for soft edges
+
+
+def write_animation(path: Path, frames: Sequence[Image.Image]) -> None:
+    """Write frames of one size as ``path`` ends: .gif, .webp or .mp4.
+
+    Raises :class:`InputError` for another ending, where ffmpeg is missing or fails, and for a file that cannot be
+    written.
+    """
+    check_kind(path)
+    durations = [TICK] * (len(frames) - 1) + [REST]
+    try:
+        if path.suffix == ".mp4":
+            _mp4(path, frames)
+        elif path.suffix == ".gif":
+            # One palette for all: a palette a frame would make colours flicker.
+            palette = _side_by_side(frames[0], frames[len(frames) // 2], frames[-1]).quantize(COLOURS)
+            reduced = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
+            reduced[0].save(path, save_all=True, append_images=reduced[1:], duration=durations, loop=0, optimize=True)
+        else:
+            rest = list(frames[1:])
+            frames[0].save(path, save_all=True, append_images=rest, duration=durations, loop=0, quality=80, method=4)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or one_line(error)}; give another --animate") from error
+
+
+def check_kind(path: Path) -> None:
+    """Raise :class:`InputError` unless ``path`` ends as one of :data:`KINDS`, and for MP4 ffmpeg is there."""
+    if path.suffix not in KINDS:
+        raise InputError(
+            f"{path} ends in {path.suffix or 'nothing'}, one of {', '.join(KINDS)} is wanted: --animate out.gif"
+        )
+    if path.suffix == ".mp4" and shutil.which("ffmpeg") is None:
+        raise InputError("ffmpeg is not installed, .mp4 wants it: install it, or write a .gif or .webp")
+
+
+def _side_by_side(*frames: Image.Image) -> Image.Image:
+    width, height = frames[0].size
+    whole = Image.new("RGB", (width * len(frames), height))
+    for number, frame in enumerate(frames):
+        whole.paste(frame, (number * width, 0))
+    return whole
+
+
+def _mp4(path: Path, frames: Sequence[Image.Image]) -> None:
+    width, height = frames[0].size
+    still = round(REST / TICK)
+    command = ["ffmpeg", "-y", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}"]
+    command += ["-r", f"{1000 / TICK:.3f}", "-i", "-", "-pix_fmt", "yuv420p", "-movflags", "+faststart", str(path)]
+    content = b"".join(frame.tobytes() for frame in (*frames, *[frames[-1]] * still))
+    done = subprocess.run(command, input=content, capture_output=True, check=False)
+    if done.returncode:
+        told = " ".join(done.stderr.decode(errors="replace").split())[:200]
+        raise InputError(f"ffmpeg cannot write {path} ({told}); write a .gif or .webp")
+
+
+# One input, thought through, as an animation: a frame for every tick.
+
 
 Array = npt.NDArray[Any]
 

@@ -1,40 +1,116 @@
-"""The run folder: resolved configuration, environment, metrics, checkpoints.
-
-::
-
-    RUN/config.yaml        every setting, resolved
-    RUN/environment.json   code version and commit, libraries, machine, command, data directory
-    RUN/metrics.jsonl      one line per reading; the same bytes whenever the run is repeated or resumed
-    RUN/timing.jsonl       seconds and steps per second, which are not
-    RUN/last/              weights, and beside them optimiser, monitor and position: what `--resume` continues
-    RUN/best/              weights of the best evaluation
-    RUN/answers.safetensors  the last evaluation's answer to each test image
-    RUN/results.json       best and last accuracy, kept apart
-"""
+"""The run folder: resolved configuration, environment, metrics, checkpoints."""
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
+import platform
+import statistics
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
 from tide.config import Config
-from tide.config_io import from_dict, read_settings, to_yaml
-from tide.errors import CheckpointError, one_line, shown
+from tide.config.io import from_dict, read_settings, to_yaml
+from tide.errors import CheckpointError, one_line, short_repr
 from tide.evaluate.answers import Answers
-from tide.json_io import finite, read_mapping
-from tide.models.files import run_checkpoint
-from tide.runs.environment import describe_environment
-from tide.runs.lock import LOCK
-from tide.runs.reading import Reading, read_line
+from tide.files import LOCK, finite, read_mapping
+from tide.models.load import outline
+from tide.models.saved import run_checkpoint
 from tide.runs.track import Trackers
+
+# What a run wrote down, read again: a line of a log, or its results.
+
+
+class Reading(dict[str, Any]):
+    """A mapping that was read from a file; what it lacks is told in one line, wherever it is looked up."""
+
+    def __init__(self, path: Path, values: Mapping[str, Any]) -> None:
+        super().__init__(values)
+        self.path = path
+
+    def __missing__(self, name: str) -> Any:
+        """Raise :class:`CheckpointError`."""
+        raise CheckpointError(f"{self.path} lacks {name!r}, a value is wanted: restore it, it was changed by hand")
+
+
+def read_line(path: Path, line: Any) -> Reading:
+    """Return a line of a log; raises ValueError unless it holds numbers beside its kind, and a whole one for a step."""
+    if not isinstance(line, dict):
+        raise ValueError("a line is no mapping")
+    for name, value in line.items():
+        wrong = type(value) is not int if name == "step" else isinstance(value, str) and name != "kind"
+        if wrong:
+            raise ValueError(f"{name} is {short_repr(value)}, a number is wanted")
+    return Reading(path, line)
+
+
+# Where a result came from: code, libraries, machine.
+
+
+LIBRARIES = ("torch", "numpy", "safetensors", "huggingface_hub", "scikit-learn", "pillow")
+
+
+def describe_environment() -> dict[str, Any]:
+    """Return code version and commit, library versions and machine."""
+    return {
+        "version": importlib.metadata.version("tide-dynamics"),
+        "commit": _commit(),
+        "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _processor() -> str:
+    """Return the processor's name and the number of its cores that this process sees."""
+    information = Path("/proc/cpuinfo")
+    lines = information.read_text(encoding="utf-8").splitlines() if information.is_file() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores"
+
+
+def _commit() -> str | None:
+    """Return the commit of the checkout that runs (with + where it has changes), or None for an installed package."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(root), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+        return done.stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+# The run folder: resolved configuration, environment, metrics, checkpoints.
+#
+# ::
+#
+#     RUN/config.yaml        every setting, resolved
+#     RUN/environment.json   code version and commit, libraries, machine, command, data directory
+#     RUN/metrics.jsonl      one line per reading; the same bytes whenever the run is repeated or resumed
+#     RUN/timing.jsonl       seconds and steps per second, which are not
+#     RUN/last/              weights, and beside them optimiser, monitor and position: what `--resume` continues
+#     RUN/best/              weights of the best evaluation
+#     RUN/answers.safetensors  the last evaluation's answer to each test image
+#     RUN/results.json       best and last accuracy, kept apart
+
 
 LOGS = ("metrics", "timing")
 SECTIONS = ("input", "backbone", "core", "data", "loss", "train")  # of a configuration of any version
@@ -130,7 +206,7 @@ class RunFolder:
         known = isinstance(sizes, Mapping) and set(sizes) == set(LOGS)
         if not known or any(type(size) is not int or size < 0 for size in sizes.values()):
             raise CheckpointError(
-                f"the checkpoint in {self.path} gives sizes of logs as {shown(sizes)}, those of "
+                f"the checkpoint in {self.path} gives sizes of logs as {short_repr(sizes)}, those of "
                 f"{' and '.join(LOGS)} in bytes are wanted: it was changed by hand"
             )
         for name, size in sizes.items():
@@ -228,3 +304,92 @@ def _read(path: Path) -> dict[str, Any]:
         return Reading(path, read_mapping(path))
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path} cannot be read ({one_line(error)[:120]}); it is missing or damaged") from error
+
+
+# What one finished run says: the numbers that comparisons and ablations put side by side.
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """One run: accuracies in [0, 1] at the most certain tick unless named otherwise.
+
+    ``curve`` holds (step, accuracy) on the first test images; ``seconds`` the training seconds up to each step that was
+    read; ``data_crc`` a running checksum of the batches' image indices at each step that was read; ``monitor`` the last
+    reading of the stability monitor; ``rejected`` the number of steps not taken; ``answers`` label, answer, certainty
+    and confidence of each test image.
+    """
+
+    path: Path
+    config: Config
+    evaluations: tuple[dict[str, Any], ...]
+    curve: tuple[tuple[int, float], ...]
+    seconds: dict[int, float]
+    steps_per_second: float
+    data_crc: dict[int, int]
+    monitor: dict[str, Any]
+    rejected: int
+    answers: dict[str, Tensor]
+    environment: dict[str, Any]
+
+    @classmethod
+    def read(cls, path: Path) -> RunFacts:
+        """Read a run folder; raises :class:`CheckpointError` where it is damaged or not complete."""
+        run = RunFolder.open(path)
+        results = run.results()
+        if not results.get("complete"):
+            raise CheckpointError(f"{path} is not complete; continue it with `tide train --resume {path}`")
+        evaluations = run.metrics("evaluation")
+        timing = run.timing()
+        rates = step_rates(timing)
+        monitor = run.metrics("monitor")
+        if not evaluations or not rates:
+            raise CheckpointError(f"{path} has no evaluation or no timing in its logs; they were cut by hand")
+        return cls(
+            path=path,
+            config=run.config,
+            evaluations=tuple(evaluations),
+            curve=tuple((line["step"], line["accuracy"]) for line in run.metrics("probe")),
+            seconds={line["step"]: line["seconds"] for line in timing},
+            steps_per_second=statistics.median(rates),
+            data_crc={line["step"]: line["data_crc"] for line in run.metrics("train")},
+            monitor=monitor[-1] if monitor else {},
+            rejected=int(results["rejected"]),
+            answers=run.answers(),
+            environment=run.environment,
+        )
+
+    @property
+    def last(self) -> dict[str, Any]:
+        """The evaluation after the last step."""
+        return self.evaluations[-1]
+
+    @property
+    def best_accuracy(self) -> float:
+        """The best accuracy of all whole evaluations."""
+        return max(float(evaluation["accuracy"]) for evaluation in self.evaluations)
+
+    @property
+    def last_accuracy(self) -> float:
+        """The accuracy after the last step."""
+        return float(self.last["accuracy"])
+
+    def parameters(self) -> int:
+        """Return the number of the model's parameters."""
+        return sum(p.numel() for p in outline(self.config.model).parameters())
+
+    def steps_to(self, accuracy: float) -> int | None:
+        """Return the first step of the learning curve with at least this accuracy, None where it is never reached."""
+        return next((step for step, value in self.curve if value >= accuracy), None)
+
+    def seconds_to(self, accuracy: float) -> float | None:
+        """Return the training seconds up to that step, evaluations not counted."""
+        step = self.steps_to(accuracy)
+        return self.seconds.get(step) if step is not None else None
+
+
+def mean_and_std(values: Sequence[float]) -> dict[str, float | None]:
+    """Return the mean and the sample standard deviation (None for a single value)."""
+    return {
+        "mean": statistics.fmean(values),
+        "std": statistics.stdev(values) if len(values) > 1 else None,
+    }

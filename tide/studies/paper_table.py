@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from tide.config import Config
-from tide.config_io import from_dict
+from tide.config.io import from_dict
 from tide.errors import ConfigError, did_you_mean
 from tide.models.presets import MODELS, TASKS
 from tide.runs.folder import RunFolder
-from tide.studies.trials import State, Trial
-from tide.train.prepare import resolved
+from tide.studies.runner import State, Trial
+from tide.train.supervised import resolved
 
 TEN = {"core": {"ticks": 10, "neuron_models": {"memory_length": 10}}}
 TWENTY_FIVE = {"core": {"ticks": 25, "neuron_models": {"memory_length": 15}}}

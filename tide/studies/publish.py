@@ -3,15 +3,64 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tide.errors import InputError
-from tide.studies.figures import save
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+# Writing a picture, with a font for every name of a class.
+
+
+DPI = 130
+_FIRST_CJK = "\u2e80"  # Chinese, Japanese and Korean characters begin here, and few fonts have what follows
+_CJK_FONTS = (
+    *("Noto Sans CJK", "Noto Sans JP", "Noto Sans SC", "Noto Sans KR", "Source Han Sans", "WenQuanYi", "IPAexGothic"),
+    *("IPAGothic", "Nanum", "Droid Sans Fallback", "Hiragino Sans", "PingFang", "Apple SD Gothic", "Arial Unicode MS"),
+    *("Microsoft YaHei", "Yu Gothic", "Malgun Gothic", "MS Gothic", "SimHei", "Unifont"),
+)
+"""How the names of fonts begin that have such characters, the preferred ones first."""
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a picture; of characters that no installed font has, warn once. Raises OSError and ValueError as Pillow."""
+    from matplotlib.text import Text
+
+    texts = [text for text in figure.findobj(Text) if isinstance(text, Text)]
+    if any(max(text.get_text(), default="") >= _FIRST_CJK for text in texts):
+        for text in texts:
+            text.set_fontfamily([*text.get_fontfamily(), *_cjk_fonts()])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        figure.savefig(path, dpi=DPI)
+    missing = [warning for warning in caught if "missing from" in str(warning.message)]
+    for warning in (other for other in caught if other not in missing):
+        warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    if missing:
+        warnings.warn(
+            f"{path} shows boxes: no installed font has some of its characters, install one that does, such as Noto "
+            "Sans CJK",
+            stacklevel=2,
+        )
+
+
+@cache
+def _cjk_fonts() -> list[str]:
+    """Return the names of installed fonts with Chinese, Japanese or Korean characters."""
+    from matplotlib.font_manager import fontManager
+
+    names = sorted({font.name for font in fontManager.ttflist})
+    return [name for start in _CJK_FONTS for name in names if name.startswith(start)]
+
+
+# A study's results on disk: numbers first, then pictures, with the command that gives them again anywhere.
+
 
 PLACES = ("--data-dir", "--out", "--jobs")
 """Options that say where and how, not what: left out of the command that a result is published with."""

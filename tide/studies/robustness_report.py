@@ -11,11 +11,14 @@ import torch
 from torch import Tensor
 
 from tide.errors import InputError
-from tide.evaluate.calibration import expected_calibration_error
-from tide.evaluate.corruption_error import mean_corruption_error, relative_corruption_error
-from tide.evaluate.intervals import Interval, bootstrap_mean
-from tide.studies.robustness import CLEAN, CellAnswers
-from tide.studies.shifts import Shift, Suite
+from tide.evaluate.statistics import (
+    Interval,
+    bootstrap_mean,
+    expected_calibration_error,
+    mean_corruption_error,
+    relative_corruption_error,
+)
+from tide.studies.robustness import CLEAN, CellAnswers, Shift, Suite
 
 Answers = Mapping[str, Mapping[Shift, CellAnswers]]
 

@@ -11,13 +11,12 @@ import torch
 from torch import Tensor
 
 from tide.analysis.jacobian import Tick
-from tide.analysis.trajectory import follow
+from tide.analysis.states import follow
 from tide.data import ImageSet, to_float
 from tide.models.thinker import Thinker
 from tide.models.tide import TideCell
-from tide.studies.robustness import CLEAN, Asked
+from tide.studies.robustness import CLEAN, Asked, Shift, Suite
 from tide.studies.robustness_report import Answers
-from tide.studies.shifts import Shift, Suite
 
 
 def has_jacobian(model: Thinker) -> bool:

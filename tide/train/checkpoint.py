@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from tide.errors import CheckpointError
-from tide.models.files import write_model
+from tide.models.saved import write_model
 from tide.models.thinker import Thinker
 
 FORMAT = 1
@@ -37,7 +37,7 @@ def replace_folder(folder: Path, write: Callable[[Path], None]) -> None:
     """Replace ``folder`` by what ``write`` puts into a new one.
 
     Whatever happens in between, the old or the new content stays whole: as ``folder``, or, for the instant between
-    two renames, as ``.folder.old`` (see :func:`tide.models.files.existing`). Raises OSError when writing fails.
+    two renames, as ``.folder.old`` (see :func:`tide.models.saved.existing`). Raises OSError when writing fails.
     """
     new, old = folder.with_name(f".{folder.name}.new"), folder.with_name(f".{folder.name}.old")
     if not folder.exists() and old.exists():

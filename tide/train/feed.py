@@ -9,18 +9,9 @@ import torch
 from torch import Tensor
 
 from tide.config import Config, FolderConfig, HubConfig, NamedDataConfig
-from tide.data import (
-    Batch,
-    DrawnSamples,
-    ImageSet,
-    PhotoSet,
-    TrainingSet,
-    augment,
-    batch_indices,
-    derive_seed,
-)
+from tide.data import Batch, DrawnSamples, ImageSet, PhotoSet, TrainingSet, augment, batch_indices, derive_seed
 from tide.errors import DataError
-from tide.inputs import Inputs, moved
+from tide.models.inputs import Inputs, moved
 
 DATA_STREAM, AUGMENT_STREAM, DROPOUT_STREAM = range(3)  # independent random streams derived from the one seed
 

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, TextIO
 
-from tide.evaluate.accuracy import Evaluation
+from tide.evaluate.answers import Evaluation
 
 
 @dataclass(frozen=True)

@@ -1,24 +1,232 @@
-"""One optimiser step: forward, loss, backward, acceptance, clipping, update, projection (paper, Algorithm A.1)."""
+"""One optimiser step: schedule, AdamW, clipping, the game's multipliers (paper, Algorithm A.1)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from tide.config import Config
-from tide.heads import at_tick, read_answers
-from tide.inputs import Inputs
+from tide.config import TERMS, ClipConfig, Config, LossConfig, TrainConfig
 from tide.losses import LossTerms, clipped_residuals, objective
+from tide.models.heads import at_tick, read_answers
+from tide.models.inputs import Inputs
 from tide.models.thinker import Thinker
-from tide.train.multipliers import GameMultipliers
-from tide.train.optim import NormHistory, clip_gradients_, gradient_norm
-from tide.train.schedule import curriculum, learning_rate_factor
 from tide.train.team import ALONE, Team
-from tide.types import ThoughtOutput
+from tide.types import GamePenalty, ThoughtOutput
+
+# Learning rate and curriculum as closed forms of the step, and how shortened runs scale them (equations §4, §5).
+
+
+FLOOR = 0.05  # of the run: the least warm-up, curriculum start and ramp of a run shorter than its preset
+
+
+def curriculum(step: int, start: int, length: int) -> float:
+    """Return κ(step) in [0, 1]: 0 before ``start``, a half cosine over ``length`` steps, then 1 (paper, A.24)."""
+    if step < start:
+        return 0.0
+    if step >= start + length:
+        return 1.0
+    return 0.5 * (1 - math.cos(math.pi * (step - start) / length))
+
+
+def learning_rate_factor(step: int, warmup: int, steps: int) -> float:
+    """Return the share of the peak learning rate at a 0-based step: linear warm-up, then cosine to zero."""
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+
+def resolve(config: TrainConfig) -> TrainConfig:
+    """Fill in warm-up, curriculum start and length where they are not given.
+
+    They come from the reference schedule; when the number of steps differs from the reference they scale in
+    proportion, each at least 5 % of the run.
+    """
+    reference = config.reference
+
+    def scaled(steps: int) -> int:
+        if config.steps == reference.steps:
+            return steps
+        return max(round(steps * config.steps / reference.steps), round(FLOOR * config.steps))
+
+    return replace(
+        config,
+        warmup=scaled(reference.warmup) if config.warmup is None else config.warmup,
+        curriculum_start=(
+            scaled(reference.curriculum_start) if config.curriculum_start is None else config.curriculum_start
+        ),
+        curriculum_length=(
+            scaled(reference.curriculum_length) if config.curriculum_length is None else config.curriculum_length
+        ),
+    )
+
+
+def idle_terms(train: TrainConfig, loss: LossConfig) -> list[str]:
+    """Return the weighted auxiliary terms that never count because the curriculum starts too late."""
+    assert train.curriculum_start is not None
+    assert train.curriculum_length is not None
+    if curriculum(train.steps - 1, train.curriculum_start, train.curriculum_length) > 0:
+        return []
+    return [term.name for term in TERMS if term.ramped and loss.weight(term) > 0]
+
+
+# AdamW with its parameter groups, gradient norms by component, clipping (equations §5).
+
+
+REMEMBERED = 1_000  # norms of steps
+
+
+def decays(name: str, parameter: Tensor) -> bool:
+    """Say whether weight decay applies: to matrices and kernels, not to biases, gains, decays and start states."""
+    own = name.rpartition(".")[2]
+    return parameter.dim() >= 2 and not own.endswith("bias") and not own.startswith("start")
+
+
+def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
+    """Return AdamW with one group that decays and one that does not."""
+    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for name, p in named if decays(name, p)], "weight_decay": config.weight_decay},
+        {"params": [p for name, p in named if not decays(name, p)], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, state: Any) -> None:
+    """Load an optimiser's state, whose settings and shapes must be those of ``optimizer``.
+
+    Raises:
+        ValueError: they are not; KeyError or TypeError for what is no state of an optimiser.
+    """
+    fresh = [{k: v for k, v in group.items() if k not in ("params", "lr")} for group in optimizer.param_groups]
+    optimizer.load_state_dict(state)
+    for before, group in zip(fresh, optimizer.param_groups, strict=True):
+        if any(group.get(name) != value for name, value in before.items()):
+            raise ValueError("the optimiser has other settings")
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            for name, value in optimizer.state.get(parameter, {}).items():
+                wanted = () if name == "step" else parameter.shape
+                if not isinstance(value, Tensor) or value.shape != wanted or not value.is_floating_point():
+                    raise ValueError(f"the optimiser's {name} is of another shape or type than its parameter")
+
+
+def gradient_norm(parameters: Sequence[Tensor]) -> Tensor:
+    """Return the global norm of the gradients, summed in float64: squares of finite gradients must not overflow."""
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    if not gradients:
+        return torch.zeros(())
+    wide = torch.float32 if gradients[0].device.type == "mps" else torch.float64  # which Apple's GPUs lack
+    return torch.stack(torch._foreach_norm(gradients, 2, dtype=wide)).square().sum().sqrt()
+
+
+def component_parameters(model: Thinker) -> dict[str, list[Tensor]]:
+    """Return the trained parameters by component name."""
+    return {name: [p for p in members if p.requires_grad] for name, members in model.components().items()}
+
+
+class NormHistory:
+    """The gradient norms of the last accepted steps, whose quantile bounds the next (AutoClip, arXiv:2007.14469)."""
+
+    def __init__(self) -> None:
+        self._norms: list[float] = []
+
+    def bound(self, norm: Tensor, quantile: float) -> float:
+        """Note a norm and return the quantile of all that are remembered."""
+        self._norms = [*self._norms[1 - REMEMBERED :], float(norm)]
+        return float(torch.tensor(self._norms, dtype=torch.float64).quantile(quantile))
+
+    def state_dict(self) -> list[float]:
+        """Return what is remembered."""
+        return list(self._norms)
+
+    def load_state_dict(self, state: Sequence[float]) -> None:
+        """Continue from :meth:`state_dict`."""
+        self._norms = [float(norm) for norm in state]
+
+
+def clip_gradients_(model: Thinker, config: ClipConfig, norm: Tensor, history: NormHistory) -> None:
+    """Clip by the norm of each component that has a bound, then by the global norm, which is ``norm`` before both."""
+    parameters, components = list(model.parameters()), component_parameters(model)
+    bounded = [name for name in components if getattr(config, name) is not None]
+    for name in bounded:
+        _scale_(components[name], getattr(config, name), gradient_norm(components[name]))
+    if config.quantile is not None:
+        now = gradient_norm(parameters) if bounded else norm
+        _scale_(parameters, history.bound(now, config.quantile), now)
+    if config.total is not None:
+        _scale_(parameters, config.total, gradient_norm(parameters) if bounded or config.quantile else norm)
+
+
+def _scale_(parameters: Sequence[Tensor], highest: float, norm: Tensor) -> None:
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    if gradients:
+        factor = (highest / (norm + 1e-12)).clamp(max=1.0)
+        torch._foreach_mul_(gradients, factor.to(gradients[0]))
+
+
+# Multipliers of the augmented Lagrangian for the game: the paper's own future work in place of a fixed weight.
+#
+# The constraint is that both players' mean-field Nash residuals R_E and R_I vanish. The game term is then Σ_p λ_p R_p
+# + μ/2 R_p², and after every so many accepted steps λ_p ← λ_p + μ R̄_p with the mean R̄_p over them, while μ grows
+# where the residual has not fallen by a quarter (Hestenes, 1969; Powell, 1969; Bertsekas, 1982).
+
+
+GROWTH = 2.0
+ENOUGH = 0.75  # of the residual before: above it the penalty grows
+MOST = 1e4  # of penalty and multipliers
+
+
+@dataclass
+class GameMultipliers:
+    """λ_E, λ_I and μ, and the residuals seen since they last moved."""
+
+    multiplier_e: float = 1.0
+    multiplier_i: float = 1.0
+    penalty: float = 1.0
+    before: float = float("inf")
+    sum_e: float = 0.0
+    sum_i: float = 0.0
+    steps: int = 0
+
+    @classmethod
+    def start(cls, config: LossConfig) -> GameMultipliers:
+        """λ = 1, with which the term begins as the mean-field game, and the configured μ."""
+        return cls(penalty=config.game_penalty)
+
+    def as_penalty(self) -> GamePenalty:
+        """Return what the loss needs."""
+        return GamePenalty(self.multiplier_e, self.multiplier_i, self.penalty)
+
+    def observe(self, residual_e: Tensor, residual_i: Tensor, every: int) -> None:
+        """Take in the residuals of one accepted step; move after ``every`` of them."""
+        self.sum_e += float(residual_e)
+        self.sum_i += float(residual_i)
+        self.steps += 1
+        if self.steps < every:
+            return
+        mean_e, mean_i = self.sum_e / self.steps, self.sum_i / self.steps
+        self.multiplier_e = min(MOST, self.multiplier_e + self.penalty * mean_e)
+        self.multiplier_i = min(MOST, self.multiplier_i + self.penalty * mean_i)
+        if mean_e + mean_i > ENOUGH * self.before:
+            self.penalty = min(MOST, GROWTH * self.penalty)
+        self.before, self.sum_e, self.sum_i, self.steps = mean_e + mean_i, 0.0, 0.0, 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything, for a checkpoint."""
+        return asdict(self)
+
+    @classmethod
+    def from_state_dict(cls, state: Mapping[str, Any]) -> GameMultipliers:
+        """Continue from :meth:`state_dict`."""
+        return cls(**state)
+
+
+# One optimiser step: forward, loss, backward, acceptance, clipping, update, projection (paper, Algorithm A.1).
 
 
 class MicroBatch(NamedTuple):
@@ -59,7 +267,7 @@ class Trainer:
     """
 
     def __init__(self, model: Thinker, optimizer: torch.optim.Optimizer, config: Config, team: Team = ALONE) -> None:
-        """``config.train`` must be resolved (see :func:`tide.train.schedule.resolve`)."""
+        """``config.train`` must be resolved (see :func:`tide.train.step.resolve`)."""
         self.model, self.optimizer, self.config, self.team = model, optimizer, config, team
         precision = config.train.mixed_precision
         self.model.backbone_precision = {"none": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
@@ -138,7 +346,7 @@ class Trainer:
     def _micro_batch(self, images: Inputs, labels: Tensor, kappa: float) -> MicroBatch:
         config = self.config
         out = self.model(images, tbptt=config.train.tbptt, recompute=config.train.recompute)
-        penalty = self.multipliers.penalty_now() if self.multipliers is not None else None
+        penalty = self.multipliers.as_penalty() if self.multipliers is not None else None
         terms = objective(out, labels, self.model.cell.blocks(), config.loss, curriculum=kappa, penalty=penalty)
         self.scaler.scale(terms.total / config.train.accumulation).backward()  # type: ignore[no-untyped-call]
         logits, certainty = (part.detach() for part in out.answers())

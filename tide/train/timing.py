@@ -9,10 +9,9 @@ import torch
 
 from tide.config import Config, ImageConfig
 from tide.errors import TrainingError
-from tide.inputs import example, moved
+from tide.models.inputs import example, moved
 from tide.models.thinker import Thinker
-from tide.train.optim import make_optimizer
-from tide.train.step import Trainer
+from tide.train.step import Trainer, make_optimizer
 
 
 def step_on_random_images(config: Config, device: torch.device) -> tuple[Trainer, Callable[[], None]]:

@@ -16,8 +16,7 @@ from torch.nn import functional
 
 from tide.data.sets import ImageSet, check_at_least
 from tide.errors import DataError
-from tide.inputs import Questions
-from tide.inputs.schedule import MINUS, PLUS
+from tide.models.inputs import MINUS, PLUS, Questions
 
 BASE = 10
 

@@ -10,14 +10,15 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from tide.config import Config, DrawnConfig, ModelConfig, ScheduleConfig, SequenceConfig, data_config
+from tide.config import Config, DrawnConfig, ModelConfig, ScheduleConfig, SequenceConfig, register
+from tide.config import base as registry
 from tide.data.drawn.mazes import draw_mazes
 from tide.data.drawn.sequences import draw_parity, draw_questions, draw_sorting, scaled
 from tide.data.named import load_named, names
 from tide.data.orders import derive_seed
 from tide.data.sets import Batch, Decoding, ImageSet
-from tide.errors import ConfigError, check, did_you_mean, shown
-from tide.inputs import select, shape_of
+from tide.errors import ConfigError, check, did_you_mean
+from tide.models.inputs import select, shape_of
 
 TEST_COUNT = 1_000  # samples of a test set, or of a set to choose by
 TEST_SEED, VALIDATION_SEED = 2_000_003, 2_000_029  # the same for every run: a training step's are derived otherwise
@@ -31,10 +32,6 @@ class DrawnTask(NamedTuple):
 
     train: Draw
     test: tuple[Draw, ...]
-
-
-Maker = Callable[[ModelConfig, Path | None], DrawnTask]
-"""Make a task for what a model takes and answers, given the folder of the named data sets."""
 
 
 class DrawnSamples:
@@ -170,34 +167,29 @@ def _checksum(parts: Sequence[Batch]) -> int:
     return value
 
 
-def register(name: str, make: Maker) -> None:
-    """Make a task known under a name, for ``data.name``; raises :class:`ConfigError` for one that is taken or none."""
-    if not isinstance(name, str) or not isinstance(data_config(name), DrawnConfig) or not callable(make):
-        raise ConfigError(f"task must be a name of no data set with a function, got {shown(name)} with {shown(make)}")
-    if TASKS.get(name, make) is not make:
-        raise ConfigError(f"task {name!r} is already registered; choose another name")
-    TASKS[name] = make
-
-
 def check_task(name: str) -> None:
     """Raise :class:`ConfigError` unless a task of this name is known."""
-    if name not in TASKS:
-        hint = did_you_mean(name, (*names(), *TASKS, "folder:DIR", "hub:DIR"))
+    tasks = registry.names("task")
+    if name not in tasks:
+        hint = did_you_mean(name, (*names(), *tasks, "folder:DIR", "hub:DIR"))
         raise ConfigError(f"data set must be a known one or a task, got {name!r}{hint}")
 
 
 def make_task(name: str, model: ModelConfig, directory: Path | None) -> DrawnTask:
     """Return the task of a name for a model; raises :class:`ConfigError` where there is none, or it does not fit."""
     check_task(name)
-    return TASKS[name](model, directory)
+    task: DrawnTask = registry.builder("task", name)(model, directory)
+    return task
 
 
+@register("task", "parity")
 def _parity(model: ModelConfig, directory: Path | None) -> DrawnTask:
     length = _sequence(model).length
     _check_answer(model, (length,), 2)
     return _alike(lambda count, generator: draw_parity(count, length, generator))
 
 
+@register("task", "sort")
 def _sort(model: ModelConfig, directory: Path | None) -> DrawnTask:
     length = _sequence(model).length
     check(
@@ -208,12 +200,14 @@ def _sort(model: ModelConfig, directory: Path | None) -> DrawnTask:
     return _alike(lambda count, generator: draw_sorting(count, length, generator))
 
 
+@register("task", "maze")
 def _maze(model: ModelConfig, directory: Path | None) -> DrawnTask:
     size, positions = model.images.size, model.output.positions
     _check_answer(model, positions[:1] or (1,), 5)
     return _alike(lambda count, generator: draw_mazes(count, size, positions[0], generator))
 
 
+@register("task", "qamnist")
 def _questions(model: ModelConfig, directory: Path | None) -> DrawnTask:
     settings = model.input
     if not isinstance(settings, ScheduleConfig):
@@ -251,7 +245,3 @@ def _check_answer(model: ModelConfig, positions: tuple[int, ...], classes: int) 
         f"output must be of {classes} classes at positions {positions} for this task, got {output.classes} at "
         f"{output.positions}",
     )
-
-
-TASKS: dict[str, Maker] = {"parity": _parity, "sort": _sort, "maze": _maze, "qamnist": _questions}
-"""Every task by name: those that come with the library, and those of :func:`register`."""
