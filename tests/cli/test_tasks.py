@@ -72,8 +72,8 @@ def test_answers_are_told_as_the_model_gives_them(runs: Path, capsys: Capture) -
         ("parity.16", ["0" * 16, "--question", "0+1"], "the model takes a sequence"),
         ("sort.8", ["1,2,3,4,5,6,7,1"], "holds a number twice"),
         ("sort.8", ["1,two"], "is no list of numbers"),
-        ("maze.9", ["photo.png"], "is wanted"),
-        ("maze.9", ["walled.png"], "there is no way from the start at (1, 1) to the goal at (7, 7)"),
+        ("maze.9", ["photo.png"], "must be black (wall)"),
+        ("maze.9", ["walled.png"], "must have a way from start to goal, got none from (1, 1) to (7, 7)"),
     ],
 )
 def test_what_is_asked_wrongly_ends_in_one_line(
@@ -114,7 +114,10 @@ def test_what_a_task_has_not_is_refused(
     ("arguments", "words"),
     [
         (["train", "sort.8", "--core.ticks", "7"], "core.ticks is 7, output.emitted = 8 or more are wanted"),
-        (["train", "parity.16", "--input.length", "20"], "output is of 2 classes at positions (16,)"),
+        (
+            ["train", "parity.16", "--input.length", "20"],
+            "output must be of 2 classes at positions (20,) for this task, got 2 at (16,)",
+        ),
         (["train", "anytime.sort.8"], "anytime.sort.8"),
     ],
 )
