@@ -31,9 +31,9 @@ class Hedging(NamedTuple):
     """Means over images, each a scalar; accuracies and shares in [0, 1], ticks counted from 1.
 
     ``oracle_accuracy``: if every image were answered at its tick of least loss, of several equal ones at that where
-    most is right; ``hedging``: that less the accuracy at the most certain tick; ``certainty_never_falls`` and ``loss_never_rises``: the share of images where
-    they do not over the ticks, the premises under which the dual loss is the loss at the last tick;
-    ``answering_tick``: the most certain one.
+    most is right; ``hedging``: that less the accuracy at the most certain tick; ``certainty_never_falls`` and
+    ``loss_never_rises``: the share of images where they do not over the ticks, the premises under which the dual loss
+    is the loss at the last tick; ``answering_tick``: the most certain one.
     """
 
     accuracy_last_tick: Tensor

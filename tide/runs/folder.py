@@ -23,7 +23,7 @@ from tide.config import Config
 from tide.config.io import from_dict, read_settings, to_yaml
 from tide.errors import CheckpointError, one_line, shown
 from tide.evaluate.answers import Answers
-from tide.files import LOCK, finite, read_mapping
+from tide.files import LOCK, WRITER, finite, read_mapping
 from tide.models.load import outline
 from tide.models.saved import run_checkpoint
 from tide.runs.track import Trackers
@@ -139,7 +139,7 @@ class RunFolder:
                 (path / f"{name}.jsonl").touch()
             # Last and whole: it is what makes the folder a run, which can be resumed.
             (path / NEW_CONFIG).write_text(to_yaml(config), encoding="utf-8")
-            (path / NEW_CONFIG).rename(path / "config.yaml")
+            (path / NEW_CONFIG).replace(path / "config.yaml")
         except OSError as error:
             raise CheckpointError(
                 f"cannot write run folder {path}: {error.strerror}; give a folder that can be written with --out"
@@ -183,7 +183,7 @@ class RunFolder:
         text = json.dumps(finite(line)) + "\n"
         path = self.path / f"{name}.jsonl"
         try:
-            with path.open("a", encoding="utf-8") as file:
+            with path.open("a", encoding="utf-8", newline="\n") as file:
                 file.write(text)
         except OSError as error:
             raise CheckpointError(
@@ -293,7 +293,7 @@ def step_rates(timing: Sequence[Mapping[str, Any]]) -> list[float]:
 
 def _check_unused(path: Path) -> None:
     """Raise :class:`CheckpointError` unless a folder is empty, but for what a run that ended as it began left there."""
-    debris = {LOCK, NEW_CONFIG, "environment.json", *(f"{name}.jsonl" for name in LOGS)}
+    debris = {LOCK, WRITER, NEW_CONFIG, "environment.json", *(f"{name}.jsonl" for name in LOGS)}
     if any(entry.name not in debris for entry in path.iterdir()):
         remedy = f", or continue with --resume {path}" if (path / "config.yaml").is_file() else ""
         raise CheckpointError(f"{path} is not empty; give another --out{remedy}")

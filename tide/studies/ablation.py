@@ -329,6 +329,7 @@ def _row(
         "whole_accuracy": run.last.get("whole_accuracy"),
         "accuracy_per_tick": run.last["accuracy_per_tick"],
         "ei_ratio": run.last["ei_ratio"],
+        "ratio_target": getattr(run.config.core, "ratio_target", None),
         "time_factor": factors.get(variant.trial.name),
         "difference": difference,
         "distinguishable": abs(difference) >= DISTINCT * spread if difference is not None and spread else None,

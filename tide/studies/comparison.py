@@ -253,7 +253,7 @@ Runs = Mapping[str, Sequence[RunFacts]]
 
 
 def check_comparable(runs: Runs) -> None:
-    """Raise :class:`InputError` unless all runs saw the same data: the same set, test images and number of steps."""
+    """Raise :class:`InputError` unless all runs saw the same set and test images, for as many steps."""
     every = [run for group in runs.values() for run in group]
     first = every[0]
     for run in every[1:]:
@@ -261,6 +261,12 @@ def check_comparable(runs: Runs) -> None:
             raise InputError(
                 f"{run.path} was trained on {run.config.data.title}, {first.path} on {first.config.data.title}: only "
                 "runs on the same data can be compared"
+            )
+        steps, others = run.config.train.steps, first.config.train.steps
+        if steps != others:
+            raise InputError(
+                f"train.steps must be the same in all runs, got {steps} in {run.path} and {others} in {first.path}; "
+                "train them equally long"
             )
         if not run.answers["label"].equal(first.answers["label"]):
             raise InputError(f"{run.path} and {first.path} were tested on different images: they cannot be compared")

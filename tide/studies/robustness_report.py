@@ -129,7 +129,9 @@ def _group(
     if CLEAN in cells:
         clean = [1 - mine[CLEAN].accuracy for mine in (cells, base)]
         row["relative_mce"] = relative_corruption_error(errors, clean[0], baseline, clean[1])
-        row["accuracy_kept"] = means["accuracy"] / (1 - clean[0]) if means["accuracy"] and clean[0] < 1 else None
+        row["accuracy_kept"] = (
+            means["accuracy"] / (1 - clean[0]) if means["accuracy"] is not None and clean[0] < 1 else None
+        )
     row["difference"] = None
     if paired:
         row["difference"] = paired_difference([cells], [base], chosen, same_images=same_images)._asdict()

@@ -60,7 +60,10 @@ def replace_folder(folder: Path, write: Callable[[Path], None]) -> None:
 
 def _flush(path: Path) -> None:
     """Force a file or folder to the disk before it takes the old one's place."""
-    descriptor = os.open(path, os.O_RDONLY)
+    on_windows = os.name == "nt"
+    if on_windows and path.is_dir():
+        return  # which Windows cannot open
+    descriptor = os.open(path, os.O_RDWR if on_windows else os.O_RDONLY)  # it flushes only what may be written
     try:
         os.fsync(descriptor)
     finally:
