@@ -81,7 +81,7 @@ def test_of_an_option_given_twice_the_last_counts_in_all_it_sets(last: list[str]
         return capsys.readouterr().out
 
     assert settings("--data", "cifar10", *last) == settings("--data", "mnist") != settings("--data", "cifar10")
-    assert settings("--core.kind", "lstm", "--core.kind=ctm") == settings("--core.kind", "ctm")
+    assert settings("--backbone.kind", "hrf", "--backbone.kind=resnet18") == settings("--backbone.kind", "resnet18")
 
 
 def test_options_come_on_top_of_the_file(tmp_path: Path, capsys: Capture) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from tide.cli.parse import parse
@@ -111,7 +112,7 @@ def _without(arguments: Sequence[str], option: str) -> list[str]:
 def _value(arguments: Sequence[str], option: str) -> str | None:
     """Return the value of an option that must be known before the others can be parsed; of several, the last."""
     value = None
-    for argument, following in zip(arguments, [*arguments[1:], "--"], strict=True):
+    for argument, following in pairwise([*arguments, "--"]):
         if argument == option and not following.startswith("--"):
             value = following
         elif argument.startswith(option + "="):
