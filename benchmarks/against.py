@@ -27,7 +27,7 @@ torch.set_num_threads(threads)
 from tide.models.presets import preset
 from tide.models.thinker import Thinker
 from tide.train.step import make_optimizer
-from tide.train.prepare import resolved
+from tide.train.supervised import resolved
 from tide.train.step import Trainer
 config = resolved(preset(task, core={"ticks": ticks}))
 model = Thinker(config.model)

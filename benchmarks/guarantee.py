@@ -82,7 +82,7 @@ def meetings(model: Thinker, images: Tensor) -> list[Meeting]:
     last, met = follow(model, images).states[-1], []
     for image in range(len(images)):
         state = last.rows(torch.tensor([image]))
-        start = state.rates[0]
+        start = state.state.rates[0]
         met.append(meeting(model, state, start, torch.zeros_like(start)))
     return met
 

@@ -26,8 +26,8 @@ from tide.device import peak_memory
 from tide.models.presets import preset
 from tide.models.thinker import Thinker
 from tide.runs.folder import describe_environment
-from tide.train.prepare import resolved
 from tide.train.step import Trainer, make_optimizer
+from tide.train.supervised import resolved
 
 
 @dataclass(frozen=True, kw_only=True)

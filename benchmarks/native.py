@@ -39,7 +39,7 @@ from tide.models.presets import preset
 from tide.models.thinker import Thinker
 from tide.native.choice import VARIABLE
 from tide.runs.folder import describe_environment
-from tide.train.prepare import resolved
+from tide.train.supervised import resolved
 from tide.train.timing import alternate, step_on_random_images
 
 CPU = torch.device("cpu")

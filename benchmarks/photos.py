@@ -1,7 +1,5 @@
 """Photos per second, in test and in training order: ``python benchmarks/photos.py --out FILE.json``.
 
-They lie in JPEG files and, for the streamed order (extra ``hub``), in a Parquet file on the same disk.
-
 Without ``--dir`` the photos are made: 500 x 375 pixels with detail at every scale, about as large as those of ImageNet.
 A rate counts from the first request to the last batch, with the start of the workers; it is the median of the rounds.
 """
@@ -21,14 +19,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-from tide.data import Decoding, PhotoSet, PhotoStream, batch_indices, derive_seed, open_photos
-from tide.data.hub.parquet import RowGroups
-from tide.data.photos.folders import scan_classes
+from tide.data import Decoding, PhotoSet, batch_indices, derive_seed, open_photos
+from tide.data.folders import scan_classes
+from tide.data.photos import MiddleSquare
 from tide.runs.folder import describe_environment
 
 WIDTH, HEIGHT, QUALITY = 500, 375, 90
-ORDERS = ("training", "test", "streamed")
-ROWS, BUFFER = 100, 128  # photos in a row group, and shuffled together
+ORDERS = ("training", "test")
 
 
 def make_photo(path: Path, seed: int) -> None:
@@ -48,47 +45,28 @@ def make_photos(folder: Path, count: int) -> PhotoSet:
     (folder / "class").mkdir()
     for number in range(count):
         make_photo(folder / "class" / f"{number}.jpg", number)
-    return PhotoSet.of_files(scan_classes(folder), ("class",), 1, 3)
+    return PhotoSet.of_files(scan_classes(folder), ("class",), 1, 3, MiddleSquare())
 
 
-def to_parquet(photos: PhotoSet, file: Path) -> PhotoStream:
-    """Write photos that lie in files into one Parquet file, and return it as a stream."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    images = [{"bytes": Path(photos.source.name(number)).read_bytes()} for number in range(len(photos))]
-    pq.write_table(pa.table({"image": images, "label": photos.labels.tolist()}), file, row_group_size=ROWS)
-    return PhotoStream(RowGroups([str(file)], "photos"), photos.classes, photos.size, photos.channels, BUFFER)
-
-
-def photos_per_second(photos: PhotoSet, stream: PhotoStream, order: str, workers: int, count: int, batch: int) -> float:
+def photos_per_second(photos: PhotoSet, order: str, workers: int, count: int, batch: int) -> float:
     """Return the rate at which ``count`` photos come in batches."""
     began = time.perf_counter()
-    steps = range(-(-count // batch))
-    if order == "streamed":
-        lane = stream.order(1, 0)
-        requests = ((lane.positions(0, step * batch, batch), derive_seed(0, step)) for step in steps)
-        found = stream.decoded_with(Decoding(workers=workers)).crops(requests, ahead=-(-BUFFER // batch))
-    elif order == "training":
-        requests = ((batch_indices(len(photos), batch, step, 0), derive_seed(0, step)) for step in steps)
-        found = photos.decoded_with(Decoding(workers=workers)).crops(requests)
+    decoded = photos.decoded_with(Decoding(workers=workers))
+    if order == "training":
+        steps = range(-(-count // batch))
+        batches = decoded.crops((batch_indices(len(photos), batch, step, 0), derive_seed(0, step)) for step in steps)
     else:
-        found = photos.decoded_with(Decoding(workers=workers)).batches(
-            batch, positions=torch.arange(count) % len(photos)
-        )
-    done = sum(len(part.images) for part in found)
+        batches = decoded.batches(batch, positions=torch.arange(count) % len(photos))
+    done = sum(len(part.images) for part in batches)
     return done / (time.perf_counter() - began)
 
 
-def measure(photos: PhotoSet, stream: PhotoStream, given: argparse.Namespace) -> dict[str, dict[str, float]]:
+def measure(photos: PhotoSet, given: argparse.Namespace) -> dict[str, dict[str, float]]:
     """Return the rates of all orders for each number of workers."""
     results = {}
     for order in ORDERS:
         for workers in given.workers:
-            rates = [
-                photos_per_second(photos, stream, order, workers, given.photos, given.batch)
-                for _ in range(given.rounds)
-            ]
+            rates = [photos_per_second(photos, order, workers, given.photos, given.batch) for _ in range(given.rounds)]
             results[f"{order} order, {workers} workers"] = {
                 "median": statistics.median(rates),
                 "minimum": min(rates),
@@ -117,7 +95,7 @@ def main() -> None:
             found = make_photos(Path(folder), min(given.photos, 128))
         photos = PhotoSet(found.source, found.labels, found.classes, given.size, 3)
         size_of = [Path(photos.source.name(position)).stat().st_size for position in range(min(len(photos), 1000))]
-        results = measure(photos, to_parquet(photos, Path(folder) / "photos.parquet"), given)
+        results = measure(photos, given)
     print(f"{given.size} x {given.size} out of files of {statistics.mean(size_of) / 1000:,.0f} kB")
     for name, rates in results.items():
         print(f"{name:<28} {rates['median']:>8,.1f} photos/s, {rates['median_per_core']:>8,.1f} per core")

@@ -30,11 +30,11 @@ from tide.models.heads import OutputHead
 from tide.models.presets import preset
 from tide.models.thinker import Thinker
 from tide.nn.attention import CrossAttention
-from tide.nn.synchrony import Synchronisation
+from tide.nn.synchrony import Synchrony
 from tide.runs.folder import describe_environment
 from tide.train.feed import DROPOUT_STREAM, MemoryFeed
-from tide.train.prepare import fit_to_data, resolved
 from tide.train.step import Trainer, make_optimizer
+from tide.train.supervised import fit_to_data, resolved
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +76,7 @@ class PairRates(nn.Module):
     def __init__(self, features: int, core: CoreConfig, seed: int) -> None:
         super().__init__()
         self.rates = nn.Linear(features, core.neurons)
-        self.synchronisation = Synchronisation(core, seed)
+        self.synchronisation = Synchrony(core, seed)
 
     def forward(self, read: Tensor) -> Tensor:
         """Read once."""

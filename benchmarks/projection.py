@@ -18,7 +18,7 @@ import tyro
 
 from tide.models.presets import preset
 from tide.runs.folder import describe_environment
-from tide.train.prepare import resolved
+from tide.train.supervised import resolved
 from tide.train.timing import alternate, step_on_random_images
 
 GUARANTEES = ("none", "contraction", "lds")

@@ -19,7 +19,7 @@ from reporting import check_names, origin, publish
 from tide.data import DrawnSet, read_splits
 from tide.errors import InputError
 from tide.evaluate.answers import collect_answers
-from tide.inputs import Questions
+from tide.models.inputs import Questions
 from tide.models.load import load
 from tide.runs.folder import RunFolder
 

@@ -56,8 +56,8 @@ from tide.errors import check
 from tide.models.presets import preset
 from tide.native.choice import VARIABLE
 from tide.runs.folder import describe_environment
-from tide.train.prepare import resolved
 from tide.train.step import Trainer
+from tide.train.supervised import resolved
 from tide.train.timing import alternate, step_on_random_images
 
 RANGE, NODE = "tide::", "autograd::engine::evaluate_function"

@@ -17,9 +17,7 @@ def encoded(level: int) -> bytes:
     return stream.getvalue()
 
 
-def write(
-    library: Any, path: Path, levels: list[int], *, names: list[str] = NAMES, rows_in_group: int = 1000, **columns: Any
-) -> None:
+def write(library: Any, path: Path, levels: list[int], *, names: list[str] = NAMES, **columns: Any) -> None:
     """Write photos of one grey level each, their labels counting 0, 1, 2, 0, ..."""
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = {
@@ -29,4 +27,4 @@ def write(
     features = {"image": library.Image(), "label": library.ClassLabel(names=names)}
     for name, (values, kind) in columns.items():
         rows[name], features[name] = values, kind
-    library.Dataset.from_dict(rows, features=library.Features(features)).to_parquet(path, batch_size=rows_in_group)
+    library.Dataset.from_dict(rows, features=library.Features(features)).to_parquet(path)

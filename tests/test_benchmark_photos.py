@@ -29,13 +29,12 @@ def test_made_photos_are_as_large_as_those_of_imagenet_and_differ(benchmark, tmp
 
 
 def test_measures_every_photo_in_every_order(benchmark, tmp_path, monkeypatch, capsys):
-    pytest.importorskip("pyarrow", reason="no pyarrow: pip install 'tide-dynamics[hub]'")
     out = tmp_path / "new" / "rates.json"
     options = ["--photos", "5", "--batch", "2", "--size", "8", "--workers", "0", "1", "--rounds", "1"]
     monkeypatch.setattr(sys, "argv", ["benchmarks/photos.py", *options, "--out", str(out)])
     benchmark.main()
     numbers = json.loads(out.read_text())
-    names = [f"{order} order, {workers} workers" for order in ("training", "test", "streamed") for workers in (0, 1)]
+    names = [f"{order} order, {workers} workers" for order in ("training", "test") for workers in (0, 1)]
     assert list(numbers["photos_per_second"]) == names
     assert all(rates["median_per_core"] > 0 for rates in numbers["photos_per_second"].values())
     assert numbers["settings"]["size"] == 8

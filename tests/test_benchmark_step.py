@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from tests.scripts import load_benchmark
 from tide.config import Config
 from tide.config.io import from_dict
-from tide.train.prepare import resolved
+from tide.train.supervised import resolved
 from tide.train.timing import step_on_random_images
 
 

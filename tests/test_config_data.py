@@ -6,9 +6,9 @@ from typing import Any, get_args
 
 import pytest
 
-from tide.config import Config, DataConfig, DrawnConfig, FolderConfig, HubConfig, NamedDataConfig, data_config
-from tide.config.data import NamedSet
+from tide.config import Config, DataSettings, DrawnConfig, FolderConfig, HubConfig, NamedDataConfig, data_config
 from tide.config.io import from_dict, to_dict
+from tide.config.run import NamedSet
 from tide.data import names
 from tide.errors import ConfigError
 from tide.models.presets import preset
@@ -32,7 +32,7 @@ WRITTEN = {
 
 
 @pytest.mark.parametrize(("text", "data"), ONE_OF_EACH.items())
-def test_the_name_in_short_is_read_and_written_in_one_place(text: str, data: DataConfig) -> None:
+def test_the_name_in_short_is_read_and_written_in_one_place(text: str, data: DataSettings) -> None:
     assert data_config(text) == data
     assert data.title == text
     assert from_dict(Config, {"data": {"name": text}}).data == data
@@ -53,22 +53,30 @@ def test_every_named_set_is_known_to_the_settings() -> None:
             FolderConfig(name="/photos", photos="streamed", flip=True, unreadable_limit=7),
         ),
         ({"name": "folder:/photos", "crop_padding": 8}, FolderConfig(name="/photos", crop_padding=8)),
-        (
-            {"name": "hub:/parquet", "photos": "streamed", "shuffle_buffer": 9, "flip": True},
-            HubConfig(name="/parquet", shuffle_buffer=9, flip=True),
-        ),
+        ({"name": "hub:/parquet", "photos": "streamed", "flip": True}, HubConfig(name="/parquet", flip=True)),
     ],
 )
 @pytest.mark.parametrize("base", [None, preset("cifar10"), preset("photos"), preset("parity.16")])
 def test_a_run_of_an_earlier_version_means_the_same(
-    written: dict[str, Any], meant: DataConfig | None, base: Config | None
+    written: dict[str, Any], meant: DataSettings | None, base: Config | None
 ) -> None:
     found = from_dict(Config, {"data": WRITTEN | written}, base=base).data
     assert found == (meant or NamedDataConfig(name="fashion-mnist", crop_padding=2, flip=True))
 
 
+@pytest.mark.parametrize("named", [{"name": "hub:/parquet"}, {"kind": "hub", "name": "/parquet"}])
+def test_a_shuffle_buffer_of_an_earlier_version_is_left_out_and_said_where_it_did_something(
+    named: dict[str, Any], recwarn: pytest.WarningsRecorder
+) -> None:
+    assert from_dict(Config, {"data": {**named, "shuffle_buffer": 0}}).data == HubConfig(name="/parquet")
+    assert not recwarn.list
+    with pytest.warns(UserWarning, match=r"data\.shuffle_buffer is 9 and no longer read") as caught:
+        assert from_dict(Config, {"data": {**named, "shuffle_buffer": 9}}).data == HubConfig(name="/parquet")
+    assert "\n" not in str(caught[0].message)
+
+
 def test_named_in_short_data_keep_what_their_kind_shares_with_the_base() -> None:
-    def over(task: str, /, **data: Any) -> DataConfig:
+    def over(task: str, /, **data: Any) -> DataSettings:
         return preset(task, data=data).data
 
     photos = FolderConfig(name="mine", photos="streamed", flip=True, validation=0.1)

@@ -15,20 +15,20 @@ from torch import Tensor
 from torch.nn import functional
 
 from tests.conftest import BASELINES
-from tide.config import Config, FeatureMapConfig, OutputConfig, SequenceConfig
-from tide.config.io import from_dict, to_dict, upgraded
-from tide.config.training import TERMS
-from tide.data import DrawnTask, read_splits, register
+from tide.config import TERMS, Config, FeatureMapConfig, OutputConfig, SequenceConfig, register
+from tide.config.io import from_dict
+from tide.data import DrawnTask, read_splits
 from tide.errors import ConfigError, InputError
 from tide.evaluate.answers import collect_answers
 from tide.losses import cross_entropies, list_loss
 from tide.models.heads import arranged, certainty, emitted, read_answers, share_right
+from tide.models.inputs import input_kind
+from tide.models.presets import preset
 from tide.models.thinker import Thinker
 from tide.runs.folder import RunFolder
-from tide.train.loop import TrainingRun
-from tide.train.prepare import fit_to_data, resolved
 from tide.train.report import SilentReporter
-from tide.train.signals import StopRequest
+from tide.train.run import Run, StopRequest
+from tide.train.supervised import Supervised, fit_to_data, resolved, supervised_run
 
 LENGTH, POSITIONS = 5, OutputConfig(classes=3, positions=(2, 2))
 
@@ -39,7 +39,7 @@ def steps_up(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     return numbers, (numbers.diff(dim=1) > 0).long()
 
 
-register("steps_up", lambda config, directory: DrawnTask(steps_up, (steps_up, steps_up)))
+register("task", "steps_up")(lambda model, directory: DrawnTask(steps_up, (steps_up, steps_up)))
 
 
 def order(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -47,7 +47,7 @@ def order(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     return numbers, numbers.argsort(1)
 
 
-register("order", lambda config, directory: DrawnTask(order, (order,)))
+register("task", "order")(lambda model, directory: DrawnTask(order, (order,)))
 
 
 SMALL: dict[str, dict[str, object]] = {
@@ -87,12 +87,12 @@ def experiment(request: pytest.FixtureRequest) -> Callable[..., Config]:
     return make
 
 
-def train(config: Config, folder: Path, upto: int | None = None) -> TrainingRun:
+def train(config: Config, folder: Path, upto: int | None = None) -> Run[Supervised]:
     splits = read_splits(config)
     config = fit_to_data(config, splits)
     fresh = not folder.exists()
     run = RunFolder.create(folder, config, device="cpu") if fresh else RunFolder.open(folder)
-    training = TrainingRun(config, splits, run, SilentReporter(config.train.steps))
+    training = supervised_run(config, splits, run, SilentReporter(config.train.steps))
     if not fresh:
         training.resume()
     if upto is None:
@@ -115,7 +115,7 @@ def test_a_task_of_ones_own_trains_evaluates_and_resumes_bit_for_bit(
     assert whole_log == parts_log
     last = [json.loads(line) for line in whole_log.splitlines() if '"evaluation"' in line][-1]
 
-    answers = collect_answers(whole.model, whole.test, batch=300)
+    answers = collect_answers(whole.task.model, whole.task.test, batch=300)
     at = answers.certainty.argmax(1)
     right = [answers.predicted[n, :, at[n]] == answers.labels[n] for n in range(len(at))]
     assert last["accuracy"] == pytest.approx(torch.stack(right).double().mean().item())
@@ -125,7 +125,7 @@ def test_a_task_of_ones_own_trains_evaluates_and_resumes_bit_for_bit(
 
 def test_a_list_is_emitted_and_halts_when_it_is_complete(experiment: Callable[..., Config], tmp_path: Path) -> None:
     training = train(experiment("order", classes=LENGTH + 1, emitted=LENGTH), tmp_path / "run")
-    model, (numbers, _) = training.model.eval(), order(40, torch.Generator().manual_seed(1))
+    model, (numbers, _) = training.task.model.eval(), order(40, torch.Generator().manual_seed(1))
     whole, halted = model.predict(numbers), model.predict(numbers, halt=1.0)
     logits = model(numbers).logits
     assert torch.equal(whole.label, emitted(logits, LENGTH)[..., -1])
@@ -139,17 +139,15 @@ def test_numbers_are_refused_in_one_line(experiment: Callable[..., Config]) -> N
         model(torch.zeros(2, 4))
     with pytest.raises(InputError, match="NaN or infinite"):
         model(torch.full((2, LENGTH), math.nan))
-    with pytest.raises(InputError, match="cannot record 'attention'"):
+    with pytest.raises(InputError, match="record must name quantities of this model, got 'attention'"):
         model(torch.zeros(2, LENGTH), record="attention")
 
 
 def test_symbols_outside_the_alphabet_are_named() -> None:
-    from tide.inputs import sequence
-
-    bits = SequenceConfig(length=3, alphabet=(-1.0, 1.0))
-    sequence.check(torch.tensor([[-1.0, 1.0, 1.0]]), bits)
-    with pytest.raises(InputError, match="a symbol is 0, one of -1, 1 is wanted"):
-        sequence.check(torch.tensor([[-1.0, 0.0, 1.0]]), bits)
+    bits = input_kind(preset("parity.16", input={"length": 3}).model)
+    bits.check(torch.tensor([[-1.0, 1.0, 1.0]]))
+    with pytest.raises(InputError, match="a symbol must be one of -1, 1, got 0"):
+        bits.check(torch.tensor([[-1.0, 0.0, 1.0]]))
 
 
 def test_positions_stand_one_behind_the_other_and_count_alike() -> None:
@@ -187,15 +185,6 @@ def test_lists_against_a_slow_decoder_and_torchs_mean() -> None:
     lengths = torch.full((20,), 9), torch.full((20,), 4)
     mean = functional.ctc_loss(logits.log_softmax(1).permute(2, 0, 1), targets, *lengths, blank=4)
     assert float(list_loss(logits, targets).mean()) == pytest.approx(float(mean))
-
-
-def test_settings_of_format_1_mean_the_same() -> None:
-    new = from_dict(Config, {"output": {"classes": 7, "labels": list("abcdefg")}})
-    old = to_dict(new)
-    old["input"] |= {"classes": old["output"]["classes"], "labels": old["output"]["labels"]}
-    del old["output"]
-    assert from_dict(Config, upgraded(old)) == new
-    assert upgraded(to_dict(new)) == to_dict(new)
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tide.config import Config, LossConfig
+from tide.config.base import builder
 from tide.config.io import from_dict
 from tide.errors import ConfigError
 from tide.losses import (
-    OBJECTIVES,
     counted,
     cross_entropies,
     dual_losses,
@@ -192,5 +192,5 @@ def test_the_settings_choose_the_second_tick_and_how_far_a_route_counts():
         config = LossConfig(objective=objective, lookahead=lookahead, second_tick=second)
         losses = route_losses(logits, targets, lookahead) if objective == "route" else cross_entropies(logits, targets)
         assert torch.equal(
-            OBJECTIVES[objective](logits, sure, targets, config), dual_losses(losses, sure, second).mean()
+            builder("objective", objective)(logits, sure, targets, config), dual_losses(losses, sure, second).mean()
         )

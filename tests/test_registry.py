@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple, Self
+from typing import Any, ClassVar, Literal
 
 import pytest
 import torch
@@ -17,12 +17,11 @@ from torch import Tensor, nn
 import tide
 from tests.test_general_shape import train
 from tide.cli.main import main
-from tide.config import Config, ModelConfig
+from tide.config import TERMS, BackboneSettings, Config, CoreSettings, LossConfig, ModelConfig
 from tide.config.io import from_dict, to_dict
-from tide.config.training import TERMS
-from tide.data import DrawnTask, register
+from tide.data import DrawnTask
 from tide.errors import CheckpointError, ConfigError
-from tide.models.cell import Cell, Readout
+from tide.models.cell import Cell, Context, Observable, Readout, State
 from tide.plots.axes import attention_maps, grid
 from tide.runs.folder import RunFolder
 
@@ -30,65 +29,62 @@ Capture = pytest.CaptureFixture[str]
 
 
 @dataclass(frozen=True, kw_only=True)
-class GRUConfig:
+class GRUConfig(CoreSettings):
     kind: Literal["pooled"] = "pooled"
     neurons: int = 12
     ticks: int = 4
-
-    @property
-    def attends(self) -> bool:
-        return True
+    attends = True
 
     @property
     def population(self) -> str:
         return f"{self.neurons} units"
 
 
-class GRUState(NamedTuple):
-    drive: Tensor
+class GRUContext(Context):
+    read: Tensor
+
+
+class GRUState(State):
     hidden: Tensor
 
-    def detach(self) -> Self:
-        return self._replace(hidden=self.hidden.detach())
 
-    def rows(self, index: Tensor) -> Self:
-        return self._replace(drive=self.drive[index], hidden=self.hidden[index])
-
-
+@tide.register("core", GRUConfig)
 class GRUCell(Cell):
     """Reads the mean token at every tick."""
 
-    observables: ClassVar[Mapping[str, Callable[[Tensor], Tensor]]] = {"hidden": lambda hidden: hidden}
-    needed = ("hidden",)
     components: ClassVar[Mapping[str, tuple[str, ...]]] = {"dynamics": ("gru",), "head": ("head",)}
     activity: ClassVar[Mapping[str, str]] = {"hidden state": "hidden"}
 
     def __init__(self, core: GRUConfig, *, features: int, outputs: int, seed: int) -> None:
         super().__init__()
+        self.observables = {"hidden": Observable(lambda hidden: hidden, "readout")}
         self.gru, self.head = nn.GRUCell(features, core.neurons), nn.Linear(core.neurons, outputs)
 
-    def begin(self, shown: Tensor) -> GRUState:
-        hidden = shown.new_zeros(len(shown), self.gru.hidden_size)
-        return self.show(GRUState(hidden, hidden), shown)
+    def context(self, x: Tensor) -> GRUContext:
+        return GRUContext(read=x.mean(1))
 
-    def show(self, state: GRUState, shown: Tensor | None) -> GRUState:
-        assert shown is not None
-        return state._replace(drive=shown.mean(1))
+    def set_input(self, context: GRUContext, x: Tensor | None) -> GRUContext:
+        assert x is not None
+        return self.context(x)
 
-    def step(self, state: GRUState) -> tuple[GRUState, Tensor]:
-        hidden = self.gru(state.drive, state.hidden)
-        return state._replace(hidden=hidden), hidden
+    def initial(self, batch: int) -> GRUState:
+        return GRUState(hidden=self.head.weight.new_zeros(batch, self.gru.hidden_size))
+
+    def step(self, context: GRUContext, state: GRUState) -> tuple[GRUState, Tensor]:
+        hidden = self.gru(context.read, state.hidden)
+        return GRUState(hidden=hidden), hidden
 
     def readout(self, observed: Mapping[str, Tensor], carry: None = None) -> Readout:
         return Readout(self.head(observed["hidden"]).transpose(1, 2), {}, None)
 
 
 @dataclass(frozen=True, kw_only=True)
-class StripesConfig:
+class StripesConfig(BackboneSettings):
     kind: Literal["stripes"] = "stripes"
     features: int = 6
 
 
+@tide.register("backbone", StripesConfig)
 class Stripes(nn.Module):
     """Every row of pixels is a token."""
 
@@ -101,17 +97,22 @@ class Stripes(nn.Module):
         return tokens
 
 
-tide.register_cell(GRUConfig, GRUCell)
-tide.register_backbone(StripesConfig, Stripes)
-
-
 def bright(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Draw images; which half is brighter, the upper or the lower one?"""
     images = torch.randint(256, (count, 1, 10, 10), generator=generator, dtype=torch.uint8)
     return images, (images[:, 0, :5].float().mean((1, 2)) > images[:, 0, 5:].float().mean((1, 2))).long()
 
 
-register("bright", lambda config, directory: DrawnTask(bright, (bright,)))
+@tide.register("task", "bright")
+def bright_task(model: ModelConfig, directory: Path | None) -> DrawnTask:
+    return DrawnTask(bright, (bright,))
+
+
+@tide.register("objective", "last_tick")
+def last_tick(logits: Tensor, certainty: Tensor, targets: Tensor, config: LossConfig) -> Tensor:
+    return nn.functional.cross_entropy(logits[..., -1], targets)
+
+
 NONE = {f"{term.name}_weight": 0.0 for term in TERMS if term.of_populations}
 EXPERIMENT: dict[str, Any] = {
     "input": {"size": 10, "mean": [0.5], "std": [0.25]},
@@ -119,7 +120,7 @@ EXPERIMENT: dict[str, Any] = {
     "backbone": {"kind": "stripes"},
     "core": {"kind": "pooled"},
     "data": {"name": "bright"},
-    "loss": NONE,
+    "loss": {**NONE, "objective": "last_tick"},
     "train": {"steps": 4, "batch": 6, "eval_every": 2, "checkpoint_every": 2, "log_every": 1},
 }
 
@@ -179,53 +180,73 @@ def test_saved_weights_come_back_and_an_unregistered_kind_is_named(run: Path, tm
     assert torch.equal(tide.load(tmp_path)(images).logits, model(images).logits)
     settings = (tmp_path / "config.json").read_text()
     (tmp_path / "config.json").write_text(settings.replace('"pooled"', '"elsewhere"'))
-    with pytest.raises(CheckpointError, match=r"core\.kind is 'elsewhere'.*not registered.*import the extension first"):
+    with pytest.raises(
+        CheckpointError,
+        match=r"core\.kind must be a known one, got 'elsewhere'.*import the extension first",
+    ):
         tide.load(tmp_path)
 
 
-def section(kind: str, *left_out: str, **settings: Any) -> type[Any]:
+def section(kind: str, *left_out: str, bases: tuple[type, ...] = (CoreSettings,), **settings: Any) -> type[Any]:
     """Return a frozen configuration class of a kind, with what a core needs but for some of it."""
     needed = {"kind": (Literal[kind], kind), "ticks": (int, 4), "attends": (bool, True), "population": (str, "none")}
+    needed["neurons"] = (int, 1)
     fields = [(name, hint, field(default=value)) for name, (hint, value) in needed.items() if name not in left_out]
-    return make_dataclass("Mine", fields, **{"frozen": True, "kw_only": True, **settings})
+    return make_dataclass("Mine", fields, bases=bases, **{"frozen": True, "kw_only": True, **settings})
 
 
 @pytest.mark.parametrize(
     ("config_class", "said"),
     [
-        (section("lstm"), "core.kind 'lstm' is already registered"),
-        (section("pooled"), "core.kind 'pooled' is already registered"),
-        (section("mine", "kind"), "Mine has no kind"),
-        (section("mine", frozen=False), "Mine is no frozen dataclass"),
-        (section("mine", "ticks"), "Mine has no ticks"),
-        (section("mine", "attends"), "Mine has no attends"),
-        (section("mine", "population"), "Mine has no population"),
+        (section("lstm"), "core.kind must be new, got 'lstm'"),
+        (section("pooled"), "core.kind must be new, got 'pooled'"),
+        (section("mine", "kind"), "Mine.kind must have one value"),
+        (section("mine", bases=(), frozen=False), "Mine must be a frozen dataclass"),
+        (section("mine", bases=()), "Mine must be a subclass of tide.config.CoreSettings"),
+        (section("mine", "ticks"), "Mine must have a field or property ticks"),
+        (section("mine", "attends"), "Mine must have a field or property attends"),
+        (section("mine", "population"), "Mine must have a field or property population"),
         (
-            make_dataclass("Mine", [("kind", Literal["mine"], "mine"), ("width", int)], frozen=True, kw_only=True),
-            "width",
+            make_dataclass(
+                "Mine",
+                [("kind", Literal["mine"], "mine"), ("width", int)],
+                bases=(CoreSettings,),
+                frozen=True,
+                kw_only=True,
+            ),
+            "Mine.width must have a default",
         ),
-        (GRUCell, "GRUCell is no frozen dataclass"),
+        (GRUCell, "GRUCell must be a frozen dataclass"),
     ],
 )
 def test_a_class_that_is_no_section_is_refused(config_class: type[Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said) as error:
-        tide.register_cell(config_class, GRUCell)
+        tide.register("core", config_class)(GRUCell)
     assert "\n" not in str(error.value)
-    with pytest.raises(ConfigError, match=r"core\.kind is 'mine'"):
+    with pytest.raises(ConfigError, match=r"core\.kind must be a known one, got 'mine'"):
         from_dict(ModelConfig, {"core": {"kind": "mine"}})
 
 
 def test_a_backbone_needs_the_width_of_its_tokens_and_a_class_may_be_defined_again() -> None:
-    with pytest.raises(ConfigError, match="Mine has no features"):
-        tide.register_backbone(section("mine"), Stripes)
-    tide.register_cell(GRUConfig, GRUCell)
+    with pytest.raises(ConfigError, match="Mine must have a field or property features"):
+        tide.register("backbone", section("mine", bases=(BackboneSettings,)))(Stripes)
+    tide.register("core", GRUConfig)(GRUCell)
     assert from_dict(ModelConfig, {"core": {"kind": "pooled"}}).core == GRUConfig()
 
 
 def test_a_cell_that_reads_tokens_is_not_given_bare_numbers() -> None:
     bare = {"input": {"kind": "sequence", "length": 5}, "backbone": {"kind": "none", "features": 5}}
-    with pytest.raises(ConfigError, match=r"core\.attends is True for numbers, False is wanted"):
+    with pytest.raises(ConfigError, match=r"core\.attends must be False for an input of numbers"):
         from_dict(ModelConfig, {**bare, "core": {"kind": "pooled"}})
+
+
+def test_a_task_and_an_objective_have_names_of_their_own() -> None:
+    for name in ("parity", "bright", "two_point", "last_tick"):
+        kind = "objective" if "t" in name[-5:] and "_" in name else "task"
+        with pytest.raises(ConfigError, match=f"{kind} must have a name of its own, got '{name}'"):
+            tide.register(kind, name)(json.dumps)
+    with pytest.raises(ConfigError, match="section must be one of"):
+        tide.register("nothing", "x")
 
 
 def test_tokens_that_form_no_square_are_laid_out_as_the_nearest_rectangle() -> None:

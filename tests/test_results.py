@@ -11,9 +11,8 @@ import pytest
 from tide.data import load
 from tide.runs.folder import RunFolder
 from tide.studies.comparison import comparison_trials, task_config
-from tide.train.loop import TrainingRun
-from tide.train.prepare import fit_to_data
 from tide.train.report import SilentReporter
+from tide.train.supervised import fit_to_data, supervised_run
 
 COMMITTED = Path(__file__).parents[1] / "results" / "compare-digits" / "comparison.json"
 TOLERANCE = 0.03  # another processor rounds otherwise, and over a hundred steps that grows
@@ -26,8 +25,8 @@ def test_the_comparison_on_digits_is_what_a_new_run_gives(tmp_path: Path) -> Non
     splits = load("digits")
     # Probes leave the training as it is, and would take most of the time.
     config = fit_to_data(replace(trial.config, train=replace(trial.config.train, probe_every=0)), splits)
-    run = TrainingRun(config, splits, RunFolder.create(tmp_path / "run", config), SilentReporter(published["steps"]))
+    run = supervised_run(config, splits, RunFolder.create(tmp_path / "run", config), SilentReporter(published["steps"]))
     run.fit()
     assert published["test_images"] == len(splits.test)
     expected = published["runs"][f"{model}-42"]["last_accuracy"]
-    assert run.position.last_accuracy == pytest.approx(expected, abs=TOLERANCE)
+    assert run.progress.last == pytest.approx(expected, abs=TOLERANCE)

@@ -28,8 +28,7 @@ _HOMES = {
     "pretrained": "tide.models.load",
     "preset": "tide.models.presets",
     "PRESETS": "tide.models.presets",
-    "register_cell": "tide.models.registry",
-    "register_backbone": "tide.models.registry",
+    "register": "tide.config",
     "Thinker": "tide.models.thinker",
     "CTM": "tide.models.ctm",
     "LSTM": "tide.models.lstm",
@@ -54,23 +53,25 @@ __all__ = [
     "load",
     "preset",
     "pretrained",
-    "register_backbone",
-    "register_cell",
+    "register",
 ]
 
 if TYPE_CHECKING:
-    from tide.config import Config, ModelConfig
+    from tide.config import Config, ModelConfig, register
     from tide.errors import InputError
     from tide.models.ctm import CTM
     from tide.models.load import create, load, pretrained
     from tide.models.lstm import LSTM
     from tide.models.presets import PRESETS, preset
-    from tide.models.registry import register_backbone, register_cell
     from tide.models.thinker import Thinker
     from tide.types import Prediction, ThoughtOutput
 
 
 def __getattr__(name: str) -> Any:
+    if name == "nn":
+        from importlib import import_module
+
+        return import_module("tide.nn")
     if name not in _HOMES:
         raise AttributeError(f"module 'tide' has no attribute {name!r}")
     from importlib import import_module

@@ -31,17 +31,22 @@ class TrainingError(InputError):
     """Training cannot go on (too many rejected steps in a row)."""
 
 
-def did_you_mean(name: object, options: Iterable[str]) -> str:
-    """Return ``"; did you mean 'x'?"`` for the nearest option, or all options when none is near and they are few."""
+def did_you_mean(name: object, options: Iterable[str], *, known: bool = True) -> str:
+    """Return ``"; did you mean 'x'?"`` for the nearest option.
+
+    Where none is near, all of them where they are few; with ``known`` off, nothing: they stand in the message already.
+    """
     options = list(options)
     near = difflib.get_close_matches(str(name)[:200], options, n=1, cutoff=0.5)
     if near:
         return f"; did you mean {near[0]!r}?"
+    if not known:
+        return ""
     return f"; known: {', '.join(options)}" if len(options) <= 20 else "; see --help for all"
 
 
-def shown(value: object) -> str:
-    """Return a value as a message shows it: its ``repr``, cut where it is long."""
+def short_repr(value: object) -> str:
+    """Return the ``repr`` of a value, cut where it is long."""
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
 
@@ -54,7 +59,7 @@ def one_line(error: BaseException) -> str:
 def check_path(name: str, value: object) -> None:
     """Raise :class:`InputError` unless ``value`` is a path that is not empty."""
     if not isinstance(value, str | os.PathLike) or not os.fspath(value):
-        raise InputError(f"{name} is {shown(value)}, a path is wanted: a text or a pathlib.Path")
+        raise InputError(f"{name} must be a path (a text or a pathlib.Path), got {short_repr(value)}")
 
 
 def check(condition: bool, message: str) -> None:

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tide.config import LossConfig, OutputConfig, SecondTick
-from tide.config.training import TERMS, LossTerm
+from tide.config import TERMS, LossConfig, LossTerm, OutputConfig, SecondTick, register
+from tide.config.base import builder
 from tide.models.heads import at_tick, over_positions
 from tide.nn.constraints import RecurrentBlocks
 from tide.nn.dynamics import perron_estimate
@@ -116,25 +116,24 @@ def tick_losses(logits: Tensor, targets: Tensor, output: OutputConfig) -> Tensor
     return cross_entropies(logits, targets)
 
 
+@register("objective", "two_point")
 def _two_point(logits: Tensor, certainty: Tensor, targets: Tensor, config: LossConfig) -> Tensor:
     return task_loss(logits, certainty, targets, second=config.second_tick)
 
 
+@register("objective", "anytime")
 def _anytime(logits: Tensor, certainty: Tensor, targets: Tensor, config: LossConfig) -> Tensor:
     return task_loss(logits, certainty, targets, config.anytime_weight, config.second_tick)
 
 
+@register("objective", "route")
 def _route(logits: Tensor, certainty: Tensor, targets: Tensor, config: LossConfig) -> Tensor:
     return two_point(route_losses(logits, targets, config.lookahead), certainty, second=config.second_tick)
 
 
+@register("objective", "ctc")
 def _ctc(logits: Tensor, certainty: Tensor, targets: Tensor, config: LossConfig) -> Tensor:
     return list_loss(logits, targets).mean()
-
-
-Objective = Callable[[Tensor, Tensor, Tensor, LossConfig], Tensor]
-OBJECTIVES: Mapping[str, Objective] = {"two_point": _two_point, "anytime": _anytime, "route": _route, "ctc": _ctc}
-"""The task term by the name of its objective, of logits (B, C, *S, T), certainty (B, T) and targets (B, *S)."""
 
 
 # The five terms of the objective (equations §4). Pure functions; each returns a scalar tensor.
@@ -251,7 +250,8 @@ class Evidence(NamedTuple):
 
 def _task(e: Evidence) -> Tensor:
     logits, certainty = e.out.answers()
-    return OBJECTIVES[e.config.objective](logits, certainty, e.targets, e.config)
+    loss: Tensor = builder("objective", e.config.objective)(logits, certainty, e.targets, e.config)
+    return loss
 
 
 def _ei(e: Evidence) -> Tensor:

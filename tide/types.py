@@ -8,9 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from torch import Tensor
+if TYPE_CHECKING:  # settings read the names below, and `tide --help` must not wait for torch
+    from torch import Tensor
+
+Activation = Literal["relu", "softplus"]
+RateNorm = Literal["rms", "rms_cap", "rms_shared", "none"]
+RatioNormalization = Literal["sum", "per_neuron"]
+Guarantee = Literal["none", "contraction", "lds"]
+MemoryScope = Literal["sample", "batch"]
 
 
 class GamePenalty(NamedTuple):
@@ -56,7 +63,9 @@ class ThoughtOutput:
     ``logits`` (B, C, *S, T) and ``certainty`` (B, T) at every tick, of which those from ``answers_from`` on count
     as answers (all, unless the input is shown little by little: :meth:`answers`); ``ei_ratio`` (B, T), the
     excitatory-inhibitory activity ratio, and ``dynamics``, what losses and monitors read: both None for a model
-    without two populations (CTM, LSTM); ``trace``, the recorded quantities by name, each (B, T, ...).
+    without two populations (CTM, LSTM); ``trace``, the recorded quantities by name, each (B, T, ...); ``state``, where
+    the thought ended: ``model(x, state=out.state)`` thinks on, and ``.detach()``, ``.rows(index)``,
+    ``.where(done, other)`` and ``.expand(count)`` change it.
     """
 
     logits: Tensor
@@ -65,6 +74,7 @@ class ThoughtOutput:
     dynamics: Dynamics | None = None
     trace: Mapping[str, Tensor] = field(default_factory=dict)
     answers_from: int = 0
+    state: Any = None
 
     def answers(self) -> tuple[Tensor, Tensor]:
         """Return logits and certainty of the ticks that count as answers."""
@@ -79,10 +89,12 @@ class Prediction:
 
     ``label`` (B, *S), the class at the most certain tick that was run; ``certainty`` (B,) there; ``ticks`` (B,), how
     many ticks each image was given; ``probabilities`` (B, C, *S). Of a list that is emitted symbol by symbol ``label``
-    is (B, N), what was emitted, -1 where nothing was, and ``probabilities`` is None.
+    is (B, N), what was emitted, -1 where nothing was, and ``probabilities`` is None. ``state`` is where the thought
+    ended, None with ``halt``, with which samples end at different ticks.
     """
 
     label: Tensor
     certainty: Tensor
     ticks: Tensor
     probabilities: Tensor | None
+    state: Any = None

@@ -12,13 +12,7 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.special import spence
 
-from tide.analysis.states import (
-    dilogarithm,
-    energies,
-    inverse_activation,
-    inverse_activation_integral,
-    nash_residual,
-)
+from tide.analysis.states import dilogarithm, energies, inverse_activation, inverse_activation_integral, nash_residual
 from tide.nn.dynamics import activate
 
 

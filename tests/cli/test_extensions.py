@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tide.cli.main import main
-from tide.config.extensions import load_extensions
+from tide.config.base import load_extensions
 
 MODULE = """
 from dataclasses import dataclass
@@ -18,20 +18,22 @@ from typing import Literal
 
 import tide
 import torch
-from tide.data import DrawnTask, register
+from tide.config import LSTMConfig
+from tide.data import DrawnTask
 from tide.models.lstm import LSTMCell
 
 
 @dataclass(frozen=True, kw_only=True)
-class InstalledConfig(tide.config.LSTMConfig):
+class InstalledConfig(LSTMConfig):
     kind: Literal["installed"] = "installed"
 
     def __post_init__(self):
         pass
 
 
+@tide.register("core", InstalledConfig)
 def cell(config, *, features, outputs, seed):
-    return LSTMCell(config, features=features, outputs=outputs)
+    return LSTMCell(config, features=features, outputs=outputs, seed=seed)
 
 
 def halves(count, generator):
@@ -39,8 +41,7 @@ def halves(count, generator):
     return images, (images[:, 0, :8].float().mean((1, 2)) > images[:, 0, 8:].float().mean((1, 2))).long()
 
 
-tide.register_cell(InstalledConfig, cell)
-register("installed-halves", lambda config, directory: DrawnTask(halves, (halves,)))
+tide.register("task", "installed-halves")(lambda model, directory: DrawnTask(halves, (halves,)))
 """
 
 

@@ -11,8 +11,7 @@ from PIL import Image
 
 import tide
 from tide.cli.main import main
-from tide.data.drawn.mazes import draw_mazes
-from tide.data.drawn.moves import walk
+from tide.data.drawn.mazes import draw_mazes, walk
 
 Capture = pytest.CaptureFixture[str]
 TASKS = {"parity.16": "0110", "sort.8": "0.5,-1,2,0.1,-0.3,0,1,-2", "maze.9": "maze.png"}

@@ -10,11 +10,10 @@ from hypothesis import strategies as st
 
 from tide.config import CoreConfig, LateralConfig, SynchronyConfig
 from tide.errors import ConfigError
-from tide.nn.constraints import RecurrentBlocks
-from tide.nn.dynamics import WilsonCowan
-from tide.nn.guarantee import (
+from tide.nn.constraints import (
     LDS_MARGIN,
     MARGIN,
+    RecurrentBlocks,
     balance_ratio,
     certified_norm,
     lds_rate,
@@ -23,6 +22,7 @@ from tide.nn.guarantee import (
     small_gain_matrix,
     small_gain_rate,
 )
+from tide.nn.dynamics import WilsonCowan
 
 PAIRS = SynchronyConfig(pairs_ee=3, pairs_ei=3, pairs_ii=1)
 KINDS = ("dense", "sparse", "block", "permutation", "nilpotent", "zero")

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from tide.backbones.rows import reached_rows
 from tide.models.cell import Readout
+from tide.models.heads import skip_zero_rows
 
 BATCH, TICKS = 3, 6
 
@@ -53,8 +53,8 @@ def usual(monkeypatch):
     """Return a switch that lets every gradient take the usual way."""
 
     def switch() -> None:
-        for module in ("tide.models.heads", "tide.nn.memory"):
-            monkeypatch.setattr(f"{module}.reached_rows", lambda value, *_: value)
+        for module in ("tide.models.heads", "tide.models.tide"):
+            monkeypatch.setattr(f"{module}.skip_zero_rows", lambda value, *_: value)
 
     return switch
 
@@ -110,7 +110,7 @@ def test_only_the_rows_reached_are_computed_again_and_none_where_most_are(reache
     weight = torch.zeros(6, 1, dtype=torch.float64)
     weight[:reached] = 2.0
     (gradient,) = torch.autograd.grad(
-        reached_rows(x.sin(), function, (x,), ()), x, weight.view(2, 3, 1).expand(x.shape)
+        skip_zero_rows(x.sin(), function, (x,), ()), x, weight.view(2, 3, 1).expand(x.shape)
     )
     torch.testing.assert_close(gradient, weight.view(2, 3, 1) * x.cos(), rtol=1e-14, atol=0)
     assert seen == ([] if computed is None else [computed])

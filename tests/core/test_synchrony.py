@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests import slow
-from tide.nn.synchrony import Synchronisation, draw_pairs
+from tide.nn.synchrony import Synchrony, draw_pairs
 
 SIZES = (9, 7, 5)
 
 
-def run(module: Synchronisation, rates: torch.Tensor):
+def run(module: Synchrony, rates: torch.Tensor):
     """Start from tick 0 of ``rates`` (ticks, B, D), advance over the others."""
     state, retention = module.begin(rates[0]), module.retention()
     for tick in rates[1:]:
@@ -28,7 +28,7 @@ def run(module: Synchronisation, rates: torch.Tensor):
 @given(seed=st.integers(0, 10**6), ticks=st.integers(1, 12), dtype=st.sampled_from([torch.float32, torch.float64]))
 def test_recurrence_equals_the_defining_sum(tiny_config, seed, ticks, dtype):
     generator = torch.Generator().manual_seed(seed)
-    module = Synchronisation(tiny_config().core, seed=0).to(dtype)
+    module = Synchrony(tiny_config().core, seed=0).to(dtype)
     decay = 15 * torch.rand(21, generator=generator, dtype=torch.float64) ** 3
     decay[:2] = torch.tensor([0.0, 15.0])
     module.decay.data.copy_(decay)
@@ -60,7 +60,7 @@ def test_latent_state_equals_the_slow_form(tiny_model, epsilon):
 def test_decays_start_log_uniform_over_time_scales_and_leave_the_pairs_as_they_are(tiny_config):
     pairs = {"pairs_ee": 3000, "pairs_ei": 500, "pairs_ii": 100}
     spread, none = (
-        Synchronisation(tiny_config(neurons=200, synchrony={**pairs, "time_scales": scales}).core, seed=5)
+        Synchrony(tiny_config(neurons=200, synchrony={**pairs, "time_scales": scales}).core, seed=5)
         for scales in ([2.0, 32.0], None)
     )
     assert torch.equal(spread.pairs(), none.pairs())
@@ -71,7 +71,7 @@ def test_decays_start_log_uniform_over_time_scales_and_leave_the_pairs_as_they_a
     assert place.max() <= 1
     shares = torch.histc(place, 5, 0, 1) / len(place)
     assert (shares - 0.2).abs().max() < 4 * math.sqrt(0.2 * 0.8 / len(place))
-    again = Synchronisation(tiny_config(neurons=200, synchrony={**pairs, "time_scales": [2.0, 32.0]}).core, seed=5)
+    again = Synchrony(tiny_config(neurons=200, synchrony={**pairs, "time_scales": [2.0, 32.0]}).core, seed=5)
     assert torch.equal(again.decay, spread.decay)
 
 
@@ -90,7 +90,7 @@ def test_clamp_bounds_the_accumulators_at_every_tick_not_the_count(tiny_model):
 
 
 def test_pairs_are_distinct_and_join_the_right_populations(tiny_config):
-    module = Synchronisation(tiny_config(synchrony={"pairs_ee": 120, "pairs_ei": 64, "pairs_ii": 6}).core, seed=1)
+    module = Synchrony(tiny_config(synchrony={"pairs_ee": 120, "pairs_ei": 64, "pairs_ii": 6}).core, seed=1)
     pairs = list(zip(module.left.tolist(), module.right.tolist(), strict=True))
     # As many as exist: each must appear once, none of a neuron with itself.
     assert {frozenset(pair) for pair in pairs[:120]} == {frozenset((i, j)) for i in range(16) for j in range(i)}

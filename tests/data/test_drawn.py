@@ -10,11 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tide.data import ImageSet
-from tide.data.drawn.parity import draw_parity
-from tide.data.drawn.questions import answer, draw_questions, scaled
-from tide.data.drawn.sorting import draw_sorting, rising
+from tide.data.drawn.sequences import answer, draw_parity, draw_questions, draw_sorting, rising, scaled
 from tide.errors import DataError
-from tide.inputs.schedule import MINUS, PLUS
+from tide.models.inputs import MINUS, PLUS
 
 few = settings(max_examples=20, deadline=None)
 
@@ -136,17 +134,17 @@ def test_scaled_digits_keep_their_labels():
 
 
 def test_bad_input_gives_one_line(refuses):
-    with refuses("list 1 holds 2 at 0 and 2 at 3", "different numbers"):
+    with refuses("list 1 must hold different numbers, got 2 at 0 and 2 at 3"):
         rising(torch.tensor([[1.0, 2.0, 3.0, 4.0], [2.0, 1.0, 5.0, 2.0]]))
     with pytest.raises(DataError, match="nan"):
         rising(torch.tensor([[1.0, float("nan"), 3.0]]))
-    with refuses("count is 0", "at least 1"):
+    with refuses("count must be at least 1, got 0"):
         draw_parity(0, 4, generator(0))
-    with refuses("length is 1", "at least 2"):
+    with refuses("length must be at least 2, got 1"):
         draw_sorting(2, 1, generator(0))
-    with refuses("digits[1] is 2", "at least 3"):
+    with refuses("digits[1] must be at least 3, got 2"):
         draw_questions(digits([1]), 2, (3, 2), (1, 1), generator(0))
-    with refuses("operations[0] is 0", "at least 1"):
+    with refuses("operations[0] must be at least 1, got 0"):
         draw_questions(digits([1]), 2, (1, 2), (0, 1), generator(0))
-    with refuses("3 classes", "10"):
+    with refuses("10 classes, got 3"):
         draw_questions(ImageSet(digits([1]).images, torch.tensor([1]), tuple("abc")), 2, (1, 2), (1, 1), generator(0))

@@ -1,6 +1,7 @@
 """Downloads from a loopback server."""
 
 import socket
+import sys
 
 import pytest
 
@@ -72,7 +73,7 @@ def test_gives_up_after_three_tries(tmp_path, tiny_mnist, server, refuses):
 
 def test_says_what_to_do_without_a_network(tmp_path, tiny_mnist, monkeypatch, refuses):
     monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.setattr("tide.data.named.download.PAUSE", 0.01)
+    monkeypatch.setattr(sys.modules["tide.data.fetch"], "PAUSE", 0.01)
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))  # bound but not listening: connections are refused
         url = f"http://127.0.0.1:{closed.getsockname()[1]}"

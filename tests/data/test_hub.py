@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import yaml
 
+from tests.data.hub_server import COMMIT, Hub, serve
 from tests.parquet import NAMES, encoded, write
+from tests.train.conftest import TINY
 from tide.data import Decoding, batch_indices, open_photos
-from tide.data.hub.files import files_of_part, is_repository, parquet_files
+from tide.data.hub import files_of_part, is_repository, parquet_files
 from tide.errors import ConfigError
 
 
@@ -70,28 +75,28 @@ def test_a_row_may_name_a_file(datasets, folder, tmp_path):
 def test_refuses_other_files(datasets, folder, refuses):
     path = folder / "data" / "validation-00000-of-00001.parquet"
     write(datasets, path, [0], label=([0], datasets.Value("int64")))
-    with refuses(f"{folder}, validation: column 'label' is Value", "ClassLabel"):
+    with refuses(f"{folder}, validation: column 'label' must be ClassLabel, got Value"):
         open_photos(f"hub:{folder}", size=4, channels=1)
     write(datasets, path, [0], label=([None], datasets.ClassLabel(names=NAMES)))
-    with refuses(f"{folder}, validation: no label in row 0"):
+    with refuses(f"{folder}, validation: row 0 must have a label"):
         open_photos(f"hub:{folder}", size=4, channels=1)
     datasets.Dataset.from_dict({"label": [0]}).to_parquet(path)
-    with refuses(f"{folder}, validation: column 'image' is nothing", "Image"):
+    with refuses(f"{folder}, validation: column 'image' must be Image, got nothing"):
         open_photos(f"hub:{folder}", size=4, channels=1)
     write(datasets, path, [0], names=["cat", "dog", "elk"])
-    with refuses(f"hub:{folder}: test class 2 is 'elk'"):
+    with refuses(f"hub:{folder}: test class 2 must be 'eel' as in training, got 'elk'"):
         open_photos(f"hub:{folder}", size=4, channels=1)
     path.write_bytes(b"PAR1")
     with refuses(folder, "unreadable Parquet files"):
         open_photos(f"hub:{folder}", size=4, channels=1)
-    with refuses("photo size is None"):
+    with refuses("photo size must be"):
         open_photos(f"hub:{folder}", channels=1)
 
 
 def test_refuses_folders_without_parts(tmp_path, refuses):
     with refuses(tmp_path, "no Parquet files", "train-*.parquet"):
         open_photos(f"hub:{tmp_path}", size=4, channels=1)
-    with refuses("is no folder that exists"):
+    with refuses("got no folder that exists"):
         open_photos(f"hub:{tmp_path / 'other'}", size=4, channels=1)
     with pytest.raises(ConfigError, match=r"data\.name is empty"):
         open_photos("hub:", size=4, channels=1)
@@ -108,7 +113,7 @@ def test_parts_are_told_by_what_lies_within_the_folder(tmp_path, refuses):
     assert files_of_part("photos", files, "train") == ([files["train-0.parquet"], files["train-1.parquet"]], "train")
     assert files_of_part("photos", files, "val") == ([files["validation-0.parquet"]], "validation")
     several = {f"{folder}/train/0.parquet": folder for folder in ("original", "rotated")}
-    with refuses("photos: files of train are in the folders original, rotated"):
+    with refuses("photos: files of train must be in one folder, got original, rotated"):
         files_of_part("photos", several, "train")
 
 
@@ -126,3 +131,47 @@ def test_the_missing_library_is_one_line(tmp_path, monkeypatch, refuses):
     (tmp_path / "train-0.parquet").write_bytes(b"")
     with refuses(tmp_path, "pip install 'tide-dynamics[hub]'"):
         open_photos(f"hub:{tmp_path}", size=4, channels=1)
+
+
+@pytest.fixture
+def hub(datasets: Any, tmp_path: Path) -> Any:
+    """A hub on this machine with 30 photos to train on and 3 to test on."""
+    data = tmp_path / "hub" / "data"
+    for number in range(2):
+        levels = list(range(number, 250, 17))
+        write(datasets, data / f"train-{number:05}-of-00002.parquet", levels)
+    write(datasets, data / "validation-00000-of-00001.parquet", [70, 80, 90])
+    with serve(tmp_path / "hub", "owner/photos") as hub:
+        yield hub
+
+
+def tide(hub: Hub, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of the library against the hub: it takes the address when it is imported."""
+    settings = {"HF_ENDPOINT": hub.url, "HF_HOME": str(folder / "home"), "HF_HUB_OFFLINE": "0", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "tide", *arguments]
+    return subprocess.run(
+        command, cwd=folder, env=os.environ | settings, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def test_a_run_takes_photos_of_the_hub_and_is_tested_without_its_training_part(hub: Hub, tmp_path: Path) -> None:
+    train = {**TINY["train"], "steps": 4, "batch": 4, "accumulation": 2}
+    data = {"name": "hub:owner/photos"}
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump({**TINY, "train": train, "data": data}), encoding="utf-8")
+    done = tide(hub, tmp_path, "train", "digits", "--config", "tiny.yaml", "--workers", "1", "--out", "run")
+    assert done.returncode == 0, done.stderr
+    stored = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text(encoding="utf-8"))["data"]
+    assert (stored["kind"], stored["name"]) == ("hub", f"owner/photos@{COMMIT}")
+    asked = len(hub.asked)
+    (tmp_path / "owner" / "photos").mkdir(parents=True)  # a folder of the same name is not what the run was trained on
+    done = tide(hub, tmp_path, "eval", "run")
+    assert done.returncode == 0, done.stderr
+    assert "3 test images" in done.stdout
+    assert not [path for _, path, _ in hub.asked[asked:] if "resolve" in path and "train-" in path]
+
+
+def test_an_unknown_data_set_is_one_line(hub: Hub, tmp_path: Path) -> None:
+    done = tide(hub, tmp_path, "train", "digits", "--data", "hub:owner/photo", "--input.channels", "1")
+    assert done.returncode == 2
+    _, line = done.stderr.splitlines()  # the first says that PyTorch is loaded
+    assert "owner/photo: no folder and no answer of the hub" in line

@@ -7,9 +7,19 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tide.data.drawn.maze_images import check_maze, shortest_route
-from tide.data.drawn.mazes import draw_mazes
-from tide.data.drawn.moves import END, FREE, GOAL, START, WALL, place_of, started_at, walk
+from tide.data.drawn.mazes import (
+    END,
+    FREE,
+    GOAL,
+    START,
+    WALL,
+    check_maze,
+    draw_mazes,
+    place_of,
+    shortest_route,
+    started_at,
+    walk,
+)
 
 few = settings(max_examples=10, deadline=None)
 LETTERS = {"#": WALL, ".": FREE, "S": START, "G": GOAL}
@@ -128,9 +138,9 @@ SOLVABLE = ("#####", "#S.G#", "#####")
 @pytest.mark.parametrize(
     ("rows", "told"),
     [
-        (("####", "#.G#", "####"), ("0 start pixels", "exactly 1")),
-        (("#####", "#SGG#", "#####"), ("2 goal pixels", "exactly 1")),
-        (("#####", "#S#G#", "#####"), ("no way from the start at (1, 1) to the goal at (1, 3)",)),
+        (("####", "#.G#", "####"), ("exactly one start pixel, got 0",)),
+        (("#####", "#SGG#", "#####"), ("exactly one goal pixel, got 2",)),
+        (("#####", "#S#G#", "#####"), ("way from start to goal, got none from (1, 1) to (1, 3)",)),
     ],
 )
 def test_a_maze_that_cannot_be_walked_is_refused_in_one_line(rows, told, refuses):
@@ -146,9 +156,9 @@ def test_an_image_that_is_no_maze_is_refused_in_one_line(refuses):
     with refuses("shape (1, 3, 3, 5)", "(3, H, W)"):
         check_maze(maze[None])
     maze[:, 1, 2] = 254
-    with refuses("pixel (1, 2) is of colour (254, 254, 254)", "white (free)"):
+    with refuses("pixel (1, 2) must be", "white (free)", "got (254, 254, 254)"):
         check_maze(maze)
-    for size, told in ((8, ("size is 8", "an odd number")), (3, ("size is 3", "at least 5"))):
+    for size, told in ((8, ("size must be odd, got 8",)), (3, ("size must be at least 5, got 3",))):
         with refuses(*told):
             draw_mazes(1, size, 4, generator(0))
 

@@ -21,11 +21,11 @@ def test_holds_what_it_was_given():
     [
         (IMAGES.float(), LABELS, ("float32", "uint8")),
         (IMAGES[0], LABELS, ("(3, 5, 5)", "(N, C, H, W)")),
-        (IMAGES[:0], LABELS[:0], ("(0, 3, 5, 5)", "at least one image")),
+        (IMAGES[:0], LABELS[:0], ("(0, 3, 5, 5)", "at least one")),
         (IMAGES, LABELS.int(), ("int32", "int64")),
         (IMAGES, LABELS[:3], ("(3,)", "(4,)")),
-        (IMAGES, torch.tensor([0, 1, 12, 0]), ("label is 12, 0..1 is wanted",)),
-        (IMAGES, torch.tensor([0, 1, -1, 0]), ("label is -1, 0..1 is wanted",)),
+        (IMAGES, torch.tensor([0, 1, 12, 0]), ("label must be 0..1 for 2 classes, got 12",)),
+        (IMAGES, torch.tensor([0, 1, -1, 0]), ("label must be 0..1 for 2 classes, got -1",)),
     ],
 )
 def test_refuses_what_does_not_fit(images, labels, parts, refuses):
@@ -37,9 +37,9 @@ def test_the_parts_of_a_set_agree(refuses):
     train = ImageSet(IMAGES, LABELS, CLASSES)
     with refuses("tiny", "(3, 5, 4)", "(3, 5, 5)"):
         Splits("tiny", train, ImageSet(IMAGES[..., :4], LABELS, CLASSES))
-    with refuses("test class 1 is 'cow', 'dog' is wanted"):
+    with refuses("test class 1 must be 'dog' as in training, got 'cow'"):
         Splits("tiny", train, ImageSet(IMAGES, LABELS, ("cat", "cow")))
-    with refuses("3 test classes, 2 are wanted"):
+    with refuses("must be 2 test classes as in training, got 3"):
         Splits("tiny", train, ImageSet(IMAGES, LABELS, ("cat", "dog", "cow")))
 
 

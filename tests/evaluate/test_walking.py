@@ -6,9 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from tide.config import OutputConfig
-from tide.data.drawn.maze_images import shortest_route
-from tide.data.drawn.mazes import draw_mazes
-from tide.data.drawn.moves import END
+from tide.data.drawn.mazes import END, draw_mazes, shortest_route
 from tide.evaluate.answers import walk_on
 from tide.types import ThoughtOutput
 

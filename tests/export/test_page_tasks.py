@@ -23,8 +23,7 @@ from tests.export.pages import (
     settled,
 )
 from tide.data import DrawnSet, drawn_test, to_float
-from tide.data.drawn.maze_images import shortest_route
-from tide.data.drawn.moves import END, walk
+from tide.data.drawn.mazes import END, shortest_route, walk
 from tide.errors import InputError
 from tide.export.page import MOST_PARAMETERS, Shown, check_size, page, write_page
 from tide.models.heads import emitted

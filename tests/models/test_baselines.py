@@ -11,8 +11,8 @@ import torch
 import tide
 from tests import slow_baselines
 from tide.models.ctm import choose_pairs
-from tide.models.observers import Collector
 from tide.models.thinker import Thinker
+from tide.models.ticks import Collector
 
 KINDS = ("ctm", "lstm")
 VARIANTS = {

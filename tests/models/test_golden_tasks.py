@@ -14,9 +14,8 @@ from torch import Tensor
 import tide
 from tests.models.test_golden import HOMES, distance, part
 from tide.errors import CheckpointError, ConfigError, InputError
-from tide.inputs import Inputs
-from tide.inputs.schedule import from_frames
 from tide.losses import list_loss, route_losses, second_tick, task_loss, two_point
+from tide.models.inputs import Inputs, Schedules
 from tide.models.reference import ReferenceModel
 from tide.types import ThoughtOutput
 
@@ -43,7 +42,7 @@ def loaded(golden: dict[str, Any]) -> tuple[ReferenceModel, Inputs]:
     given = torch.from_numpy(golden["input"])
     if "question" not in golden:
         return model, given
-    return model, from_frames(given, torch.from_numpy(golden["question"]), model.config.input)
+    return model, model.kind.from_frames(given, torch.from_numpy(golden["question"]))
 
 
 def second(config: dict[str, Any]) -> str:
@@ -164,13 +163,14 @@ def test_a_model_of_mazes_of_15_pixels_has_as_many_parameters_as_published():
 
 def test_frames_that_change_within_a_digit_are_refused_in_one_line():
     golden = read("ctm_qamnist")
-    config = build(golden["config"]).config.input
+    schedules = build(golden["config"]).kind
+    assert isinstance(schedules, Schedules)
     frames, question = torch.from_numpy(golden["input"]), torch.from_numpy(golden["question"])
-    assert from_frames(frames, question, config).digits.shape == (4, 3, 1, 8, 8)
-    with pytest.raises(InputError, match="frames change at other ticks, every 2 is wanted"):
-        from_frames(frames.roll(1, 1), question, config)
-    with pytest.raises(InputError, match=r"parts have shape \(4, 9\), \(B, a multiple of 2, ...\) is wanted"):
-        from_frames(frames, question[:, :-1], config)
+    assert schedules.from_frames(frames, question).digits.shape == (4, 3, 1, 8, 8)
+    with pytest.raises(InputError, match="frames must change every 2 ticks only"):
+        schedules.from_frames(frames.roll(1, 1), question)
+    with pytest.raises(InputError, match=r"parts must have shape \(B, a multiple of 2, ...\), got \(4, 9\)"):
+        schedules.from_frames(frames, question[:, :-1])
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ import torch
 
 from tests import slow
 from tide.errors import InputError
-from tide.models.observers import Collector
 from tide.models.thinker import Thinker
+from tide.models.ticks import Collector
 
 SIZE = 9
 

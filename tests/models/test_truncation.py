@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from tide.models.observers import Collector
 from tide.models.thinker import Thinker
+from tide.models.ticks import Collector
 
 KINDS = ("tide", "ctm", "lstm")
 TICKS = 5

@@ -8,8 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tide.models.native_ticks import run_native
-from tide.models.observers import Collector
+from tide.models.ticks import Collector, run_native
 from tide.native.library import Library
 
 VARIANTS: dict[str, dict[str, Any]] = {

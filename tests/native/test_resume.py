@@ -11,8 +11,8 @@ import torch
 from tide.config import Config
 from tide.config.io import from_dict
 from tide.models.thinker import Thinker
-from tide.train.prepare import resolved
 from tide.train.step import Trainer, make_optimizer
+from tide.train.supervised import resolved
 
 
 @pytest.fixture

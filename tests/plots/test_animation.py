@@ -14,9 +14,9 @@ from PIL import Image
 import tide
 from tide.cli.main import main
 from tide.data import read_splits
-from tide.data.drawn.moves import walk
+from tide.data.drawn.mazes import walk
 from tide.errors import InputError
-from tide.inputs import to_float
+from tide.models.inputs import to_float
 from tide.plots.animation import COLOURS, SIZE, Moving, frames, write_animation
 from tide.plots.thought import record
 

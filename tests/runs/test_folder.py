@@ -13,7 +13,7 @@ from tide.errors import CheckpointError
 from tide.models.presets import preset
 from tide.plots.training import draw_training
 from tide.runs.folder import SECTIONS, RunFacts, RunFolder
-from tide.train.prepare import resolved
+from tide.train.supervised import resolved
 
 
 @pytest.fixture

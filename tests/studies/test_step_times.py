@@ -18,7 +18,7 @@ from tide.models.presets import preset
 from tide.studies.ablation import Variant, step_time_factors
 from tide.studies.runner import Trial
 from tide.train import timing
-from tide.train.prepare import resolved
+from tide.train.supervised import resolved
 
 CPU = torch.device("cpu")
 

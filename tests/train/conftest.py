@@ -12,7 +12,7 @@ import pytest
 from tide.config import Config
 from tide.data import Splits, load
 from tide.models.presets import preset
-from tide.train.prepare import fit_to_data, resolved
+from tide.train.supervised import fit_to_data, resolved
 
 TINY: dict[str, Any] = {
     "backbone": {"width": 8, "branch_width": 4, "features": 16},

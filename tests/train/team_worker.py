@@ -20,10 +20,10 @@ from tide.models.presets import preset
 from tide.models.thinker import Thinker
 from tide.nn.constraints import project_
 from tide.runs.folder import SilentRun
-from tide.train.loop import TrainingRun
-from tide.train.prepare import fit_to_data, resolved
 from tide.train.report import SilentReporter
+from tide.train.run import Run
 from tide.train.step import Trainer, make_optimizer
+from tide.train.supervised import Supervised, fit_to_data, resolved, supervised_run
 from tide.train.team import Team
 
 POISONED = 3
@@ -38,7 +38,7 @@ def main(folder: Path) -> None:
     settings["loss"] = {"reconstruction_weight": 0.1, "game": "augmented_lagrangian", "game_every": 2}
     config = fit_to_data(resolved(preset("digits", **settings)), splits)
     with team.together(torch.device("cpu")):
-        run = TrainingRun(config, splits, SilentRun(Path("nowhere")), SilentReporter(5), team=team)
+        run = supervised_run(config, splits, SilentRun(Path("nowhere")), SilentReporter(5), team=team)
         for dtype in (torch.float64, torch.float32):
             results = train(run, dtype, team)
             if team.leads:
@@ -48,12 +48,12 @@ def main(folder: Path) -> None:
     assert not gloo_threads()
 
 
-def train(run: TrainingRun, dtype: torch.dtype, team: Team) -> dict[str, Tensor]:
-    model = Thinker(run.config.model).to(dtype)
+def train(run: Run[Supervised], dtype: torch.dtype, team: Team) -> dict[str, Tensor]:
+    model = Thinker(run.task.config.model).to(dtype)
     project_(model)
-    trainer = Trainer(model, make_optimizer(model, run.config.train), run.config, team)
+    trainer = Trainer(model, make_optimizer(model, run.task.config.train), run.task.config, team)
     for step in range(5):
-        batches = [(images.to(dtype), labels) for images, labels in run.batches(step)]
+        batches = [(images.to(dtype), labels) for images, labels in run.task.batches(step)]
         assert len(batches) == 2 // team.world
         # One micro-batch of one process is spoilt: no process may take the step.
         spoilt = step == POISONED and team.rank == team.world - 1
@@ -63,7 +63,7 @@ def train(run: TrainingRun, dtype: torch.dtype, team: Team) -> dict[str, Tensor]
         if hook is not None:
             hook.remove()
     assert trainer.multipliers is not None
-    moved = torch.tensor(trainer.multipliers.penalty_now(), dtype=torch.float64)
+    moved = torch.tensor(trainer.multipliers.as_penalty(), dtype=torch.float64)
     readings = torch.stack((*result.terms.terms.values(), result.terms.total, result.accuracy.double()))
     return {**model.state_dict(), "multipliers": moved, "readings": readings}
 

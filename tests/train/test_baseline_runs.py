@@ -20,9 +20,9 @@ from tide.models.load import load
 from tide.models.presets import preset
 from tide.runs.folder import RunFolder
 from tide.train.feed import DATA_STREAM
-from tide.train.loop import TrainingRun
-from tide.train.prepare import fit_to_data, resolved
 from tide.train.report import PlainReporter, Reading
+from tide.train.run import Run
+from tide.train.supervised import Supervised, fit_to_data, resolved, supervised_run
 
 KINDS = ("tide", "ctm", "lstm")
 CORES: dict[str, dict[str, Any]] = {
@@ -69,8 +69,8 @@ def configuration(kind: str, digits: Splits) -> Config:
     return fit_to_data(resolved(preset(name, **sections)), digits)
 
 
-def training(folder: RunFolder, digits: Splits, crash: int | None = None) -> TrainingRun:
-    return TrainingRun(folder.config, digits, folder, CrashingReporter(STEPS, crash))
+def training(folder: RunFolder, digits: Splits, crash: int | None = None) -> Run[Supervised]:
+    return supervised_run(folder.config, digits, folder, CrashingReporter(STEPS, crash))
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,7 @@ def test_a_crash_and_the_rest_equal_a_whole_run(
         training(folder, digits, crash=7).fit()
     again = training(folder, digits)
     again.resume()
-    assert again.position.step == 4
+    assert again.progress.step == 4
     assert again.fit() is None
     assert_same_run(runs[kind].path, folder.path)
     name = "answers.safetensors"
@@ -119,7 +119,7 @@ def test_a_crash_and_the_rest_equal_a_whole_run(
 def test_training_moves_every_weight_of_a_baseline_and_keeps_its_bounds(
     runs: dict[str, RunFolder], digits: Splits, kind: str
 ) -> None:
-    fresh = TrainingRun(runs[kind].config, digits, runs[kind], CrashingReporter(STEPS, None)).model
+    fresh = supervised_run(runs[kind].config, digits, runs[kind], CrashingReporter(STEPS, None)).task.model
     trained = load(runs[kind].path, checkpoint="last")
     before = dict(fresh.named_parameters())
     still = {name for name, value in trained.named_parameters() if torch.equal(value, before[name])}
@@ -199,7 +199,7 @@ def test_a_run_with_a_held_out_part_is_measured_on_it_and_never_on_the_test_spli
     config = replace(config, data=replace(config.data, validation=0.2))
     splits = hold_out(digits, config.data.validation, config.seed)
     run = RunFolder.create(tmp_path / "run", config)
-    TrainingRun(config, splits, run, CrashingReporter(STEPS, None)).fit()
+    supervised_run(config, splits, run, CrashingReporter(STEPS, None)).fit()
     assert len(digits.train) - len(splits.train) == len(splits.test) == round(0.2 * len(digits.train))
     assert {line["images"] for line in run.metrics("evaluation")} == {len(splits.test)}
     assert torch.equal(run.answers()["label"], splits.test.labels)

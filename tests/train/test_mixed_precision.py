@@ -11,12 +11,14 @@ import torch
 from safetensors.torch import load_file
 
 from tests.train.test_step import assert_same, batch, everything, make
-from tide.config import Config, MixedPrecision
+from tide.config import Config
+from tide.config.run import MixedPrecision
 from tide.data import Splits
 from tide.runs.folder import RunFolder
-from tide.train.loop import TrainingRun
 from tide.train.report import Reading, SilentReporter
+from tide.train.run import Run
 from tide.train.step import Trainer
+from tide.train.supervised import Supervised, supervised_run
 
 
 def with_precision(config: Config, precision: MixedPrecision) -> Config:
@@ -75,13 +77,15 @@ def test_an_overflow_of_the_scaled_loss_rejects_the_step_and_lowers_the_scale(ti
 def test_a_resumed_run_goes_on_with_the_scale_that_it_had(tiny: Config, digits: Splits, tmp_path: Path) -> None:
     config = with_precision(replace(tiny, train=replace(tiny.train, steps=8)), "fp16")
 
-    def start(name: str, reporter: SilentReporter) -> TrainingRun:
-        return TrainingRun(config, digits, RunFolder.create(tmp_path / name, config), reporter)
+    def start(name: str, reporter: SilentReporter) -> Run[Supervised]:
+        return supervised_run(config, digits, RunFolder.create(tmp_path / name, config), reporter)
 
     whole = start("whole", SilentReporter(8))
-    whole.trainer.scaler.load_state_dict(whole.trainer.scaler.state_dict() | {"scale": 2.0**10, "growth_interval": 3})
+    whole.task.trainer.scaler.load_state_dict(
+        whole.task.trainer.scaler.state_dict() | {"scale": 2.0**10, "growth_interval": 3}
+    )
     whole.fit()
-    assert whole.trainer.scaler.get_scale() == 2.0**12
+    assert whole.task.trainer.scaler.get_scale() == 2.0**12
 
     class Stopping(SilentReporter):
         def reading(self, reading: Reading) -> None:
@@ -89,12 +93,14 @@ def test_a_resumed_run_goes_on_with_the_scale_that_it_had(tiny: Config, digits: 
                 signal.raise_signal(signal.SIGTERM)
 
     cut = start("cut", Stopping(8))
-    cut.trainer.scaler.load_state_dict(cut.trainer.scaler.state_dict() | {"scale": 2.0**10, "growth_interval": 3})
+    cut.task.trainer.scaler.load_state_dict(
+        cut.task.trainer.scaler.state_dict() | {"scale": 2.0**10, "growth_interval": 3}
+    )
     assert cut.fit() == signal.SIGTERM
-    resumed = TrainingRun(config, digits, RunFolder.open(tmp_path / "cut"), SilentReporter(8))
+    resumed = supervised_run(config, digits, RunFolder.open(tmp_path / "cut"), SilentReporter(8))
     resumed.resume()
-    assert resumed.position.step == 4
+    assert resumed.progress.step == 4
     resumed.fit()
-    assert resumed.trainer.scaler.state_dict() == whole.trainer.scaler.state_dict()
+    assert resumed.task.trainer.scaler.state_dict() == whole.task.trainer.scaler.state_dict()
     weights = [load_file(tmp_path / name / "last" / "model.safetensors") for name in ("whole", "cut")]
     assert_same(*weights)

@@ -27,9 +27,9 @@ def test_at_the_start_it_is_the_mean_field_game_and_half_the_squares(tiny_model)
 def test_multipliers_move_by_penalty_times_mean_residual_and_the_penalty_grows_without_progress():
     multipliers = GameMultipliers.start(LossConfig(game_penalty=0.5))
     for value in (1.0, 3.0):
-        assert multipliers.penalty_now() == GamePenalty(1.0, 1.0, 0.5)
+        assert multipliers.as_penalty() == GamePenalty(1.0, 1.0, 0.5)
         multipliers.observe(torch.tensor(value), torch.tensor(2 * value), every=2)
-    assert multipliers.penalty_now() == GamePenalty(1.0 + 0.5 * 2.0, 1.0 + 0.5 * 4.0, 0.5)  # the first has no before
+    assert multipliers.as_penalty() == GamePenalty(1.0 + 0.5 * 2.0, 1.0 + 0.5 * 4.0, 0.5)  # the first has no before
     multipliers.observe(torch.tensor(2.0), torch.tensor(4.0), every=1)  # no progress
     assert multipliers.penalty == 1.0
     multipliers.observe(torch.tensor(1.0), torch.tensor(2.0), every=1)  # halved
@@ -45,7 +45,7 @@ def test_on_a_quadratic_it_reaches_the_constraint_that_a_fixed_weight_does_not()
         for _ in range(6000):
             residual = x.square()
             zero = torch.zeros(())
-            penalty = multipliers.penalty_now() if multipliers is not None else GamePenalty(1.0, 0.0, 0.0)
+            penalty = multipliers.as_penalty() if multipliers is not None else GamePenalty(1.0, 0.0, 0.0)
             loss = (x - 3).square() + lagrangian_game(residual, zero, penalty)
             optimizer.zero_grad()
             loss.backward()

@@ -19,17 +19,16 @@ from tests.train.conftest import TINY
 from tests.train.test_step import assert_same
 from tide.cli.main import main
 from tide.config import Config, FolderConfig, HubConfig
-from tide.data import derive_seed, load_test_photos, read_splits, to_float
-from tide.data.hub.parquet import RowGroups
+from tide.data import load_test_photos, read_splits, to_float
 from tide.errors import ConfigError, DataError
 from tide.models.presets import preset
 from tide.models.thinker import Thinker
 from tide.runs.folder import RunFolder
 from tide.runs.reopen import read_photo
-from tide.train.feed import DATA_STREAM, PhotoFeed, crop_seed
-from tide.train.loop import TrainingRun
-from tide.train.prepare import fit_to_data, resolved, with_data
+from tide.train.feed import PhotoFeed, crop_seed
 from tide.train.report import Reading, SilentReporter
+from tide.train.run import Run
+from tide.train.supervised import Supervised, fit_to_data, resolved, supervised_run, with_data
 
 STEPS = 6
 
@@ -51,7 +50,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def parquet(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same photos in Parquet files, three in a row group."""
+    """The same photos in Parquet files."""
     library = pytest.importorskip("datasets", reason="no datasets: pip install 'tide-dynamics[hub]'")
     root = tmp_path_factory.mktemp("parquet")
     features = library.Features({"image": library.Image(), "label": library.ClassLabel(names=["left", "right"])})
@@ -59,7 +58,7 @@ def parquet(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         files = sorted((folder / part).glob("*/*.jpg"))
         images = [{"bytes": file.read_bytes(), "path": file.name} for file in files]
         rows = {"image": images, "label": [file.parent.name for file in files]}
-        library.Dataset.from_dict(rows, features=features).to_parquet(root / f"{name}-0.parquet", batch_size=3)
+        library.Dataset.from_dict(rows, features=features).to_parquet(root / f"{name}-0.parquet")
     return root
 
 
@@ -104,20 +103,20 @@ class Listener(SilentReporter):
         self.said.append(text)
 
 
-def make(config: Config, path: Path, workers: int, reporter: SilentReporter, *, new: bool = True) -> TrainingRun:
+def make(config: Config, path: Path, workers: int, reporter: SilentReporter, *, new: bool = True) -> Run[Supervised]:
     splits = read_splits(config)
     config = fit_to_data(config, splits)
     run = RunFolder.create(path, config) if new else RunFolder.open(path)
-    return TrainingRun(config, splits, run, reporter, workers=workers)
+    return supervised_run(config, splits, run, reporter, workers=workers)
 
 
-@pytest.fixture(params=["folder", "stream"])
+@pytest.fixture(params=["folder", "hub"])
 def photos(request: pytest.FixtureRequest) -> Config:
-    """Settings for photos in files of their own, and for a stream of them."""
+    """Settings for photos in files of their own, and in Parquet files."""
     if request.param == "folder":
         return settings(request.getfixturevalue("folder"))
     request.getfixturevalue("datasets")
-    return settings(Path(), name=f"hub:{request.getfixturevalue('parquet')}", shuffle_buffer=4)
+    return settings(Path(), name=f"hub:{request.getfixturevalue('parquet')}")
 
 
 def test_a_run_does_not_depend_on_its_workers_and_resumes_exactly(photos: Config, tmp_path: Path) -> None:
@@ -126,7 +125,7 @@ def test_a_run_does_not_depend_on_its_workers_and_resumes_exactly(photos: Config
     assert make(config, tmp_path / "cut", 2, Listener(stop=3)).fit() == signal.SIGTERM
     resumed = make(config, tmp_path / "cut", 1, Listener(), new=False)
     resumed.resume()
-    assert resumed.position.step == 3
+    assert resumed.progress.step == 3
     resumed.fit()
     assert_same(*(load_file(tmp_path / name / "last" / "model.safetensors") for name in ("alone", "cut")))
     logs = [(tmp_path / name / "metrics.jsonl").read_bytes() for name in ("alone", "cut")]
@@ -144,27 +143,6 @@ def test_the_feed_gives_the_crops_of_its_requests_in_any_order(photos: Config) -
         assert torch.equal(images, expected.images)
         assert torch.equal(labels, train.select(request[0]).labels)
     feed.close()
-
-
-def test_a_stream_goes_on_without_reading_what_came_before(
-    parquet: Path, datasets: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = settings(Path(), name=f"hub:{parquet}", shuffle_buffer=4)
-    train, read, reads = read_splits(config).train, RowGroups.read, []
-    monkeypatch.setattr(RowGroups, "read", lambda self, group: reads.append(group) or read(self, group))
-    taken = []
-    for first in (0, 3):
-        feed = PhotoFeed(train, config, torch.device("cpu"), (0,))
-        taken.append([feed.take(step, 0) for step in range(first, 4)])
-        feed.close()
-        reads.append(-1)
-    assert all(torch.equal(a, b) for a, b in zip(taken[0][-1], taken[1][0], strict=True))
-    resumed = reads[reads.index(-1) + 1 : -1]
-    order = train.order(2, derive_seed(config.seed, DATA_STREAM))
-    used = {train.source.group_of(place) for place in order.positions(0, 0, 9).tolist()}
-    wanted = {train.source.group_of(place) for place in order.positions(0, 9, 9).tolist()}
-    assert used - wanted  # there is something that came before
-    assert not set(resumed) & (used - wanted)
 
 
 def test_processes_that_share_the_micro_batches_take_what_one_takes(photos: Config) -> None:
@@ -209,7 +187,7 @@ def test_unreadable_photos_are_named_once_left_out_and_bounded(folder: Path, tmp
     evaluations = RunFolder.open(tmp_path / "run").metrics("evaluation")
     assert {line["images"] for line in evaluations} == {6}
     strict = settings(tmp_path / "photos", unreadable_limit=0)
-    with pytest.raises(DataError, match="1 unreadable photos, at most 0 are wanted"):
+    with pytest.raises(DataError, match="at most 0 photos may be unreadable, got 1"):
         make(strict, tmp_path / "strict", 1, Listener()).fit()
 
 
@@ -226,12 +204,12 @@ def test_another_data_set_brings_its_way_of_reading(folder: Path) -> None:
     assert there == HubConfig(name=str(Path("data").resolve()), flip=True)
     assert with_data(config, "folder:data").data == replace(config.data, name=str(Path("data").resolve()))
     assert with_data(config, "hub:owner/photos@refs/convert/parquet").data.name == "owner/photos@refs/convert/parquet"
-    stream = replace(config, data=replace(there, shuffle_buffer=9, unreadable_limit=7))
-    assert with_data(stream, "hub:other").data.shuffle_buffer == 9
-    assert with_data(stream, "folder:other").data == FolderConfig(
+    strict = replace(config, data=replace(there, unreadable_limit=7))
+    assert with_data(strict, "hub:other").data.unreadable_limit == 7
+    assert with_data(strict, "folder:other").data == FolderConfig(
         name=str(Path("other").resolve()), flip=True, unreadable_limit=7
     )
-    with pytest.raises(ConfigError, match=r"data set is 'mnst', .* did you mean 'mnist'\?"):
+    with pytest.raises(ConfigError, match=r"must be a known one or a task, got 'mnst'; did you mean 'mnist'\?"):
         with_data(config, "mnst")
 
 
@@ -257,21 +235,28 @@ def test_commands_train_and_evaluate_on_photos_and_on_published_layouts(
     assert "did you mean 'right'" in capsys.readouterr().err
 
 
-def test_the_command_line_streams_and_refuses_before_anything_is_written(
-    parquet: Path, datasets: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_the_command_line_trains_on_photos_of_the_hub_and_names_the_place(
+    parquet: Path, datasets: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(parquet.parent)
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(TINY), encoding="utf-8")
-    stream = ["--data", f"hub:{parquet.name}", "--data.shuffle-buffer", "4", "--input.channels", "3"]
-    options = [*stream, "--input.mean", "0.5", "0.5", "0.5", "--input.std", "0.2", "0.2", "0.2", "--device", "cpu"]
-    tiny = ["--config", str(tmp_path / "tiny.yaml"), *options, "--train.batch", "3", "--train.steps", "2"]
+    options = ["--config", str(tmp_path / "tiny.yaml"), "--data", f"hub:{parquet.name}", "--input.channels", "3"]
+    options += ["--input.mean", "0.5", "0.5", "0.5", "--input.std", "0.2", "0.2", "0.2", "--device", "cpu"]
     out = tmp_path / "run"
-    assert main(["train", "digits", *tiny, "--train.accumulation", "2", "--workers", "0", "--out", str(out)]) == 0
-    stored = RunFolder.open(out).config.data
-    assert stored == HubConfig(name=str(parquet), shuffle_buffer=4)
-    assert main(["train", "digits", *tiny, "--train.accumulation", "2", "--dry-run"]) == 0
-    assert "20 training and 7 test images" in " ".join(capsys.readouterr().out.split())
-    for dry in ([], ["--dry-run"]):
-        assert main(["train", "digits", *tiny, "--train.accumulation", "9", "--out", f"{out}-2", *dry]) == 2
-        assert "7 row groups, at least 9 are wanted" in capsys.readouterr().err
-    assert not Path(f"{out}-2").exists()
+    assert main(["train", "digits", *options, "--train.steps", "2", "--workers", "0", "--out", str(out)]) == 0
+    assert RunFolder.open(out).config.data == HubConfig(name=str(parquet))
+
+
+def test_a_constant_channel_becomes_zeros_and_does_not_stop_the_training(tmp_path: Path) -> None:
+    """Micrographs of two stains, stored as RGB: blue is empty in every picture."""
+    random = np.random.default_rng(0)
+    for part in ("train", "val"):
+        for label in ("control", "treated"):
+            (tmp_path / part / label).mkdir(parents=True)
+            for number in range(2):
+                pixels = random.integers(0, 256, (16, 16, 3), dtype=np.uint8) * np.uint8([1, 1, 0])
+                Image.fromarray(pixels).save(tmp_path / part / label / f"{number}.png")
+    config = settings(tmp_path, photos="in_memory")
+    fitted = fit_to_data(config, read_splits(config))
+    assert (fitted.input.mean[2], fitted.input.std[2]) == (0, 1)
+    assert all(0.2 < deviation < 0.4 for deviation in fitted.input.std[:2])

@@ -251,7 +251,7 @@ def study(out: str) -> None:
     from tide.data import load
     from tide.models.presets import preset
     from tide.studies.runner import Trial
-    from tide.train.prepare import fit_to_data, resolved
+    from tide.train.supervised import fit_to_data, resolved
 
     config = fit_to_data(resolved(preset("digits", **TINY)), load("digits"))
     config = replace(config, train=replace(config.train, steps=100_000))

@@ -24,8 +24,8 @@ from tide.config import Config
 from tide.data import Splits
 from tide.errors import ConfigError, DataError
 from tide.runs.folder import SilentRun
-from tide.train.loop import TrainingRun
 from tide.train.report import SilentReporter
+from tide.train.supervised import supervised_run
 from tide.train.team import ALONE, Team
 
 ROOT = Path(__file__).parents[2]
@@ -133,7 +133,7 @@ def test_processes_with_other_data_are_refused(tiny: Config, digits: Splits) -> 
             return [value, {**value, "test": {**value["test"], "checksum": value["test"]["checksum"] + 1}}]
 
     with pytest.raises(DataError, match="process 1 reads other data than process 0, the same is wanted"):
-        TrainingRun(tiny, digits, SilentRun(Path("nowhere")), SilentReporter(1), team=Other())
+        supervised_run(tiny, digits, SilentRun(Path("nowhere")), SilentReporter(1), team=Other())
 
 
 def test_settings_that_cannot_be_shared_give_one_line_and_write_nothing(tmp_path: Path) -> None:

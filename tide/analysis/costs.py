@@ -16,8 +16,8 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from tide.config import Config
-from tide.inputs import example, moved
 from tide.losses import objective
+from tide.models.inputs import example, moved
 from tide.models.thinker import Thinker
 
 # How many operations a model takes: matrix products and convolutions, each multiply-add counting two.

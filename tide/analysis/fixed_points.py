@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +18,9 @@ from torch import Tensor
 
 from tide.analysis.jacobian import Tick, batched_jacobian
 from tide.analysis.states import all_lateral_iterations, tide_cell
-from tide.models.cell import CellState
 from tide.models.thinker import Thinker
+from tide.models.ticks import AnyMoment, TideMoment
 from tide.models.tide import TideFeatures, TideState
-from tide.nn.guarantee import certified_norm, certified_rate
 
 FOUND = 1e-8  # greatest change of a rate over one tick at what counts as a fixed point
 RELAXATION = 50  # ticks before the search
@@ -63,22 +62,22 @@ class Approach:
 class HeldCore:
     """The core of a model with one sample's attention held at a state."""
 
-    def __init__(self, model: Thinker, state: TideState) -> None:
-        """``model`` in float64; ``state`` of one sample."""
-        self.model, self._state = model, state
+    def __init__(self, model: Thinker, moment: TideMoment) -> None:
+        """``model`` in float64; ``moment`` of one sample."""
+        self.model, self._moment = model, moment
         self._cell = tide_cell(model)
-        self.neurons = state.rates.shape[1]
+        self.neurons = moment.state.rates.shape[1]
 
-    def settled(self, rates: Tensor) -> TideState:
+    def settled(self, rates: Tensor) -> TideMoment:
         """Return the states in which ``rates`` (B, D) have lasted for M ticks: the history holds what they give."""
-        state = self._state.repeated(len(rates))._replace(rates=rates)
-        _, features = self._step(state)
+        moment = self._moment.expand(len(rates)).changed(rates=rates)
+        _, features = self._step(moment)
         post = torch.cat((features.inhibited, features.rates[:, features.n_e :]), 1)
-        return state._replace(history=post.t()[:, :, None].expand_as(state.history))
+        return moment.changed(history=post.t()[:, :, None].expand_as(moment.state.history))
 
-    def _step(self, state: TideState) -> tuple[TideState, TideFeatures]:
+    def _step(self, moment: TideMoment) -> tuple[TideState, TideFeatures]:
         with all_lateral_iterations(self._cell):
-            return self._cell.step(state)
+            return self._cell.step(*moment)
 
     def stationary_map(self, rates: Tensor) -> Tensor:
         """Return the rates (B, D) that a tick hands on from :meth:`settled`; its fixed points are those of the tick."""
@@ -126,8 +125,8 @@ class HeldCore:
 
     def _describe(self, rates: Tensor, residual: float, starts: int) -> FixedPoint:
         with torch.no_grad():
-            state = self.settled(rates[None])
-        values = Tick(self.model, state, "core").eigenvalues()
+            moment = self.settled(rates[None])
+        values = Tick(self.model, moment, "core").eigenvalues()
         return FixedPoint(rates, residual, starts, float(values.abs().max()), values)
 
     @torch.no_grad()
@@ -150,28 +149,27 @@ class HeldCore:
 
         Shape (ticks + 1, B, D).
         """
-        state = self.settled(starts)
-        holder = _Holder(state)
+        moment = self.settled(starts)
+        holder = _Holder(moment)
         with all_lateral_iterations(self._cell):
-            self.model.run_ticks(state, holder, ticks)
+            self.model.run_ticks(moment, holder, ticks)
         return torch.stack([starts, *holder.rates])
 
     def certified_norms(self, differences: Tensor) -> Tensor:
-        """Return :func:`tide.nn.guarantee.certified_norm` of differences (..., D)."""
-        return certified_norm(differences, self._cell.blocks(), self._cell.config)
+        """Return :meth:`tide.nn.WilsonCowan.certified_norm` of differences (..., D)."""
+        return self._cell.wilson_cowan.certified_norm(differences)
 
 
 class _Holder:
     """Holds the attention of every tick at that of one state, and keeps the rates."""
 
-    def __init__(self, state: TideState) -> None:
-        self._held = state
+    def __init__(self, moment: TideMoment) -> None:
+        self._held = moment.state
         self.rates: list[Tensor] = []
 
-    def observe(self, state: CellState, features: Any) -> CellState:
-        held, here = self._held, cast(TideState, state)
-        self.rates.append(here.rates)
-        return here._replace(latent=held.latent, synchrony=held.synchrony)
+    def observe(self, moment: AnyMoment, features: Any) -> AnyMoment:
+        self.rates.append(moment.state.rates)
+        return moment.changed(latent=self._held.latent, synchrony=self._held.synchrony)
 
 
 def rate_of_approach(distances: Sequence[float]) -> float | None:
@@ -195,10 +193,10 @@ def lateral_bound(model: Thinker) -> float:
     lateral = tide_cell(model).lateral
     norms = [float(torch.linalg.matrix_norm(w.detach().double(), ord=2)) for w in (lateral.w_in, lateral.w_out)]
     q = float(lateral.strength.detach().abs()) * norms[0] * norms[1]
-    return sum(q**k for k in range(lateral.config.iterations + 1))
+    return sum(q**k for k in range(lateral.iterations + 1))
 
 
-def correction_gains(model: Thinker, state: TideState) -> Tensor | None:
+def correction_gains(model: Thinker, state: TideMoment) -> Tensor | None:
     """Return Σ_m |∂c_i/∂H_im| of every neuron at one sample's state (1, ...), (D,); None without neuron-level models.
 
     How much a neuron's correction moves at most, to first order, when every entry of its history moves by one.
@@ -206,7 +204,7 @@ def correction_gains(model: Thinker, state: TideState) -> Tensor | None:
     models = tide_cell(model).neuron_models
     if models is None:
         return None
-    history = state.history.detach().clone().requires_grad_(True)
+    history = state.state.history.detach().clone().requires_grad_(True)
     correction = models(history, models.compose())
     slopes = torch.autograd.grad(correction.sum(), history)[0]
     return slopes.abs().sum(2)[:, 0].detach()
@@ -228,14 +226,14 @@ class Meeting:
 
 
 @torch.no_grad()
-def meeting(model: Thinker, state: TideState, first: Tensor, second: Tensor, ticks: int = 300) -> Meeting:
+def meeting(model: Thinker, state: TideMoment, first: Tensor, second: Tensor, ticks: int = 300) -> Meeting:
     """Let one sample's core run from two starts (D,) with its attention held as in ``state``; ``model`` in float64."""
     cell, held = tide_cell(model), HeldCore(model, state)
     apart = held.differences(first, second, ticks)
     distances = apart.norm(dim=1)
     alive = int((distances > 1e-12 * distances[0]).sum())  # below it there is rounding only
     factor = float((distances[alive - 1] / distances[0]) ** (1 / max(1, alive - 1)))
-    rate = certified_rate(cell.blocks(), cell.config)
+    rate = cell.certified_rate()
     worst = None
     if rate is not None:
         norms = held.certified_norms(apart[:alive])

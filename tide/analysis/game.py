@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from tide.analysis.states import energies, nash_residual
-from tide.config import Activation
 from tide.nn.constraints import RecurrentBlocks
+from tide.types import Activation
 
 # The game along trajectories: distance from Nash equilibrium, whose energy falls, where there is no equilibrium.
 #

@@ -26,7 +26,8 @@ from torch.func import jvp
 from tide.analysis.matrices import divisors, spectrum
 from tide.analysis.states import all_lateral_iterations, raw_preactivation, tide_cell
 from tide.models.thinker import Thinker
-from tide.models.tide import TideCell, TideState
+from tide.models.ticks import TideMoment
+from tide.models.tide import TideCell
 
 View = Literal["rates", "core", "whole"]
 BASIS, TOLERANCE = 100, 1e-8  # of the Arnoldi iteration
@@ -54,10 +55,11 @@ class Tick:
     Works in the precision of the model; convert it to float64 first (``model.double()``).
     """
 
-    def __init__(self, model: Thinker, state: TideState, view: View = "core") -> None:
-        """``state`` holds one sample, (1, ...)."""
+    def __init__(self, model: Thinker, moment: TideMoment, view: View = "core") -> None:
+        """``moment`` holds one sample, (1, ...)."""
         self._cell: TideCell = tide_cell(model)
-        self._state, self.view = state, view
+        self._moment, self.view = moment, view
+        state = moment.state
         self._sizes = [state.rates.numel()]
         self._remembers = view != "rates" and self._cell.neuron_models is not None  # else the history never moves
         if view != "rates":
@@ -69,27 +71,29 @@ class Tick:
     @property
     def vector(self) -> Tensor:
         """The state as a vector (size,)."""
-        history = self._state.history if self._remembers else self._state.history[:0]
-        parts = [self._state.rates, history, self._cell.synchronisation.value(self._state.synchrony)]
+        state = self._moment.state
+        history = state.history if self._remembers else state.history[:0]
+        parts = [state.rates, history, self._cell.synchronisation.value(state.synchrony)]
         return torch.cat([part.reshape(-1) for part in parts[: len(self._sizes)]]).detach()
 
-    def state(self, vectors: Tensor) -> TideState:
+    def moment(self, vectors: Tensor) -> TideMoment:
         """Return the states of a batch of vectors (B, size); what is held is the sample's own."""
-        here = self._state.repeated(len(vectors))
+        here = self._moment.expand(len(vectors))
         parts = torch.split(vectors, self._sizes, dim=1)
-        state = here._replace(rates=parts[0])
+        moment = here.changed(rates=parts[0])
         if self._remembers:
-            neurons, _, length = here.history.shape
-            state = state._replace(history=parts[1].reshape(-1, neurons, length).transpose(0, 1))
+            neurons, _, length = here.state.history.shape
+            moment = moment.changed(history=parts[1].reshape(-1, neurons, length).transpose(0, 1))
         if self.view == "whole":
-            sums = here.synchrony._replace(products=parts[2] * here.synchrony.normalizer.sqrt())
-            state = state._replace(synchrony=sums, latent=self._cell.synchronisation.read(sums)[1])
-        return state
+            sums = here.state.synchrony
+            sums = sums.replace(products=parts[2] * sums.normalizer.sqrt())
+            moment = moment.changed(synchrony=sums, latent=self._cell.synchronisation.read(sums)[1])
+        return moment
 
     def __call__(self, vectors: Tensor) -> Tensor:
         """Return the vectors after one tick, (B, size)."""
         with all_lateral_iterations(self._cell):
-            after, _ = self._cell.step(self.state(vectors))
+            after, _ = self._cell.step(*self.moment(vectors))
         parts = [after.rates]
         if self._remembers:
             parts.append(after.history.transpose(0, 1).flatten(1))
@@ -154,7 +158,7 @@ class DaleAudit:
         return next((stage for stage in STAGES if min(self.excitatory[stage], self.inhibitory[stage]) < 1), None)
 
 
-def dale_audit(model: Thinker, state: TideState) -> DaleAudit:
+def dale_audit(model: Thinker, state: TideMoment) -> DaleAudit:
     """Audit one tick from one sample's ``state`` (1, ...); ``model`` in float64."""
     cell, n_e = tide_cell(model), tide_cell(model).config.n_e
     jacobians = {"weights": _weights_only(model, state)}
@@ -165,7 +169,7 @@ def dale_audit(model: Thinker, state: TideState) -> DaleAudit:
     }
     with all_lateral_iterations(cell):
         for stage, output in outputs.items():
-            jacobians[stage] = batched_jacobian(output, state.rates[0].detach())
+            jacobians[stage] = batched_jacobian(output, state.state.rates[0].detach())
     off = ~torch.eye(len(jacobians["weights"]), dtype=torch.bool)
     excitatory, inhibitory = {}, {}
     for stage, jacobian in jacobians.items():
@@ -175,17 +179,17 @@ def dale_audit(model: Thinker, state: TideState) -> DaleAudit:
     return DaleAudit(excitatory, inhibitory)
 
 
-def _tick(model: Thinker, state: TideState, rates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _tick(model: Thinker, state: TideMoment, rates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return the rates (B, D) after the step, after lateral inhibition, and after the corrections."""
-    _, features = tide_cell(model).step(state.repeated(len(rates))._replace(rates=rates))
+    _, features = tide_cell(model).step(*state.expand(len(rates)).changed(rates=rates))
     inhibited = torch.cat((features.inhibited, features.rates[:, features.n_e :]), 1)
     return features.rates, inhibited, features.corrected
 
 
 @torch.no_grad()
-def _weights_only(model: Thinker, state: TideState) -> Tensor:
+def _weights_only(model: Thinker, state: TideMoment) -> Tensor:
     """∂r/∂r of the step with the norm's divisor held: (1 − α) I + diag(α φ′ g / s) W_eff."""
-    cell, weights = tide_cell(model), state.weights.dynamics
+    cell, weights = tide_cell(model), state.context.weights.dynamics
     h = raw_preactivation(cell, state)
     divisor = divisors(cell, h)
     normed = h / divisor * weights.gain

@@ -11,7 +11,8 @@ from torch import Tensor
 from tide.analysis.states import raw_preactivation, tide_cell
 from tide.errors import InputError
 from tide.models.thinker import Thinker
-from tide.models.tide import TideCell, TideState
+from tide.models.ticks import TideMoment
+from tide.models.tide import TideCell
 from tide.nn.dynamics import norm_divisors, per_neuron
 
 # What every analysis of a matrix asks of it, and its exact spectrum.
@@ -120,7 +121,7 @@ def divisors(cell: TideCell, h: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def normalised_matrices(model: Thinker, states: Iterable[TideState]) -> Tensor:
+def normalised_matrices(model: Thinker, states: Iterable[TideMoment]) -> Tensor:
     """Return W̃ at every one of S states of B samples, (B, S, D, D) in float64 on the CPU.
 
     Raises :class:`~tide.errors.InputError` for a model without excitatory and inhibitory populations.
@@ -129,7 +130,7 @@ def normalised_matrices(model: Thinker, states: Iterable[TideState]) -> Tensor:
     w = cell.blocks().effective().double().cpu()
     kept = []
     for state in states:
-        factor = state.weights.dynamics.gain / divisors(cell, raw_preactivation(cell, state))
+        factor = state.context.weights.dynamics.gain / divisors(cell, raw_preactivation(cell, state))
         kept.append(factor.double().cpu()[:, :, None] * w)
     return torch.stack(kept, 1)
 

@@ -133,7 +133,9 @@ def spectra_at(model: Thinker, trajectory: Trajectory, ticks: Sequence[int]) -> 
     rows = []
     for tick in ticks:
         state = trajectory.states[tick]
-        values = [Tick(model, state.rows(torch.tensor([b])), "rates").eigenvalues() for b in range(len(state.rates))]
+        values = [
+            Tick(model, state.rows(torch.tensor([b])), "rates").eigenvalues() for b in range(len(state.state.rates))
+        ]
         radii = [float(v.abs().max()) for v in values]
         shown = torch.view_as_real(values[0]).tolist()
         rows.append({"tick": tick + 1, "radius_least": min(radii), "radius_most": max(radii), "eigenvalues": shown})
@@ -150,9 +152,9 @@ def spectra_at(model: Thinker, trajectory: Trajectory, ticks: Sequence[int]) -> 
 
 def fixed_points(model: Thinker, trajectory: Trajectory) -> dict[str, Any]:
     """Search fixed points of the first image's core, attention held as at the last tick, and follow trajectories."""
-    state = trajectory.states[-1].rows(torch.tensor([0]))
-    held = HeldCore(model, state)
-    here = state.rates[0]
+    moment = trajectory.states[-1].rows(torch.tensor([0]))
+    held = HeldCore(model, moment)
+    here = moment.state.rates[0]
     generator = torch.Generator().manual_seed(0)
     scale = 2 * float(here.mean())
     starts = [here, torch.zeros_like(here)] + [
@@ -181,7 +183,7 @@ def fixed_points(model: Thinker, trajectory: Trajectory) -> dict[str, Any]:
 def guarantee(model: Thinker, trajectory: Trajectory) -> dict[str, Any]:
     """Return what ``core.guarantee`` certifies, what that covers, and measurements of what it does not."""
     core, state = tide_cell(model).config, trajectory.states[-1].rows(torch.tensor([0]))
-    start = state.rates[0]
+    start = state.state.rates[0]
     met = meeting(model, state, start, torch.zeros_like(start))
     gains = correction_gains(model, state)
     return {

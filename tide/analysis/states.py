@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from tide.config import Activation, ScheduleConfig
 from tide.errors import InputError
 from tide.evaluate.answers import evaluating
-from tide.models.cell import CellState
 from tide.models.thinker import Thinker
-from tide.models.tide import TideCell, TideFeatures, TideState
+from tide.models.ticks import AnyMoment, TideMoment
+from tide.models.tide import TideCell, TideFeatures
+from tide.types import Activation
 
 # What a TIDE model does tick by tick on given images, in full.
 
@@ -23,7 +23,7 @@ from tide.models.tide import TideCell, TideFeatures, TideState
 class Trajectory(NamedTuple):
     """States before and features of every tick, T each; ``rates`` (T, B, D) are those of the dynamics."""
 
-    states: list[TideState]
+    states: list[TideMoment]
     features: list[TideFeatures]
 
     @property
@@ -41,13 +41,13 @@ class _Keeper:
     """Keeps the state after and the features of every tick."""
 
     def __init__(self) -> None:
-        self.states: list[TideState] = []
+        self.states: list[TideMoment] = []
         self.features: list[TideFeatures] = []
 
-    def observe(self, state: CellState, features: Any) -> CellState:
-        self.states.append(cast(TideState, state))
+    def observe(self, moment: AnyMoment, features: Any) -> AnyMoment:
+        self.states.append(moment)
         self.features.append(features)
-        return state
+        return moment
 
 
 def follow(model: Thinker, images: Tensor, ticks: int | None = None) -> Trajectory:
@@ -60,7 +60,7 @@ def follow(model: Thinker, images: Tensor, ticks: int | None = None) -> Trajecto
     with evaluating(model):
         start = model.begin(images)
         model.run_ticks(start, keeper, ticks or model.config.core.ticks)
-    return Trajectory([cast(TideState, start), *keeper.states[:-1]], keeper.features)
+    return Trajectory([start, *keeper.states[:-1]], keeper.features)
 
 
 def tide_cell(model: Thinker) -> TideCell:
@@ -70,7 +70,7 @@ def tide_cell(model: Thinker) -> TideCell:
             f"this model's core is {model.config.core.kind}: it has no excitatory and inhibitory weights to analyse; "
             "give a run of a TIDE preset"
         )
-    if isinstance(model.config.input, ScheduleConfig):
+    if model.kind.in_parts:
         raise InputError(
             "the model takes a schedule, an input that stays is wanted: the map from tick to tick changes with what is "
             "shown, and has no fixed points to look for"
@@ -93,11 +93,11 @@ def all_lateral_iterations(cell: TideCell) -> Iterator[None]:
 
 
 @torch.no_grad()
-def raw_preactivation(cell: TideCell, state: TideState) -> Tensor:
+def raw_preactivation(cell: TideCell, state: TideMoment) -> Tensor:
     """Return h = W_eff r + U o + b of the tick that follows ``state``, before the norm, (B, D)."""
-    weights = state.weights.dynamics
-    drive = torch.addmm(weights.bias, cell.read(state).output, weights.input)
-    return torch.addmm(drive, state.rates, weights.recurrent)
+    weights = state.context.weights.dynamics
+    drive = torch.addmm(weights.bias, cell.read(*state).output, weights.input)
+    return torch.addmm(drive, state.state.rates, weights.recurrent)
 
 
 # Energies of single neurons: the recurrent core as a game (equations §4, "Energies"; paper, eq. 4 and Appendix C.3).

@@ -2,16 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, TypeVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tide.backbones.layers import BatchNorm, sinusoidal_positions
-from tide.config import ConvolutionsConfig, DeepHRFConfig, HRFConfig, ResNetConfig, ResNetTrunkConfig
+from tide.config import (
+    ConvolutionsConfig,
+    DeepHRFConfig,
+    FeatureMapConfig,
+    HRFConfig,
+    ImageConfig,
+    ResNetConfig,
+    ResNetTrunkConfig,
+    register,
+)
+
+M = TypeVar("M", bound=Callable[..., nn.Module])
+
+
+def _of_images(settings: type[Any]) -> Callable[[M], M]:
+    """Register a backbone that is built from the images' channels and its own settings."""
+
+    def decorate(cls: M) -> M:
+        def build(config: Any, input: Any) -> nn.Module:
+            return cls(input.channels if isinstance(input, ImageConfig) else 0, config)
+
+        register("backbone", settings)(build)
+        return cls
+
+    return decorate
+
 
 # A few convolutions, for small images such as mazes of 9 or 15 pixels.
 
 
+@_of_images(ConvolutionsConfig)
 class Convolutions(nn.Module):
     """Images (B, channels, H, W) → tokens (B, N, d_kv), row by row, N = ⌈H/2⌉ ⌈W/2⌉."""
 
@@ -94,6 +123,7 @@ class CenterSurround(nn.Module):
         return self.center_gain * center - self.surround_gain * self.surround.weight
 
 
+@_of_images(HRFConfig)
 class ShallowHRF(nn.Module):
     """Stem, four parallel center-surround branches, aggregation: images (B, channels, H, W) → tokens (B, N, d_kv).
 
@@ -198,6 +228,7 @@ def stage_blocks(stage: int, count: int) -> list[BasicBlock]:
     ]
 
 
+@_of_images(ResNetConfig)
 class ResNet18(nn.Module):
     """Images (B, channels, H, W) → tokens (B, N, d_kv), N = grid²; any H and W of 8 or more.
 
@@ -227,6 +258,7 @@ class ResNet18(nn.Module):
         return tokens
 
 
+@_of_images(ResNetTrunkConfig)
 class ResNetTrunk(nn.Module):
     """Images (B, channels, H, W) → tokens (B, N, d_kv), row by row, of the first stages of a ResNet.
 
@@ -280,6 +312,7 @@ class Stage(nn.Module):
         return mapped
 
 
+@_of_images(DeepHRFConfig)
 class DeepHRF(nn.Module):
     """Images (B, channels, H, W) → tokens (B, N, d_kv), N = grid², d_kv = 8 · width; any H and W of 16 or more.
 
@@ -328,8 +361,12 @@ def _start_at_zero_(norm: nn.Module) -> None:
 # No backbone: the input is a feature map, or numbers that drive the neurons.
 
 
+@_of_images(FeatureMapConfig)
 class FeatureMap(nn.Module):
     """A feature map (B, d_kv, H, W) → tokens (B, H·W, d_kv), row by row; numbers (B, d) as they are."""
+
+    def __init__(self, channels: int = 0, config: FeatureMapConfig | None = None) -> None:
+        super().__init__()
 
     def forward(self, features: Tensor) -> Tensor:
         """Return every place as a token."""

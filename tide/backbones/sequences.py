@@ -6,9 +6,14 @@ import torch
 from torch import Tensor, nn
 
 from tide.backbones.layers import BatchNorm, RotationalPositions, sinusoidal_sequence
-from tide.config import QuestionsConfig, SymbolsConfig
+from tide.config import QuestionsConfig, ScheduleConfig, SequenceConfig, SymbolsConfig, register
 
 # Sequences of symbols: a token for each.
+
+
+@register("backbone", SymbolsConfig)
+def _symbols(config: SymbolsConfig, input: SequenceConfig) -> nn.Module:
+    return Symbols(input.alphabet, config)
 
 
 class Symbols(nn.Module):
@@ -36,6 +41,11 @@ class Symbols(nn.Module):
 
 PLACES = 50  # of digits, as many as the reference has embeddings for
 OPERATORS = 2  # plus, written −1, and minus, written −2
+
+
+@register("backbone", QuestionsConfig)
+def _questions(config: QuestionsConfig, input: ScheduleConfig) -> nn.Module:
+    return QuestionBackbone(input.channels, config)
 
 
 class QuestionBackbone(nn.Module):

@@ -123,7 +123,7 @@ def _attention(runs: dict[str, list[RunFacts]], data_dir: Path | None, count: in
     for index in range(len(chosen)):
         group = []
         for name, (model, _) in loaded.items():
-            attends = "attention" in model.cell.recordable()
+            attends = "attention" in tuple(model.cell.observables)
             with torch.no_grad():
                 out = model(images[index : index + 1], record=("attention",) if attends else ())
             answer = test.classes[int(most_certain(out.logits, out.certainty).argmax())]

@@ -10,10 +10,11 @@ import torch
 
 from tide.analysis.costs import count_costs
 from tide.config import Config
+from tide.config.io import from_dict
 from tide.data import Splits, to_float
 from tide.device import available_memory, peak_memory
 from tide.errors import InputError
-from tide.inputs import described, moved
+from tide.models.inputs import described, moved
 from tide.models.thinker import Thinker
 from tide.train.report import format_seconds
 from tide.train.step import Trainer, make_optimizer
@@ -37,7 +38,7 @@ def show(config: Config, splits: Splits, device: torch.device, *, compile_step: 
     for heading in ("what", "shape or number"):
         table.add_column(heading)
     with torch.no_grad():
-        out = model(images, record=model.cell.recordable(), ticks=1)
+        out = model(images, record=tuple(model.cell.observables), ticks=1)
         tokens = model.backbone(images) if isinstance(images, torch.Tensor) else None
     table.add_row(f"{config.input.kind}s", f"{train.batch} x {described(config.model)}")
     if tokens is not None:
@@ -66,8 +67,8 @@ def show(config: Config, splits: Splits, device: torch.device, *, compile_step: 
     table.add_row("peak memory", "not known on this system" if math.isnan(peak) else f"{peak:,.0f} MiB")
     table.add_row("warm-up, curriculum", f"{train.warmup}, {train.curriculum_start} + {train.curriculum_length} steps")
     table.add_row(f"estimated time for {train.steps} steps", format_seconds(fastest * train.steps))
-    if splits.found:
-        console.print(splits.found)
+    if splits.summary:
+        console.print(splits.summary)
     console.print(table)
 
 
@@ -81,7 +82,7 @@ def _check_memory(config: Config, device: torch.device) -> None:
     ticks = min(stretch for stretch in (core.ticks, train.tbptt, train.recompute) if stretch)  # kept at a time
     plain = replace(config, train=replace(train, tbptt=0, recompute=0))
     fewest = max(2, config.output.emitted)
-    low, high = (count_costs(replace(plain, core=replace(core, ticks=few))) for few in (fewest, fewest + 2))
+    low, high = (count_costs(from_dict(Config, {"core": {"ticks": few}}, base=plain)) for few in (fewest, fewest + 2))
     wanted = low.held + low.peak + max(0, ticks - fewest) * (high.peak - low.peak) / 2
     there = available_memory(device)
     if wanted > there:

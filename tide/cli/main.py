@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if command not in COMMANDS:
             raise InputError(f"unknown command {command!r}{did_you_mean(command, COMMANDS)}")
         if command not in WITHOUT_SETTINGS:
-            from tide.config.extensions import load_extensions
+            from tide.config.base import load_extensions
 
             load_extensions()
         module = importlib.import_module(f"tide.cli.{command}")

@@ -19,7 +19,7 @@ def run(arguments: Sequence[str]) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from tide.inputs import described
+    from tide.models.inputs import described
     from tide.models.saved import CARD, CONFIG, PRETRAINED, WEIGHTS, Card, names, read_config, shipped
 
     table = Table(box=None, pad_edge=False)

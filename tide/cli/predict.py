@@ -43,7 +43,7 @@ def run(arguments: Sequence[str]) -> int:
     )
     set_threads(given.threads)
     from tide.errors import InputError
-    from tide.inputs import moved
+    from tide.models.inputs import moved
     from tide.models.load import load
     from tide.runs.reopen import read_asked, told
 

@@ -23,7 +23,7 @@ def run(arguments: Sequence[str]) -> int:
     from rich.table import Table
 
     from tide.analysis.costs import count_operations
-    from tide.inputs import described
+    from tide.models.inputs import described
     from tide.models.load import outline
     from tide.models.presets import PRESETS, preset
 

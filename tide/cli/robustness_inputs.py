@@ -10,7 +10,7 @@ import torch
 
 from tide.config import ModelConfig
 from tide.data import LabelledSet, default_directory
-from tide.data.named.places import SHIFTED, locate_shifted
+from tide.data.shifted import SHIFTED, locate_shifted
 from tide.errors import InputError, did_you_mean
 from tide.models.saved import local, run_checkpoint
 from tide.runs.folder import RunFolder

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import Tensor
 
-    from tide.inputs import Inputs
+    from tide.models.inputs import Inputs
     from tide.models.thinker import Thinker
     from tide.runs.reopen import SplitSource
     from tide.types import ThoughtOutput
@@ -130,7 +130,7 @@ def _think(given: ShowArguments, chosen: str, model: Thinker, source: SplitSourc
     """Think about a photo, or about a test sample given by its number."""
     import torch
 
-    from tide.inputs import moved, to_float
+    from tide.models.inputs import moved, to_float
     from tide.plots.thought import record
     from tide.runs.reopen import read_photo
 

@@ -80,7 +80,7 @@ def _base(arguments: Sequence[str]) -> tuple[str | None, Config, list[str]]:
     data = _value(rest, "--data")
     if data is not None:  # before the other options of the data, which must fit this one and not the preset's
         _announce()
-        from tide.train.prepare import with_data
+        from tide.train.supervised import with_data
 
         base = with_data(base, data)
     for section in ("backbone", "core", "data"):

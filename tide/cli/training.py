@@ -19,13 +19,12 @@ from tide.data import Splits, read_splits
 from tide.device import pick_device, pick_workers
 from tide.errors import CheckpointError, InputError
 from tide.files import only_writer
-from tide.nn.guarantee import coverage
+from tide.models.tide import coverage
 from tide.runs.folder import RunFolder, SilentRun
 from tide.runs.track import check_trackers, open_trackers
-from tide.train.loop import TrainingRun
-from tide.train.prepare import fit_to_data, resolved
 from tide.train.report import SilentReporter, format_seconds, make_reporter, say
-from tide.train.signals import patience
+from tide.train.run import Run, patience
+from tide.train.supervised import Supervised, fit_to_data, resolved, supervised_run
 from tide.train.team import Team
 
 
@@ -122,17 +121,17 @@ def _fit(
     reporter = make_reporter(steps) if team.leads else SilentReporter(steps)
     alone = only_writer(run.path, reporter.message, wait=patience()) if team.leads else nullcontext()
     with alone, reporter:
-        training = TrainingRun(
-            config, splits, run, reporter, device=device, compile_step=given.compile, team=team, workers=workers
+        training = supervised_run(
+            config, splits, run, reporter, team=team, device=device, compile_step=given.compile, workers=workers
         )
         if resuming:
             training.resume()
-        train, position = config.train, training.position
+        train, position, model = config.train, training.progress, training.task.model
         if team.leads:
             run.trackers = open_trackers(given.track, run.path, to_dict(config), position.step + 1)
         processes = f", {team.world} processes" if team.world > 1 else ""
         reporter.message(
-            f"{run.path}: {config.data.title}, {sum(p.numel() for p in training.model.parameters()):,} parameters, "
+            f"{run.path}: {config.data.title}, {sum(p.numel() for p in model.parameters()):,} parameters, "
             f"{config.core.population}, {config.core.ticks} ticks, device {device}{processes}"
         )
         images = f"{train.batch} x {train.accumulation}" if train.accumulation > 1 else train.batch
@@ -140,9 +139,9 @@ def _fit(
             f"steps {position.step} to {train.steps} of {images} images; warm-up "
             f"{train.warmup}, curriculum {train.curriculum_start} + {train.curriculum_length} steps"
         )
-        if splits.found:
-            reporter.message(splits.found)
-        reporter.message(f"loop over ticks: {training.model.tick_loop().reason}")
+        if splits.summary:
+            reporter.message(splits.summary)
+        reporter.message(f"loop over ticks: {model.tick_loop().reason}")
         covered = coverage(config.core) if isinstance(config.core, CoreConfig) else None
         if covered is not None:
             reporter.message(covered)
@@ -158,18 +157,18 @@ def _fit(
             ) from error
         finally:
             run.trackers.close()
-    return _farewell(training, run, stopped) if team.leads else 0
+    return _farewell(training, config, stopped) if team.leads else 0
 
 
-def _farewell(training: TrainingRun, run: RunFolder, stopped: signal.Signals | None) -> int:
-    position = training.position
+def _farewell(training: Run[Supervised], config: Config, stopped: signal.Signals | None) -> int:
+    position, run = training.progress, training.folder
     if stopped is not None:
         say(f"stopped by {stopped.name} after step {position.step}; everything is saved", sys.stderr)
         say(f"continue with: tide train --resume {run.path}", sys.stderr)
         return 128 + int(stopped)
-    best, last = (f"{100 * accuracy:.2f} %" for accuracy in (position.best_accuracy, position.last_accuracy))
+    best, last = (f"{100 * accuracy:.2f} %" for accuracy in (position.best, position.last))
     say(
-        f"{run.path}: best {training.config.data.measured_on} accuracy {best} (step {position.best_step}), last "
+        f"{run.path}: best {config.data.measured_on} accuracy {best} (step {position.best_step}), last "
         f"{last}, {format_seconds(position.seconds)} of training steps",
         sys.stdout,
     )

@@ -1,98 +1,97 @@
-"""Settings: frozen, keyword-only dataclasses that validate themselves.
+"""Settings: frozen, keyword-only dataclasses that check themselves.
 
 Each component owns its section. Defaults are the MNIST column of the paper's Table A.1, completed by the choices
 marked [C] in ``docs/fidelity.md``. Where there is a choice of sections (input, backbone, core, data) their field
 ``kind`` says which one it is. Reading, writing and comparing configurations is in :mod:`tide.config.io`.
 """
 
-from tide.config.backbones import (
-    BackboneConfig,
-    CenterSurroundInit,
+from tide.config.base import Section, register
+from tide.config.cores import (
+    AttentionConfig,
+    CoreConfig,
+    CoreSettings,
+    CTMConfig,
+    HeadConfig,
+    LateralConfig,
+    LSTMConfig,
+    MemoryConfig,
+    NeuronModelConfig,
+    SynchronyConfig,
+)
+from tide.config.model import (
+    BackboneSettings,
     ConvolutionsConfig,
     DeepHRFConfig,
     FeatureMapConfig,
     HRFConfig,
+    ImageConfig,
+    InputSettings,
+    ModelConfig,
+    OutputConfig,
     QuestionsConfig,
     ResNetConfig,
     ResNetTrunkConfig,
-    SequencePositions,
+    ScheduleConfig,
+    SequenceConfig,
     SymbolsConfig,
 )
-from tide.config.baselines import CTMConfig, LSTMConfig, PairSelection
-from tide.config.core import (
-    Activation,
-    AttentionConfig,
-    CoreConfig,
-    Guarantee,
-    HeadConfig,
-    LateralConfig,
-    MemoryConfig,
-    MemoryScope,
-    NeuronModelConfig,
-    RateNorm,
-    RatioNormalization,
-    SynchronyConfig,
-)
-from tide.config.data import DataConfig, DrawnConfig, FolderConfig, HubConfig, NamedDataConfig, data_config
-from tide.config.experiment import Config, ModelConfig
-from tide.config.inputs import ImageConfig, InputConfig, OutputConfig, ScheduleConfig, SequenceConfig
-from tide.config.training import (
+from tide.config.run import (
+    TERMS,
     ClipConfig,
-    GameLoss,
+    Config,
+    DataSettings,
+    DrawnConfig,
+    FolderConfig,
+    HubConfig,
     LossConfig,
-    MixedPrecision,
-    Objective,
+    LossTerm,
+    NamedDataConfig,
     ReferenceSchedule,
     SecondTick,
     TrainConfig,
+    data_config,
 )
 
 __all__ = [
-    "Activation",
+    "TERMS",
     "AttentionConfig",
-    "BackboneConfig",
+    "BackboneSettings",
     "CTMConfig",
-    "CenterSurroundInit",
     "ClipConfig",
     "Config",
     "ConvolutionsConfig",
     "CoreConfig",
-    "DataConfig",
+    "CoreSettings",
+    "DataSettings",
     "DeepHRFConfig",
     "DrawnConfig",
     "FeatureMapConfig",
     "FolderConfig",
-    "GameLoss",
-    "Guarantee",
     "HRFConfig",
     "HeadConfig",
     "HubConfig",
     "ImageConfig",
-    "InputConfig",
+    "InputSettings",
     "LSTMConfig",
     "LateralConfig",
     "LossConfig",
+    "LossTerm",
     "MemoryConfig",
-    "MemoryScope",
-    "MixedPrecision",
     "ModelConfig",
     "NamedDataConfig",
     "NeuronModelConfig",
-    "Objective",
     "OutputConfig",
-    "PairSelection",
     "QuestionsConfig",
-    "RateNorm",
-    "RatioNormalization",
     "ReferenceSchedule",
     "ResNetConfig",
     "ResNetTrunkConfig",
     "ScheduleConfig",
     "SecondTick",
+    "Section",
     "SequenceConfig",
-    "SequencePositions",
     "SymbolsConfig",
     "SynchronyConfig",
     "TrainConfig",
     "data_config",
+    "register",
 ]

@@ -2,6 +2,6 @@
 
 from tide.corruptions.batch import corrupt
 from tide.corruptions.tables import CORRUPTIONS, EXTRA
-from tide.data.shifted.arrays import SEVERITIES
+from tide.data.shifted import SEVERITIES
 
 __all__ = ["CORRUPTIONS", "EXTRA", "SEVERITIES", "corrupt"]

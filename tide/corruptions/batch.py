@@ -18,7 +18,7 @@ from tide.corruptions.noise import elastic_transform
 from tide.corruptions.tables import CORRUPTIONS, EXTRA, Row, constants
 from tide.corruptions.weather import frost, spatter
 from tide.data.sets import check_images
-from tide.data.shifted.arrays import SEVERITIES
+from tide.data.shifted import SEVERITIES
 from tide.errors import DataError, did_you_mean
 
 Bytes = npt.NDArray[np.uint8]

@@ -1,23 +1,18 @@
-"""Image data: named sets and photos, read, checked, downloaded, decoded, augmented and put into training order."""
+"""Data sets: named ones, photos and drawn tasks, read, checked, downloaded, decoded, cropped and put into order.
 
-from tide.data.augment import augment
-from tide.data.drawn.named import NAMED
-from tide.data.drawn.sets import DrawnSamples, DrawnSet, drawn_test
-from tide.data.drawn.tasks import Draw, DrawnTask, check_task, register
-from tide.data.hold_out import hold_out
-from tide.data.hub.photo_stream import PhotoStream
-from tide.data.load import load, open_photos, read_splits, read_test
-from tide.data.named.fetch import fetch, status
-from tide.data.named.places import default_directory
-from tide.data.named.registry import names
-from tide.data.orders import StreamOrder, batch_indices, derive_seed
-from tide.data.photos.decode import decode
-from tide.data.photos.photo_set import PhotoSet
-from tide.data.photos.reading import Decoding
-from tide.data.photos.sources import PhotoFiles, PhotoSource
-from tide.data.sets import Batch, ImageSet, LabelledSet, Splits, TrainingSet, statistics
-from tide.data.shifted.layouts import load_test_photos
-from tide.inputs import to_float
+Start with :mod:`tide.data.sets` (what a data set offers) and :mod:`tide.data.load` (from settings to a data set).
+"""
+
+from tide.data.decode import decode
+from tide.data.drawn.sets import Draw, DrawnSamples, DrawnSet, DrawnTask, check_task, drawn_test
+from tide.data.fetch import default_directory
+from tide.data.load import Parts, load, open_photos, read_splits, read_test
+from tide.data.named import fetch, names, status
+from tide.data.orders import augment, batch_indices, derive_seed, hold_out
+from tide.data.photos import PhotoFiles, PhotoSet, PhotoSource
+from tide.data.sets import Batch, Decoding, ImageSet, LabelledSet, Splits, TrainingSet, statistics
+from tide.data.shifted import load_test_photos
+from tide.models.inputs import to_float
 
 __all__ = [
     "Batch",
@@ -28,12 +23,11 @@ __all__ = [
     "DrawnTask",
     "ImageSet",
     "LabelledSet",
+    "Parts",
     "PhotoFiles",
     "PhotoSet",
     "PhotoSource",
-    "PhotoStream",
     "Splits",
-    "StreamOrder",
     "TrainingSet",
     "augment",
     "batch_indices",
@@ -50,11 +44,7 @@ __all__ = [
     "open_photos",
     "read_splits",
     "read_test",
-    "register",
     "statistics",
     "status",
     "to_float",
 ]
-
-for _name, _make in NAMED.items():
-    register(_name, _make)

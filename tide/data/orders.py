@@ -1,16 +1,24 @@
-"""Training orders as pure functions of the seed and the step, so that resuming needs no state."""
+"""What the seed decides about a training set: the order of its images, their crops, and which are held out.
+
+All are pure functions of the seed and the step, so that resuming needs no state.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import warnings
+from dataclasses import replace
 from functools import lru_cache
+from typing import cast
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from tide.data.checks import check_at_least
+from tide.data.sets import LabelledSet, Splits, check_at_least, check_images
 from tide.errors import DataError
+
+HOLD_OUT_STREAM = 3  # of the one seed: the training's own streams are 0 to 2
 
 
 def derive_seed(*integers: int) -> int:
@@ -59,73 +67,108 @@ def _permutation(count: int, epoch: int, seed: int) -> Tensor:
     return torch.randperm(count, generator=torch.Generator().manual_seed(derive_seed(seed, epoch)))
 
 
-class StreamOrder:
-    """The photos of every lane, in an endless order that reads each row group once in an epoch.
+def augment(images: Tensor, *, pad: int, flip: bool, generator: torch.Generator) -> Tensor:
+    """Crop each image at random out of its zero-padded self, then mirror it left to right with probability 1/2.
 
-    Row groups are dealt out to lanes once, in random order. A lane goes through its own in a new random order in each
-    of its epochs. It takes as many as ``buffer`` photos need, shuffles these, and goes on to the next row groups.
-    A micro-batch of each step belongs to each lane, so the order depends neither on how many processes share the lanes
-    nor on where a run was resumed, and a process reads what its own lanes need and nothing else.
+    Args:
+        images: pixel values, uint8, shape (B, C, H, W), on any device.
+        pad: zeros added on each side before cropping, in pixels; 0 leaves the place as it is.
+        flip: whether to mirror.
+        generator: source of the random numbers; one on the CPU gives the same crops whatever the device of the images.
+
+    Returns:
+        Images of the same type, shape and device; ``images`` itself if there is nothing to do.
+
+    Raises:
+        DataError: ``images`` is of another type or shape, or ``pad`` is negative.
     """
-
-    def __init__(self, sizes: Sequence[int], lanes: int, buffer: int, seed: int) -> None:
-        """Deal out row groups.
-
-        Args:
-            sizes: the number of photos in each row group, at least 1.
-            lanes: number of lanes, at least 1.
-            buffer: photos of a lane that are shuffled together, at least 1.
-            seed: any integer.
-
-        Raises:
-            DataError: there are fewer row groups than lanes, or a number is out of range.
-        """
-        check_at_least(("lanes", lanes, 1), ("buffer", buffer, 1))
-        if len(sizes) < lanes:
-            raise DataError(
-                f"there are {len(sizes)} row groups, at least {lanes} are wanted, one for each micro-batch of a "
-                "step: lower train.accumulation, or set data.shuffle_buffer to 0"
-            )
-        self.buffer, self.seed = buffer, seed
-        counts = torch.tensor(sizes)
-        self._ends = counts.cumsum(0)
-        self._starts = self._ends - counts
-        dealt = torch.randperm(len(sizes), generator=torch.Generator().manual_seed(derive_seed(seed)))
-        self._groups = [dealt[lane::lanes] for lane in range(lanes)]
-        self._sizes = [int(counts[groups].sum()) for groups in self._groups]
-        self._epoch = lru_cache(maxsize=2 * lanes)(self._draw)  # two each, for the crossing
-
-    def positions(self, lane: int, start: int, count: int) -> Tensor:
-        """Return the photos from place ``start`` of a lane on, int64 (count,), on the CPU.
-
-        Args:
-            lane: number of the lane, from 0.
-            start: place in the endless order of the lane, at least 0.
-            count: how many, at least 1.
-        """
-        pieces, end = [], start + count
-        while start < end:
-            epoch, offset = divmod(start, self._sizes[lane])
-            piece = self._epoch(lane, epoch)[offset : offset + end - start]
-            pieces.append(piece)
-            start += len(piece)
-        return torch.cat(pieces)
-
-    def _draw(self, lane: int, epoch: int) -> Tensor:
-        generator = torch.Generator().manual_seed(derive_seed(self.seed, lane, epoch))
-        groups = self._groups[lane]
-        order: list[Tensor] = []
-        held: list[Tensor] = []
-        for group in groups[torch.randperm(len(groups), generator=generator)].tolist():
-            held.append(torch.arange(int(self._starts[group]), int(self._ends[group])))
-            if sum(map(len, held)) >= self.buffer:
-                order.append(_shuffled(held, generator))
-                held = []
-        if held:
-            order.append(_shuffled(held, generator))
-        return torch.cat(order)
+    check_images(images)
+    check_at_least(("pad", pad, 0))
+    if pad == 0 and not flip:
+        return images
+    top, left, mirrored = draw_crops(len(images), pad=pad, flip=flip, generator=generator)
+    return apply_crop_flip(images, top, left, mirrored, pad=pad)
 
 
-def _shuffled(pieces: list[Tensor], generator: torch.Generator) -> Tensor:
-    together = torch.cat(pieces)
-    return together[torch.randperm(len(together), generator=generator)]
+def draw_crops(count: int, *, pad: int, flip: bool, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Draw where to crop ``count`` padded images and which of the crops to mirror.
+
+    Returns row and column of the crop's corner in the padded image, int64 in 0..2*pad, and whether to mirror, bool:
+    each of shape (count,), on the generator's device.
+    """
+    device = generator.device
+    top, left = torch.randint(2 * pad + 1, (2, count), generator=generator, device=device)
+    if not flip:
+        return top, left, torch.zeros(count, dtype=torch.bool, device=device)
+    return top, left, torch.randint(2, (count,), generator=generator, device=device).bool()
+
+
+def apply_crop_flip(images: Tensor, top: Tensor, left: Tensor, mirrored: Tensor, *, pad: int) -> Tensor:
+    """Crop and mirror images (B, C, H, W), padded with ``pad`` zeros, as drawn by :func:`draw_crops`."""
+    batch, channels, height, width = images.shape
+    top, left, mirrored = (tensor.to(images.device) for tensor in (top, left, mirrored))
+    padded = functional.pad(images, (pad, pad, pad, pad))
+    rows = top[:, None] + torch.arange(height, device=images.device)
+    columns = torch.arange(width, device=images.device)
+    columns = left[:, None] + torch.where(mirrored[:, None], columns.flip(0), columns)
+    # One gather over flattened pixels, its index shared by the channels: no loop over images, no copy per channel.
+    index = rows[:, :, None] * padded.shape[3] + columns[:, None, :]
+    shared = index.view(batch, 1, -1).expand(-1, channels, -1)
+    return padded.flatten(2).gather(2, shared).view(batch, channels, height, width)
+
+
+def hold_out(splits: Splits, validation: float, seed: int) -> Splits:
+    """Return the data set with a held-out part of its training images in the place of the test images.
+
+    Each class gives the same share, to within one image, and ``validation`` images (or that share, rounded) in all.
+    Of a small class at least one image is held out and one is kept; a class of one image is not held out, with a
+    warning.
+
+    Args:
+        splits: a data set whose training images are at hand: a program that draws samples has none to hold out.
+        validation: how many training images to hold out: a number of 1 or more, or a share below 1; 0 for none.
+        seed: with the labels alone it determines which images.
+
+    Raises:
+        DataError: ``validation`` is not below the number of training images, or no class has two images.
+    """
+    if validation == 0:
+        return splits
+    train = cast(LabelledSet, splits.train)
+    kept, held = held_out_positions(train.labels, len(train.classes), validation, seed)
+    single = [train.classes[label] for label in (train.labels.bincount() == 1).nonzero().flatten().tolist()]
+    if single:
+        some = ", ".join(single[:3]) + (", ..." if len(single) > 3 else "")
+        warnings.warn(
+            f"{splits.name}: {len(single)} classes have one training image ({some}), of which none is held out",
+            stacklevel=2,
+        )
+    return replace(splits, train=train.part(kept), test=train.part(held))
+
+
+def held_out_positions(labels: Tensor, classes: int, validation: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Return the positions, ascending, of the images to train on and of those held out, given labels (N,).
+
+    Raises :class:`DataError` as :func:`hold_out` does.
+    """
+    total = len(labels)
+    goal = round(validation * total) if validation < 1 else int(validation)
+    if goal >= total:
+        raise DataError(f"data.validation must be below the {total} training images, got {validation:g}")
+    counts = torch.bincount(labels.cpu(), minlength=classes)
+    shares = counts.double() * goal / total
+    taken = shares.floor().long()
+    # What rounding down left over goes to the classes that it cost most.
+    taken[(shares - taken).argsort(descending=True, stable=True)[: goal - int(taken.sum())]] += 1
+    taken = taken.clamp(min=1).minimum((counts - 1).clamp(min=0))
+    if not bool(taken.any()):
+        raise DataError(
+            f"data.validation must leave images of a class on both sides, got {validation:g} of {total} images with no "
+            "two of a class; add images, or hold out none with --data.validation 0"
+        )
+    shuffled = torch.randperm(total, generator=torch.Generator().manual_seed(derive_seed(seed, HOLD_OUT_STREAM)))
+    by_class = labels.cpu()[shuffled]
+    held = torch.cat([shuffled[by_class == label][: int(taken[label])] for label in range(classes)])
+    mask = torch.zeros(total, dtype=torch.bool)
+    mask[held] = True
+    return (~mask).nonzero().flatten(), mask.nonzero().flatten()

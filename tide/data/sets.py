@@ -1,19 +1,19 @@
-"""What a data set offers, labelled images in memory, their checks and their per-channel statistics."""
+"""What a data set offers, labelled images in memory, their checks and their statistics per channel."""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 import torch
 from torch import Tensor
 
 from tide.errors import DataError
 
-if TYPE_CHECKING:
-    from tide.data.photos.reading import Decoding
+UNREADABLE_LIMIT = 100
+"""Unreadable photos that a set may have unless the user says otherwise."""
 
 
 class Batch(NamedTuple):
@@ -24,34 +24,49 @@ class Batch(NamedTuple):
     positions: Tensor
 
 
+@dataclass(frozen=True, kw_only=True)
+class Decoding:
+    """How photos that are not in memory are decoded.
+
+    Attributes:
+        workers: processes that decode; with 0 photos are decoded in this process, with the same result.
+        limit: unreadable photos of the set that are left out, at least 0; one more is an error.
+        on_unreadable: called in this process with a line about each unreadable photo, once for each photo.
+
+    Raises:
+        DataError: a number is below 0.
+    """
+
+    workers: int = 0
+    limit: int = UNREADABLE_LIMIT
+    on_unreadable: Callable[[str], None] | None = None
+
+    def __post_init__(self) -> None:
+        check_at_least(("workers", self.workers, 0), ("limit", self.limit, 0))
+
+
 class TrainingSet(Protocol):
     """Labelled images to learn from, in memory or not: the feeds of :mod:`tide.train.feed` take them in order."""
 
     @property
     def classes(self) -> tuple[str, ...]:
         """The name of each class."""
-        ...
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Channels, height and width of an image; the shape of another input."""
-        ...
 
     def __len__(self) -> int:
         """Return the number of images."""
-        ...
 
     def select(self, index: slice | Tensor) -> Any:
         """Return the images of a slice, or at positions (n,), in memory: an :class:`ImageSet`; drawn, a batch."""
-        ...
 
     def checksum(self) -> int:
         """Return a number that two sets of the same images, in the same order, share."""
-        ...
 
     def decoded_with(self, decoding: Decoding) -> Self:
         """Return the same images; photos that are not in memory are decoded in this way."""
-        ...
 
 
 class LabelledSet(TrainingSet, Protocol):
@@ -59,19 +74,16 @@ class LabelledSet(TrainingSet, Protocol):
 
     @property
     def labels(self) -> Tensor:
-        """Class number of each image, int64, shape (N,)."""
-        ...
+        """Class number of each image, int64, shape (N,); of drawn samples (N, *S)."""
 
     def batches(self, batch: int, *, positions: Tensor | None = None) -> Generator[Batch, None, None]:
         """Yield the images in batches of ``batch``; all in order, or those at ``positions`` (n,) in theirs.
 
         Unreadable photos are left out. Closing the generator, or letting go of it, ends what decodes.
         """
-        ...
 
     def part(self, positions: Tensor) -> Self:
         """Return the set of the images at ``positions`` (n,), in that order."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,9 +149,9 @@ class Splits:
 
     Attributes:
         name: what the set is called in logs and reports.
-        train: the images to learn from; a stream of photos where they are not at hand.
+        train: the images to learn from.
         test: the images to measure on.
-        found: what was found and what left out, in one line, where the data are the user's own.
+        summary: which photos there are and what was left out, in one line, where the data are the user's own.
 
     Raises:
         DataError: the two parts do not agree.
@@ -148,52 +160,20 @@ class Splits:
     name: str
     train: TrainingSet
     test: LabelledSet
-    found: str = ""
+    summary: str = ""
 
     def __post_init__(self) -> None:
-        check_same_shape(self.name, self.train.shape, self.test.shape)
-        check_agreement(self.name, self.train.classes, self.test.classes)
-
-
-def check_images(images: Tensor) -> None:
-    """Raise :class:`~tide.errors.DataError` unless ``images`` is uint8 of shape (N, C, H, W) and not empty."""
-    if images.dtype != torch.uint8 or images.ndim != 4:
-        raise DataError(
-            f"images are {_describe(images)}, uint8 of shape (N, C, H, W) is wanted: convert or reshape them"
-        )
-    if images.numel() == 0:
-        raise DataError(
-            f"images are of shape {tuple(images.shape)}, at least one image and pixel is wanted: give more data"
-        )
-
-
-def check_labels(labels: Tensor, count: int, classes: tuple[str, ...]) -> None:
-    """Raise :class:`~tide.errors.DataError` unless ``labels`` numbers the class of each of ``count`` images."""
-    if labels.dtype != torch.int64 or labels.shape != (count,):
-        raise DataError(
-            f"labels are {_describe(labels)}, int64 of shape ({count},) is wanted: give each image one label"
-        )
-    low, high = (int(value) for value in labels.aminmax())
-    last = len(classes) - 1
-    if low < 0 or high > last:
-        raise DataError(
-            f"label is {low if low < 0 else high}, 0..{last} is wanted for {last + 1} classes: "
-            "number the classes from 0 and name every one of them"
-        )
-
-
-def check_same_shape(name: str, train: tuple[int, ...], test: tuple[int, ...]) -> None:
-    """Raise :class:`~tide.errors.DataError` unless the images of both parts of a data set have the same shape."""
-    if train != test:
-        raise DataError(
-            f"{name}: test images are of shape {test}, {train} is wanted as in training: bring both parts to one shape"
-        )
-
-
-def check_agreement(name: str, train: tuple[str, ...], test: tuple[str, ...]) -> None:
-    """Raise :class:`~tide.errors.DataError` unless both parts of the data set ``name`` have the same classes."""
-    if train != test:
-        raise DataError(f"{name}: {_difference(train, test)}: give both parts the same classes in the same order")
+        train, test = self.train, self.test
+        if train.shape != test.shape:
+            raise DataError(
+                f"{self.name}: test images must be of shape {train.shape} as in training, got {test.shape}; bring both "
+                "parts to one shape"
+            )
+        if train.classes != test.classes:
+            raise DataError(
+                f"{self.name}: {_difference(train.classes, test.classes)}; give both parts the same classes in the "
+                "same order"
+            )
 
 
 def statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -220,12 +200,41 @@ def statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return tuple(means), tuple(deviations)
 
 
+def check_images(images: Tensor) -> None:
+    """Raise :class:`~tide.errors.DataError` unless ``images`` is uint8 of shape (N, C, H, W) and not empty."""
+    if images.dtype != torch.uint8 or images.ndim != 4:
+        raise DataError(f"images must be uint8 of shape (N, C, H, W), got {_describe(images)}; convert or reshape them")
+    if images.numel() == 0:
+        raise DataError(
+            f"images must be at least one of at least one pixel, got shape {tuple(images.shape)}; give more data"
+        )
+
+
+def check_labels(labels: Tensor, count: int, classes: tuple[str, ...]) -> None:
+    """Raise :class:`~tide.errors.DataError` unless ``labels`` numbers the class of each of ``count`` images."""
+    if labels.dtype != torch.int64 or labels.shape != (count,):
+        raise DataError(f"labels must be int64 of shape ({count},), got {_describe(labels)}; give each image one label")
+    low, high = (int(value) for value in labels.aminmax())
+    if low < 0 or high >= len(classes):
+        raise DataError(
+            f"label must be 0..{len(classes) - 1} for {len(classes)} classes, got {low if low < 0 else high}; number "
+            "the classes from 0 and name every one of them"
+        )
+
+
+def check_at_least(*arguments: tuple[str, int, int]) -> None:
+    """Raise :class:`~tide.errors.DataError` unless each value, in (name, value, bound), is at least its bound."""
+    for name, value, bound in arguments:
+        if value < bound:
+            raise DataError(f"{name} must be at least {bound}, got {value}")
+
+
 def _describe(tensor: Tensor) -> str:
     return f"{str(tensor.dtype).removeprefix('torch.')} of shape {tuple(tensor.shape)}"
 
 
-def _difference(wanted: tuple[str, ...], met: tuple[str, ...]) -> str:
-    if len(wanted) != len(met):
-        return f"there are {len(met)} test classes, {len(wanted)} are wanted as in training"
-    place = next(i for i, (left, right) in enumerate(zip(wanted, met, strict=True)) if left != right)
-    return f"test class {place} is {met[place]!r}, {wanted[place]!r} is wanted as in training"
+def _difference(train: tuple[str, ...], test: tuple[str, ...]) -> str:
+    if len(train) != len(test):
+        return f"there must be {len(train)} test classes as in training, got {len(test)}"
+    place = next(i for i, (left, right) in enumerate(zip(train, test, strict=True)) if left != right)
+    return f"test class {place} must be {train[place]!r} as in training, got {test[place]!r}"

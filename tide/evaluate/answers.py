@@ -13,11 +13,11 @@ from torch import Tensor
 
 from tide.config import OutputConfig
 from tide.data import LabelledSet
-from tide.data.drawn.moves import started_at, walk
+from tide.data.drawn.mazes import started_at, walk
 from tide.evaluate.statistics import expected_calibration_error
-from tide.inputs import moved, to_float
 from tide.losses import dual_losses, tick_losses
 from tide.models.heads import at_tick, over_positions, read_answers, share_right
+from tide.models.inputs import moved, to_float
 from tide.models.thinker import Thinker
 from tide.types import ThoughtOutput
 

@@ -14,8 +14,8 @@ from torch import Tensor
 from tide.data import LabelledSet, to_float
 from tide.device import synchronize
 from tide.evaluate.answers import collect_answers, evaluating
-from tide.inputs import moved
 from tide.models.heads import share_right
+from tide.models.inputs import moved
 from tide.models.thinker import Thinker
 
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99, 1.0)

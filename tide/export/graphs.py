@@ -11,20 +11,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tide.config import FeatureMapConfig, ModelConfig, OutputConfig, ScheduleConfig, SequenceConfig
+from tide.config import FeatureMapConfig, ModelConfig, OutputConfig, SequenceConfig
 from tide.errors import InputError
-from tide.inputs import example
+from tide.export.interventions import check_silencing, intervened, silenced_start
 from tide.models.cell import Cell
 from tide.models.heads import arranged, certainty
-from tide.models.interventions import check_silencing, intervened, silenced_start
+from tide.models.inputs import example, input_kind
 from tide.models.thinker import Thinker
+from tide.models.ticks import AnyMoment, Moment
 from tide.models.tide import TideCell
+from tide.nn import Batched
 
 # Nested named tuples of tensors as flat mappings of named tensors, and back.
 
 
 def leaves(value: Any, name: str = "") -> dict[str, Tensor]:
-    """Return the tensors of nested named tuples by path: ``synchrony.products`` is ``synchrony_products``.
+    """Return the tensors of nested named tuples and states by path: ``synchrony.products`` is ``synchrony_products``.
 
     None holds none; the elements of a plain tuple are called by number.
     """
@@ -42,13 +44,17 @@ def rebuilt(like: Any, values: Mapping[str, Tensor], name: str = "") -> Any:
         return values.get(name, like)
     if like is None:
         return None
-    parts = [rebuilt(part, values, f"{name}_{key}" if name else key) for key, part in _parts(like)]
-    return type(like)(*parts) if hasattr(like, "_fields") else tuple(parts)
+    parts = {key: rebuilt(part, values, f"{name}_{key}" if name else key) for key, part in _parts(like)}
+    if isinstance(like, Batched):
+        return type(like)(**parts)
+    return type(like)(*parts.values()) if hasattr(like, "_fields") else tuple(parts.values())
 
 
 def _parts(value: Any) -> list[tuple[str, Any]]:
     if value is None:
         return []
+    if isinstance(value, Batched):
+        return list(vars(value).items())
     names = getattr(value, "_fields", None) or [str(number) for number in range(len(value))]
     return list(zip(names, value, strict=True))
 
@@ -134,8 +140,10 @@ def _replaced(module: nn.Module, original: nn.Module, sizes: dict[nn.Module, tor
 
 def input_name(config: ModelConfig) -> str:
     """Return what the graphs call the input, ``images`` or ``sequence``; raises :class:`InputError` for a schedule."""
-    if isinstance(config.input, ScheduleConfig):
-        raise InputError("the model takes a schedule, images or a sequence is wanted: a graph is shown one thing only")
+    if input_kind(config).in_parts:
+        raise InputError(
+            f"the model must take images or a sequence, got a {config.input.kind}; a graph reads one thing"
+        )
     return "sequence" if isinstance(config.input, SequenceConfig) else "images"
 
 
@@ -215,22 +223,22 @@ class Begin(nn.Module):
         """Return the tensors of :func:`_start`, in order."""
         shown, *active = inputs
         normalised = (shown - self.pixel_mean) / self.pixel_std if shown.dim() == 4 else shown
-        state: Any = self.cell.begin(self.backbone(normalised))
+        moment: AnyMoment = Moment(self.cell.context(self.backbone(normalised)), self.cell.initial(shown.shape[0]))
         if active:
-            state = silenced_start(_tide(self.cell), state, *active)
-        return tuple(_start(state, self.cell.begin_readout(shown.shape[0])).values())
+            moment = silenced_start(_tide(self.cell), moment, *active)
+        return tuple(_start(moment).values())
 
 
 class Tick(nn.Module):
     """State to state; ``weights`` are composed once, when the model is exported."""
 
-    def __init__(self, model: Thinker, state: Any, changed: tuple[str, ...]) -> None:
+    def __init__(self, model: Thinker, moment: AnyMoment, changed: tuple[str, ...]) -> None:
         super().__init__()
-        self.cell, self.like, self.changed = model.cell, state._replace(weights=None), changed
-        self.names, self.observed = tuple(_without_weights(state)), _observed(model.cell)
-        self.composed = state.weights
-        self.fields = {name: f"composed_{name}" for name in leaves(state.weights)}
-        for name, value in leaves(state.weights).items():
+        self.cell, self.like, self.changed = model.cell, moment, changed
+        self.names = tuple(_without_weights(moment))
+        self.composed = moment.context.weights
+        self.fields = {name: f"composed_{name}" for name in leaves(self.composed)}
+        for name, value in leaves(self.composed).items():
             self.register_buffer(self.fields[name], value)
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
@@ -239,10 +247,11 @@ class Tick(nn.Module):
         weights = rebuilt(self.composed, {name: getattr(self, own) for name, own in self.fields.items()})
         if len(inputs) > len(self.names):
             weights = intervened(_tide(self.cell), weights, *inputs[len(self.names) :])
-        state: Any = rebuilt(self.like, given, STATE)._replace(weights=weights)
-        following, features = self.cell.step(state)
-        after = _without_weights(following)
-        observed = (self.cell.observables[name](features) for name in self.observed)
+        context, state = (rebuilt(part, given, STATE) for part in self.like)
+        context = context.replace(weights=weights)
+        following, features = self.cell.step(context, state)
+        after = _without_weights(Moment(context, following))
+        observed = (self.cell.observe(name, features) for name in self.cell.of_ticks())
         return (*(after[name] for name in self.changed), *observed)
 
 
@@ -256,12 +265,12 @@ class Read(nn.Module):
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Return logits, certainty, what the read-out observes, and what it keeps."""
-        needed = self.cell.needed
+        needed = self.cell.used_by("readout")
         observed = {name: value[:, None] for name, value in zip(needed, inputs, strict=False)}
         names = leaves(self.like, CARRY)
         carry = rebuilt(self.like, dict(zip(names, inputs[len(needed) :], strict=True)), CARRY)
         reading = self.cell.readout(observed, carry)
-        added = (reading.observed[name][:, 0] for name in self.cell.readout_observables)
+        added = (reading.observed[name][:, 0] for name in self.cell.of_readout())
         kept = leaves(reading.carry, CARRY).values()
         logits = arranged(reading.logits, self.output)
         return (logits[..., 0], certainty(logits)[:, 0], *added, *kept)
@@ -271,7 +280,7 @@ def graphs(model: Thinker, *, interventions: bool = False) -> dict[str, Graph]:
     """Return ``begin``, ``tick`` and ``read`` of ``model``, which is put into eval mode.
 
     With ``interventions`` the first two take ``active`` (D,) and the second ``inhibition`` ()
-    (:mod:`tide.models.interventions`). Raises :class:`InputError` where a model has no such interventions.
+    (:mod:`tide.export.interventions`). Raises :class:`InputError` where a model has no such interventions.
     """
     model.eval()
     if interventions:
@@ -287,47 +296,45 @@ def can_intervene(model: Thinker) -> bool:
 
 def _graphs(model: Thinker, interventions: bool) -> dict[str, Graph]:
     cell, name, shown = model.cell, input_name(model.config), example_of(model.config, 2)
-    state, carry = model.begin(shown), cell.begin_readout(2)
-    if not hasattr(state, "weights"):
+    moment = model.begin(shown)
+    carry = moment.state.carry
+    if not hasattr(moment.context, "weights"):
         raise InputError(
-            f"core {model.config.core.kind} cannot be exported, one whose state has weights, composed once, is wanted"
+            f"the context of core {model.config.core.kind} must have weights, composed once, to be exported"
         )
-    start, single = _start(state, carry), _start(model.begin(shown[:1]), cell.begin_readout(1))
-    following, features = cell.step(state)
-    before, after = _without_weights(state), _without_weights(following)
+    start, single = _start(moment), _start(model.begin(shown[:1]))
+    following, features = cell.step(*moment)
+    before, after = _without_weights(moment), _without_weights(Moment(moment.context, following))
     changed = tuple(name for name in before if after[name] is not before[name])
-    needed = {name: cell.observables[name](features) for name in cell.needed}
+    needed = {name: cell.observe(name, features) for name in cell.used_by("readout")}
     kept = leaves(carry, CARRY)
     switches = {"active": torch.ones(model.config.core.neurons), "inhibition": torch.ones(())} if interventions else {}
     at_start = {switch: value for switch, value in switches.items() if switch == "active"}
     return {
         "begin": Graph(Begin(model, shown), {name: shown, **at_start}, tuple(start), {name: 0}),
         "tick": Graph(
-            Tick(model, state, changed),
+            Tick(model, moment, changed),
             before | switches,
-            (*(f"{NEXT}{name}" for name in changed), *_observed(cell)),
+            (*(f"{NEXT}{name}" for name in changed), *cell.of_ticks()),
             {name: dimension for name in before for dimension in _batch_dimension(start[name], single[name])},
         ),
         "read": Graph(
             Read(model, carry),
             needed | kept,
-            ("logits", "certainty", *cell.readout_observables, *(f"{NEXT}{name}" for name in kept)),
+            ("logits", "certainty", *cell.of_readout(), *(f"{NEXT}{name}" for name in kept)),
             dict.fromkeys((*needed, *kept), 0),
         ),
     }
 
 
-def _start(state: Any, carry: Any) -> dict[str, Tensor]:
-    return _without_weights(state) | leaves(carry, CARRY)
+def _start(moment: AnyMoment) -> dict[str, Tensor]:
+    return _without_weights(moment) | leaves(moment.state.carry, CARRY)
 
 
-def _without_weights(state: Any) -> dict[str, Tensor]:
-    """Return the tensors of a state, but for empty ones: the keys of a model that attends to nothing."""
-    return {name: value for name, value in leaves(state._replace(weights=None), STATE).items() if value.numel()}
-
-
-def _observed(cell: Cell) -> tuple[str, ...]:
-    return tuple(name for name in cell.observables if name not in cell.absent)
+def _without_weights(moment: AnyMoment) -> dict[str, Tensor]:
+    """Return the tensors that a tick reads, but for empty ones: the keys of a model that attends to nothing."""
+    named = leaves(moment.context.replace(weights=None), STATE) | leaves(moment.state.replace(carry=None), STATE)
+    return {name: value for name, value in named.items() if value.numel()}
 
 
 def _tide(cell: Cell) -> TideCell:
@@ -353,7 +360,7 @@ class Whole(nn.Module):
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits and certainty."""
-        reading = self.cell.readout(dict(zip(self.cell.needed, inputs, strict=True)))
+        reading = self.cell.readout(dict(zip(self.cell.used_by("readout"), inputs, strict=True)))
         logits = arranged(reading.logits, self.output)
         return logits, certainty(logits)
 
@@ -361,6 +368,6 @@ class Whole(nn.Module):
 def whole(model: Thinker) -> Graph:
     """Return the read-out of as many ticks as the model has; raises as :func:`~tide.export.graphs.graphs` does."""
     with torch.no_grad():
-        out = model.eval()(example_of(model.config, 2), record=model.cell.needed)
-    inputs = {name: out.trace[name] for name in model.cell.needed}
+        out = model.eval()(example_of(model.config, 2), record=model.cell.used_by("readout"))
+    inputs = {name: out.trace[name] for name in model.cell.used_by("readout")}
     return Graph(Whole(model), inputs, ("logits", "certainty"), dict.fromkeys(inputs, 0))

@@ -21,7 +21,7 @@ from tide.data.sets import LabelledSet
 from tide.errors import InputError
 from tide.export.graphs import can_intervene, example_of, graphs
 from tide.export.onnx import description, to_onnx
-from tide.inputs import to_float
+from tide.models.inputs import to_float
 from tide.models.saved import rounded
 from tide.models.thinker import Thinker
 
@@ -203,12 +203,12 @@ def about(title: str, model: Thinker, data: str | None, frame: float) -> dict[st
     parameters = sum(parameter.numel() for parameter in model.parameters())
     shown = example_of(model.config, 1)
     with torch.no_grad():
-        state: Any = model.begin(shown)
+        context: Any = model.begin(shown).context
     activity = [
         {"title": name[:1].upper() + name[1:], "quantity": quantity, "population": "ei"[number]}
         for number, (name, quantity) in enumerate(cell.activity.items())
     ]
-    recorded, asked = cell.recordable(), asked_by(model.config)
+    recorded, asked = tuple(cell.observables), asked_by(model.config)
     return {
         **description(model),
         "asked": asked,
@@ -221,7 +221,7 @@ def about(title: str, model: Thinker, data: str | None, frame: float) -> dict[st
         "recorded": list(recorded),
         "activity": activity,
         "pairs": pairs.tolist() if pairs is not None else None,
-        "places": state.keys.shape[-1] if "attention" in recorded else 0,
+        "places": context.keys.shape[-1] if "attention" in recorded else 0,
         "frame": frame,
     }
 

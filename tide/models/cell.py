@@ -1,101 +1,104 @@
 """The contract between a cell and the loop over ticks.
 
-A cell is one step with explicit state. The loop lives in :mod:`tide.models.thinker`; whatever does not feed back
-into the next tick runs in :meth:`Cell.readout`, over as many ticks as it is given.
+A cell is one step with explicit state. What is given is apart from what changes: a :class:`Context` holds the weights
+that all ticks use and what is read, a :class:`State` what a tick hands to the next. The loop lives in
+:mod:`tide.models.ticks`; whatever does not feed back into the next tick runs in :meth:`Cell.readout`, over as many
+ticks as it is given.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple, Protocol, Self
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from torch import Tensor, nn
 
-from tide.nn.constraints import RecurrentBlocks
+from tide.nn import Batched, RecurrentBlocks
 from tide.types import Dynamics
 
 
-class CellState(Protocol):
-    """What a tick hands to the next: tensors only, in a NamedTuple."""
-
-    def detach(self) -> Self:
-        """Cut the gradient to earlier ticks; what depends on the image or weights only keeps its gradient."""
-        ...
-
-    def rows(self, index: Tensor) -> Self:
-        """Keep the samples named by ``index`` (kept,)."""
-        ...
+class Context(Batched):
+    """What is given to all ticks: composed weights, and the input in the form in which a tick reads it."""
 
 
-class Carry(Protocol):
-    """What a read-out hands to the next one, where ticks are read one by one."""
+class State(Batched):
+    """What a tick hands to the next.
 
-    def rows(self, index: Tensor) -> Self:
-        """Keep the samples named by ``index`` (kept,)."""
-        ...
+    ``carry`` is what the read-out hands to the next read-out, None where it carries nothing: it runs behind the ticks,
+    so a tick leaves it as it is.
+    """
+
+    carry: Batched | None = None
+
+
+class Observable(NamedTuple):
+    """A named quantity of every tick, which ``record=`` takes.
+
+    ``read`` gives it, (B, ...), from what one tick computed; None where the read-out gives it. ``use`` says what needs
+    it whether recorded or not: the ``"readout"``, the losses and monitors of the ``"dynamics"``, or nothing.
+    """
+
+    read: Callable[[Any], Tensor] | None
+    use: Literal["readout", "dynamics", "record"] = "record"
 
 
 class Readout(NamedTuple):
-    """Logits (B, C |S|, T), named per-tick quantities (B, T, ...), and the state to continue from at later ticks.
+    """Logits (B, C |S|, T), named per-tick quantities (B, T, ...), and the carry to continue from at later ticks.
 
-    Those of several positions stand one behind the other, C for each.
+    Logits of several positions stand one behind the other, C for each.
     """
 
     logits: Tensor
     observed: dict[str, Tensor]
-    carry: Carry | None
+    carry: Batched | None
 
 
 class Cell(nn.Module):
     """One tick of a recurrent model, and its read-out.
 
-    ``observables`` maps names to functions of one tick's features that return (B, ...); ``needed`` names those that
-    the read-out wants stacked over ticks, ``needed_by_dynamics`` those that :meth:`dynamics` wants besides;
-    ``readout_observables`` names what the read-out adds, ``absent`` the observables that this cell lacks.
-    ``components`` maps names that users know (for clipping, parameter counts, gradient norms) to the modules and
-    parameters they cover; ``probes`` maps further names to prefixes of parameters whose gradient norms the
-    stability monitor reports; ``activity`` maps the titles of the pictures of neurons over ticks to observables (B,
-    T, neurons). What has a body below fits a model without excitatory and inhibitory populations.
+    ``observables`` are the quantities of a tick by name. ``components`` maps names that users know (for clipping,
+    parameter counts, gradient norms) to the modules and parameters they cover; ``probes`` maps further names to
+    prefixes of parameters whose gradient norms the stability monitor reports; ``activity`` maps the titles of the
+    pictures of neurons over ticks to observables (B, T, neurons). What has a body below fits a model without
+    excitatory and inhibitory populations.
 
     For pictures and comparisons a cell offers ``activity``, one title or more. Attention is shown where there is an
     observable ``attention`` (B, heads, N), on a square of tokens or the rectangle nearest to it; the table of presets
-    gives the ``history`` of its configuration. Both may be missing. An extension is made known by
-    :func:`tide.register_cell`.
+    gives the ``history`` of its configuration. Both may be missing. A cell is made known by :func:`tide.register`.
     """
 
-    observables: ClassVar[Mapping[str, Callable[[Any], Tensor]]]
-    needed: ClassVar[tuple[str, ...]]
-    needed_by_dynamics: ClassVar[tuple[str, ...]] = ()
-    readout_observables: tuple[str, ...] = ()
-    absent: tuple[str, ...] = ()
+    observables: Mapping[str, Observable]
     components: ClassVar[Mapping[str, tuple[str, ...]]]
     activity: ClassVar[Mapping[str, str]]
     probes: ClassVar[Mapping[str, str]] = {}
 
     @abstractmethod
-    def begin(self, shown: Tensor) -> CellState:
-        """Return the state before the first tick on what is shown, see :meth:`show`."""
+    def context(self, x: Tensor) -> Context:
+        """Compose the weights of all ticks, and attach the input ``x``, see :meth:`set_input`."""
 
     @abstractmethod
-    def show(self, state: Any, shown: Tensor | None) -> CellState:
-        """Return the state from which the next ticks read something else.
+    def set_input(self, context: Any, x: Tensor | None) -> Context:
+        """Attach a new input.
 
-        Tokens (B, N, d_kv) are attended to; a drive (B, d) stands in the place of what attention would read; None is
-        a drive of zeros.
+        Tokens (B, N, d_kv) to attend to, a drive (B, d) in place of the attention's output, or None for a drive of
+        zeros.
         """
 
     @abstractmethod
-    def step(self, state: Any) -> tuple[CellState, Any]:
+    def initial(self, batch: int) -> State:
+        """Return the state before the first tick of ``batch`` samples."""
+
+    @abstractmethod
+    def step(self, context: Any, state: Any) -> tuple[State, Any]:
         """Advance by one tick: (new state, features of this tick)."""
 
     @abstractmethod
     def readout(self, observed: Mapping[str, Tensor], carry: Any = None) -> Readout:
-        """Return logits from the ``needed`` quantities stacked over ticks, (B, T, ...)."""
+        """Return logits from the quantities that the read-out uses, stacked over ticks, (B, T, ...).
 
-    def begin_readout(self, batch: int) -> Carry | None:
-        """Return what :meth:`readout` starts from before the first tick; None where it carries nothing."""
-        return None
+        ``carry`` is that of the state before these ticks.
+        """
 
     def dynamics(self, last: Any, observed: Mapping[str, Tensor], carry: Any) -> Dynamics | None:
         """Return what losses and monitors read, from the last tick's features and the stacked quantities."""
@@ -103,6 +106,10 @@ class Cell(nn.Module):
 
     def blocks(self) -> RecurrentBlocks | None:
         """Return the four recurrent matrices of the two populations."""
+        return None
+
+    def certified_rate(self) -> float | None:
+        """Return the factor per tick by which differences certainly shrink, None without a guarantee."""
         return None
 
     def pairs(self) -> Tensor | None:
@@ -117,6 +124,20 @@ class Cell(nn.Module):
         ``average`` takes the mean over these micro-batches to that over the micro-batches of all processes.
         """
 
-    def recordable(self) -> tuple[str, ...]:
-        """Names that ``record=`` takes."""
-        return (*(name for name in self.observables if name not in self.absent), *self.readout_observables)
+    def used_by(self, *uses: str) -> tuple[str, ...]:
+        """Return the names of the observables that are there for some ``uses``."""
+        return tuple(name for name, observable in self.observables.items() if observable.use in uses)
+
+    def of_ticks(self) -> tuple[str, ...]:
+        """Return the names of the observables that a tick gives, and not the read-out."""
+        return tuple(name for name, observable in self.observables.items() if observable.read is not None)
+
+    def of_readout(self) -> tuple[str, ...]:
+        """Return the names of the observables that the read-out gives."""
+        return tuple(name for name, observable in self.observables.items() if observable.read is None)
+
+    def observe(self, name: str, features: Any) -> Tensor:
+        """Return a quantity (B, ...) of one tick from its features."""
+        read = self.observables[name].read
+        assert read is not None
+        return read(features)

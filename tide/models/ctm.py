@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, NamedTuple, Self, cast
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from tide.config import CTMConfig
-from tide.models.cell import Cell, Readout
+from tide.config import CTMConfig, register
+from tide.models.cell import Cell, Context, Observable, Readout, State
 from tide.models.reference import ReferenceModel, check_arguments, model_config, shared_names, task_of
-from tide.nn.attention import ProjectedAttention, ReaderWeights, driven, nothing_to_read
+from tide.nn.attention import ProjectedAttention, ReaderWeights, bypass_read, empty_keys_and_values
 from tide.nn.ctm import TraceModels, TraceWeights, make_synapses
 from tide.nn.neuron_models import push
 from tide.nn.synchrony import PairSynchrony, SynchronyState
@@ -29,43 +29,30 @@ class CTMWeights(NamedTuple):
     retention_out: Tensor
 
 
-class CTMState(NamedTuple):
-    """What a tick hands to the next.
+class CTMContext(Context):
+    """What is given to all ticks: weights, and keys and values of the tokens, or a ``drive`` (B, d) in their place."""
 
-    ``keys`` and ``values`` stay, and so does ``drive`` (B, d), which stands in their place where there is one;
-    ``post_activations`` (B, D), ``history`` of pre-activations (D, B, M) and the synchrony of the pairs that steer the
-    attention (``action``, None without attention) and give the logits (``out``) change.
-    """
+    batch_dim: ClassVar = {"weights": None}
 
     weights: CTMWeights
     keys: Tensor
     values: Tensor
+    drive: Tensor | None = None
+
+
+class CTMState(State):
+    """What a tick hands to the next.
+
+    ``post_activations`` (B, D), ``history`` of pre-activations (D, B, M) and the synchrony of the pairs that steer the
+    attention (``action``, None without attention) and give the logits (``out``).
+    """
+
+    batch_dim: ClassVar = {"history": 1}
+
     post_activations: Tensor
     history: Tensor
     action: SynchronyState | None
     out: SynchronyState
-    drive: Tensor | None = None
-
-    def detach(self) -> Self:
-        """Cut the gradient to earlier ticks; keys, values and weights keep theirs."""
-        return self._replace(
-            post_activations=self.post_activations.detach(),
-            history=self.history.detach(),
-            action=self.action.detach() if self.action is not None else None,
-            out=self.out.detach(),
-        )
-
-    def rows(self, index: Tensor) -> Self:
-        """Keep the samples named by ``index``."""
-        return self._replace(
-            keys=self.keys[index],
-            values=self.values[index],
-            post_activations=self.post_activations[index],
-            history=self.history[:, index],
-            action=self.action.rows(index) if self.action is not None else None,
-            out=self.out.rows(index),
-            drive=self.drive[index] if self.drive is not None else None,
-        )
 
 
 class CTMFeatures(NamedTuple):
@@ -78,18 +65,22 @@ class CTMFeatures(NamedTuple):
     attention: Tensor
 
 
+def _observables(core: CTMConfig) -> dict[str, Observable]:
+    """Return what can be recorded of a core, by name."""
+    steered = {"synch_action": Observable(lambda f: f.synch_action), "attention": Observable(lambda f: f.attention)}
+    return {
+        "pre_activations": Observable(lambda f: f.pre_activations),
+        "post_activations": Observable(lambda f: f.post_activations),
+        "synch_out": Observable(lambda f: f.synch_out, "readout"),
+        "synchrony": Observable(lambda f: f.synch_out),
+        **(steered if core.attends else {}),
+    }
+
+
+@register("core", CTMConfig)
 class CTMCell(Cell):
     """Attention steered by synchrony, synapses, neuron-level models over pre-activations; logits from synchrony."""
 
-    observables: ClassVar[Mapping[str, Callable[[CTMFeatures], Tensor]]] = {
-        "pre_activations": lambda f: f.pre_activations,
-        "post_activations": lambda f: f.post_activations,
-        "synch_action": lambda f: cast(Tensor, f.synch_action),
-        "synch_out": lambda f: f.synch_out,
-        "synchrony": lambda f: f.synch_out,
-        "attention": lambda f: f.attention,
-    }
-    needed = ("synch_out",)
     components: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "attention": ("attention",),
         "dynamics": ("synapses", "start", "start_history"),
@@ -110,56 +101,69 @@ class CTMCell(Cell):
         self.synchrony_action = PairSynchrony(action) if core.attends else None
         self.synchrony_out = PairSynchrony(out)
         self.inputs = core.attention_width if core.attends else features
-        self.absent = () if core.attends else ("attention", "synch_action")
+        self.observables = _observables(core)
         self.attention = (
             ProjectedAttention(action.shape[1], features, core.attention_width, core.heads, dropout=core.dropout)
             if core.attends
             else None
         )
         self.synapses = make_synapses(self.inputs + core.neurons, core.neurons, core.synapse_depth, core.dropout)
-        self.trace_models = TraceModels(core)
+        dropout = core.dropout if core.neuron_dropout is None else core.neuron_dropout
+        self.trace_models = TraceModels(
+            core.neurons,
+            length=core.memory_length,
+            hidden=core.hidden,
+            deep=core.deep,
+            norm=core.neuron_norm,
+            dropout=dropout,
+        )
         self.head = nn.Linear(out.shape[1], outputs)
         self.start = nn.Parameter(_symmetric(core.neurons, of=core.neurons))
         self.start_history = nn.Parameter(
             _symmetric(core.neurons, core.memory_length, of=core.neurons + core.memory_length)
         )
 
-    def begin(self, shown: Tensor) -> CTMState:
-        """Learned start activations and history."""
+    def context(self, x: Tensor) -> CTMContext:
+        """Compose the weights, and attach the input."""
         weights = CTMWeights(
             self.attention.compose() if self.attention is not None else None,
             self.trace_models.compose(),
             self.synchrony_action.retention() if self.synchrony_action is not None else None,
             self.synchrony_out.retention(),
         )
-        batch = shown.shape[0]
+        keys, values = empty_keys_and_values(x.shape[0], self.config.heads, self.start)
+        return self.set_input(CTMContext(weights=weights, keys=keys, values=values), x)
+
+    def set_input(self, context: CTMContext, x: Tensor | None) -> CTMContext:
+        """Attach tokens to attend to, or a drive in place of the attention's output as it is."""
+        if x is None:
+            x = context.keys.new_zeros(len(context.keys), self.inputs)
+        if self.attention is None or x.dim() == 2:
+            return context.replace(drive=x)
+        keys, values = self.attention.prepare(x)
+        return context.replace(keys=keys, values=values, drive=None)
+
+    def initial(self, batch: int) -> CTMState:
+        """Learned start activations and history."""
         post = self.start.expand(batch, -1)
-        history = self.start_history[:, None].expand(-1, batch, -1)
-        action = self.synchrony_action.begin(post) if self.synchrony_action is not None else None
-        out = self.synchrony_out.begin(post)
-        keys, values = nothing_to_read(batch, self.config.heads, post)
-        return self.show(CTMState(weights, keys, values, post, history, action, out), shown)
+        return CTMState(
+            post_activations=post,
+            history=self.start_history[:, None].expand(-1, batch, -1),
+            action=self.synchrony_action.initial(post) if self.synchrony_action is not None else None,
+            out=self.synchrony_out.initial(post),
+        )
 
-    def show(self, state: CTMState, shown: Tensor | None) -> CTMState:
-        """Let the next ticks read tokens, or put a drive in the place of the attention's output as it is."""
-        if shown is None:
-            shown = state.post_activations.new_zeros(len(state.post_activations), self.inputs)
-        if self.attention is None or shown.dim() == 2:
-            return state._replace(drive=shown)
-        keys, values = self.attention.prepare(shown)
-        return state._replace(keys=keys, values=values, drive=None)
-
-    def step(self, state: CTMState) -> tuple[CTMState, CTMFeatures]:
+    def step(self, context: CTMContext, state: CTMState) -> tuple[CTMState, CTMFeatures]:
         """Advance by one tick."""
-        weights = state.weights
+        weights = context.weights
         steering, synch_action, action = self.synchrony_action, None, None
         if steering is not None and state.action is not None:
             synch_action = steering.value(state.action)
-        if state.drive is not None:
-            read = driven(state.drive, state.keys)
+        if context.drive is not None:
+            read = bypass_read(context.drive, context.keys)
         else:
             assert self.attention is not None
-            read = self.attention(synch_action, state.keys, state.values, weights.attention)
+            read = self.attention(synch_action, context.keys, context.values, weights.attention)
         pre = self.synapses(torch.cat((read.output, state.post_activations), 1))
         history = push(state.history, pre)
         post = self.trace_models(history, weights.models)
@@ -167,12 +171,7 @@ class CTMCell(Cell):
             # Already that of the next tick, which reads it first.
             action = steering(state.action, post, weights.retention_action)
         out = self.synchrony_out(state.out, post, weights.retention_out)
-        following = state._replace(
-            post_activations=post,
-            history=history,
-            action=action,
-            out=out,
-        )
+        following = CTMState(post_activations=post, history=history, action=action, out=out)
         return following, CTMFeatures(pre, post, synch_action, self.synchrony_out.value(out), read.weights)
 
     def readout(self, observed: Mapping[str, Tensor], carry: None = None) -> Readout:

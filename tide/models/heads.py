@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tide.backbones.rows import reached_rows
 from tide.config import OutputConfig
 
 
@@ -29,7 +29,7 @@ class OutputHead(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """Return logits (B, C |S|, T) from (B, T, inputs)."""
         inputs, after_dropout = self.layers[0](inputs), self.layers[1:]
-        logits = reached_rows(after_dropout(inputs), after_dropout, (inputs,), tuple(after_dropout.parameters()))
+        logits = skip_zero_rows(after_dropout(inputs), after_dropout, (inputs,), tuple(after_dropout.parameters()))
         return logits.transpose(1, 2)
 
 
@@ -106,3 +106,56 @@ def emitted(logits: Tensor, length: int) -> Tensor:
         count, last = count + emits, torch.where(emits, symbol, last)
         after.append(now)
     return torch.stack(after, -1)
+
+
+def skip_zero_rows(
+    value: Tensor, function: Callable[..., Tensor], inputs: Sequence[Tensor], parameters: Sequence[Tensor]
+) -> Tensor:
+    """Return ``value``; recompute and backpropagate only its rows (b, t) whose gradient is not zero.
+
+    The task loss reads two ticks of a sample, so of the B T rows that the output head maps at most 2 B get a gradient;
+    the others would cost the same to add zeros.
+
+    ``value`` (B, T, n) must be ``function(*inputs)`` of ``inputs`` (B, T, ...), computed as usual; ``function`` maps
+    every row by itself, whatever the leading shape, draws no random numbers, and reads ``parameters``. Where most rows
+    are reached, and on an accelerator, which would have to wait for the choice of rows, the gradient takes the usual
+    way. The gradient is the same, its rounding is not. A NaN in a row that is left out reaches no gradient: look for it
+    in ``value``.
+    """
+    if value.device.type != "cpu" or not value.requires_grad:
+        return value
+    reached: Tensor = _SkipZeroRows.apply(value, function, len(inputs), *inputs, *parameters)  # type: ignore[no-untyped-call]
+    return reached
+
+
+class _SkipZeroRows(torch.autograd.Function):
+    """Hands the gradient to ``value`` and so to its graph, or else computes the few rows again and their gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, function: Callable[..., Tensor], count: int, *tensors: Tensor) -> Tensor:
+        ctx.set_materialize_grads(False)
+        ctx.function, ctx.count = function, count
+        ctx.save_for_backward(*tensors)
+        return value.view_as(value)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        (gradient,), count, wanted = gradients, ctx.count, ctx.needs_input_grad[3:]
+        usual = (gradient, None, None, *(None for _ in wanted))
+        if gradient is None or torch.is_grad_enabled():  # the latter to differentiate this pass in its turn
+            return usual
+        rows = (gradient != 0).any(-1).flatten().nonzero().squeeze(1)
+        if 2 * len(rows) > gradient[..., 0].numel():
+            return usual
+        inputs, parameters = ctx.saved_tensors[:count], ctx.saved_tensors[count:]
+        few = [x.detach().flatten(0, 1)[rows].requires_grad_(want) for x, want in zip(inputs, wanted, strict=False)]
+        with torch.enable_grad():
+            value = ctx.function(*few)
+        sources = [x for x, want in zip((*few, *parameters), wanted, strict=True) if want]
+        found = iter(torch.autograd.grad(value, sources, gradient.flatten(0, 1)[rows], allow_unused=True))
+        parts = [next(found) if want else None for want in wanted]
+        for position, (x, part) in enumerate(zip(inputs, parts, strict=False)):
+            if part is not None:
+                spread = torch.zeros_like(x.flatten(0, 1)).index_copy_(0, rows, part)
+                parts[position] = spread.view_as(x)
+        return (None, None, None, *parts)

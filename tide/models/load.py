@@ -12,7 +12,7 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 from tide.config import CTMConfig, LSTMConfig, ModelConfig
-from tide.errors import CheckpointError, InputError, shown
+from tide.errors import CheckpointError, InputError, short_repr
 from tide.models.ctm import CTM
 from tide.models.lstm import LSTM
 from tide.models.presets import preset
@@ -68,9 +68,9 @@ def load(path: str | Path, *, checkpoint: str = "best") -> Thinker:
     files that are missing, damaged, of another configuration or of a newer version.
     """
     if not isinstance(path, str | os.PathLike):
-        raise InputError(f"path is {shown(path)}, the folder of a model or hub:owner/name is wanted")
+        raise InputError(f"path is {short_repr(path)}, the folder of a model or hub:owner/name is wanted")
     if checkpoint not in ("best", "last"):
-        raise InputError(f"checkpoint is {shown(checkpoint)}, best or last is wanted")
+        raise InputError(f"checkpoint is {short_repr(checkpoint)}, best or last is wanted")
     named = os.fspath(path)
     if named.startswith(PRETRAINED):
         return pretrained(named.removeprefix(PRETRAINED))

@@ -3,46 +3,38 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, NamedTuple, Self
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from tide.config import LSTMConfig, ScheduleConfig
-from tide.models.cell import Cell, Readout
+from tide.config import LSTMConfig, ScheduleConfig, register
+from tide.models.cell import Cell, Context, Observable, Readout, State
 from tide.models.reference import ReferenceModel, check_arguments, model_config, shared_names, task_of
-from tide.nn.attention import ProjectedAttention, ReaderWeights, driven, nothing_to_read
+from tide.nn.attention import ProjectedAttention, ReaderWeights, bypass_read, empty_keys_and_values
 
 # The LSTM baseline's cell (Darlow et al., arXiv:2505.05522): an LSTM that reads the image by attention.
 
 
-class LSTMState(NamedTuple):
-    """What a tick hands to the next: ``hidden`` and ``memory`` of every layer, (layers, B, D); the rest stays.
+class LSTMContext(Context):
+    """What is given to all ticks: weights, and keys and values of the tokens, or a ``drive`` (B, d) in their place."""
 
-    ``drive`` (B, d) stands in the place of keys and values where there is one.
-    """
+    batch_dim: ClassVar = {"weights": None}
 
     weights: ReaderWeights | None
     keys: Tensor
     values: Tensor
-    hidden: Tensor
-    memory: Tensor
     drive: Tensor | None = None
 
-    def detach(self) -> Self:
-        """Cut the gradient to earlier ticks; keys, values and weights keep theirs."""
-        return self._replace(hidden=self.hidden.detach(), memory=self.memory.detach())
 
-    def rows(self, index: Tensor) -> Self:
-        """Keep the samples named by ``index``."""
-        return self._replace(
-            keys=self.keys[index],
-            values=self.values[index],
-            hidden=self.hidden[:, index].contiguous(),
-            memory=self.memory[:, index].contiguous(),
-            drive=self.drive[index] if self.drive is not None else None,
-        )
+class LSTMState(State):
+    """What a tick hands to the next: ``hidden`` and ``memory`` of every layer, (layers, B, D)."""
+
+    batch_dim: ClassVar = {"hidden": 1, "memory": 1}
+
+    hidden: Tensor
+    memory: Tensor
 
 
 class LSTMFeatures(NamedTuple):
@@ -53,16 +45,10 @@ class LSTMFeatures(NamedTuple):
     attention: Tensor
 
 
+@register("core", LSTMConfig)
 class LSTMCell(Cell):
     """Attention queried by the top layer's hidden state feeds a stack of LSTM layers, whose top gives the logits."""
 
-    observables: ClassVar[Mapping[str, Callable[[LSTMFeatures], Tensor]]] = {
-        "post_activations": lambda f: f.hidden,
-        "pre_activations": lambda f: torch.zeros_like(f.hidden),  # an LSTM has none; the reference reports zeros
-        "cell_state": lambda f: f.memory,
-        "attention": lambda f: f.attention,
-    }
-    needed = ("post_activations",)
     components: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "attention": ("attention",),
         "dynamics": ("lstm", "start_hidden", "start_memory"),
@@ -70,8 +56,8 @@ class LSTMCell(Cell):
     }
     activity: ClassVar[Mapping[str, str]] = {"hidden state": "post_activations", "cell state": "cell_state"}
 
-    def __init__(self, core: LSTMConfig, *, features: int, outputs: int) -> None:
-        """``features`` is the tokens' width d_kv, ``outputs`` how many logits a tick has."""
+    def __init__(self, core: LSTMConfig, *, features: int, outputs: int, seed: int) -> None:
+        """``features`` is the tokens' width d_kv, ``outputs`` how many logits a tick has; no pairs are drawn."""
         super().__init__()
         self.config = core
         self.attention = (
@@ -79,7 +65,13 @@ class LSTMCell(Cell):
             if core.attends
             else None
         )
-        self.absent = () if core.attends else ("attention",)
+        self.observables = {
+            "post_activations": Observable(lambda f: f.hidden, "readout"),
+            # An LSTM has none; the reference reports zeros.
+            "pre_activations": Observable(lambda f: torch.zeros_like(f.hidden)),
+            "cell_state": Observable(lambda f: f.memory),
+            **({"attention": Observable(lambda f: f.attention)} if core.attends else {}),
+        }
         self.inputs = core.attention_width if core.attends else features
         # Between layers only; torch warns where there is nothing between.
         dropout = core.dropout if core.layers > 1 else 0.0
@@ -89,36 +81,39 @@ class LSTMCell(Cell):
             nn.Parameter((2 * torch.rand(core.layers, core.neurons) - 1) / math.sqrt(core.neurons)) for _ in range(2)
         )
 
-    def begin(self, shown: Tensor) -> LSTMState:
+    def context(self, x: Tensor) -> LSTMContext:
+        """Compose the weights, and attach the input."""
+        weights = self.attention.compose() if self.attention is not None else None
+        keys, values = empty_keys_and_values(x.shape[0], self.config.heads, self.start_hidden)
+        return self.set_input(LSTMContext(weights=weights, keys=keys, values=values), x)
+
+    def set_input(self, context: LSTMContext, x: Tensor | None) -> LSTMContext:
+        """Attach tokens to attend to, or a drive; with attention, a drive passes its projection of tokens."""
+        if x is None:
+            return context.replace(drive=context.keys.new_zeros(len(context.keys), self.inputs))
+        if self.attention is None:
+            return context.replace(drive=x)
+        if x.dim() == 2:
+            return context.replace(drive=self.attention.token_norm(self.attention.tokens(x)))
+        keys, values = self.attention.prepare(x)
+        return context.replace(keys=keys, values=values, drive=None)
+
+    def initial(self, batch: int) -> LSTMState:
         """Learned start states."""
-        batch = shown.shape[0]
         hidden, memory = (
             start[:, None].expand(-1, batch, -1).contiguous() for start in (self.start_hidden, self.start_memory)
         )
-        weights = self.attention.compose() if self.attention is not None else None
-        keys, values = nothing_to_read(batch, self.config.heads, hidden)
-        return self.show(LSTMState(weights, keys, values, hidden, memory), shown)
+        return LSTMState(hidden=hidden, memory=memory)
 
-    def show(self, state: LSTMState, shown: Tensor | None) -> LSTMState:
-        """Let the next ticks read tokens, or be driven; with attention, a drive passes its projection of tokens."""
-        if shown is None:
-            return state._replace(drive=state.hidden.new_zeros(state.hidden.shape[1], self.inputs))
-        if self.attention is None:
-            return state._replace(drive=shown)
-        if shown.dim() == 2:
-            return state._replace(drive=self.attention.token_norm(self.attention.tokens(shown)))
-        keys, values = self.attention.prepare(shown)
-        return state._replace(keys=keys, values=values, drive=None)
-
-    def step(self, state: LSTMState) -> tuple[LSTMState, LSTMFeatures]:
+    def step(self, context: LSTMContext, state: LSTMState) -> tuple[LSTMState, LSTMFeatures]:
         """Advance by one tick."""
-        if state.drive is not None:
-            read = driven(state.drive, state.keys)
+        if context.drive is not None:
+            read = bypass_read(context.drive, context.keys)
         else:
             assert self.attention is not None
-            read = self.attention(state.hidden[-1], state.keys, state.values, state.weights)
+            read = self.attention(state.hidden[-1], context.keys, context.values, context.weights)
         _, (hidden, memory) = self.lstm(read.output[None], (state.hidden, state.memory))
-        return state._replace(hidden=hidden, memory=memory), LSTMFeatures(hidden[-1], memory[-1], read.weights)
+        return LSTMState(hidden=hidden, memory=memory), LSTMFeatures(hidden[-1], memory[-1], read.weights)
 
     def readout(self, observed: Mapping[str, Tensor], carry: None = None) -> Readout:
         """Logits of the top layer's hidden state, over all given ticks at once."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from tide.config import (
+    TERMS,
     AttentionConfig,
     ClipConfig,
     Config,
@@ -17,7 +18,7 @@ from tide.config import (
     HeadConfig,
     HRFConfig,
     ImageConfig,
-    InputConfig,
+    InputSettings,
     LossConfig,
     LSTMConfig,
     MemoryConfig,
@@ -29,11 +30,10 @@ from tide.config import (
     TrainConfig,
 )
 from tide.config.io import from_dict
-from tide.config.training import TERMS
 from tide.errors import ConfigError, did_you_mean
 from tide.models.task_presets import CTM_CORES, DRAWN_TASKS, LSTM_UNITS, extent
 
-INPUTS: Mapping[str, InputConfig] = {
+INPUTS: Mapping[str, InputSettings] = {
     "digits": ImageConfig(size=16, mean=(0.3062,), std=(0.3191,)),
     "mnist": ImageConfig(),
     "fashion-mnist": ImageConfig(mean=(0.2860,), std=(0.3530,)),
@@ -88,6 +88,7 @@ def cifar10() -> Config:
 def cifar100() -> Config:
     """CIFAR-100: CIFAR-10's settings, with 718 neurons and 300,000 steps."""
     base = cifar10()
+    assert isinstance(base.core, CoreConfig)
     steps = 300_000
     return replace(
         base,

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from tide.backbones.images import BLOCKS_OF
 from tide.config import (
-    BackboneConfig,
+    BackboneSettings,
     FeatureMapConfig,
     ImageConfig,
-    InputConfig,
+    InputSettings,
     ModelConfig,
     OutputConfig,
     QuestionsConfig,
@@ -34,7 +34,7 @@ AFFINE = ("weight", "bias")
 NORM = (*AFFINE, "running_mean", "running_var", "num_batches_tracked")
 
 
-def backbone_names(config: BackboneConfig) -> dict[str, str]:
+def backbone_names(config: BackboneSettings) -> dict[str, str]:
     """Return the reference's name of each parameter and kept buffer of a backbone, by our name."""
     if isinstance(config, SymbolsConfig):
         return {
@@ -79,9 +79,9 @@ TRUNKS = {f"resnet{depth}-{stages}": (depth, stages) for depth in (18, 34) for s
 class Sections(NamedTuple):
     """The sections of a model's configuration but its core."""
 
-    input: InputConfig
+    input: InputSettings
     output: OutputConfig
-    backbone: BackboneConfig
+    backbone: BackboneSettings
 
 
 class ReferenceTask(NamedTuple):

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 
 from tide.config import ModelConfig, OutputConfig
 from tide.config.io import FORMAT, from_dict, to_dict
-from tide.errors import CheckpointError, ConfigError, InputError, did_you_mean, one_line, shown
+from tide.errors import CheckpointError, ConfigError, InputError, did_you_mean, one_line, short_repr
 from tide.files import read_mapping
-from tide.inputs import described
+from tide.models.inputs import described
 from tide.nn.constraints import violations
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def as_markdown(model: Thinker) -> str:
             "limits": card.limits,
         }
     table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
-    shown = TAKES[config.input.kind]
+    shown = model.kind.takes
     use = USE.format(inputs=shown.partition(":")[0], shown=shown)
     return f"# TIDE: {config.core.kind}\n\n| | |\n|---|---|\n{table}\n\n{use}"
 
@@ -169,11 +169,6 @@ def _places(output: OutputConfig) -> str:
     return f" at each of {' x '.join(map(str, output.positions))} places" if output.positions else ""
 
 
-TAKES = {
-    "image": "images: (B, channels, H, W), float in [0, 1]",
-    "sequence": "sequences: (B, length), float",
-    "schedule": "questions: tide.inputs.Questions",
-}
 USE = """```python
 import tide
 
@@ -226,9 +221,9 @@ def read_config(path: Path) -> ModelConfig:
         version = mapping.pop("format")
     except (OSError, ValueError, KeyError) as error:
         raise CheckpointError(f"{path} is not a configuration of this library ({error!r}); it is damaged") from error
-    if version not in (1, FORMAT):
+    if version != FORMAT:
         raise CheckpointError(
-            f"{path} has format {version!r}, 1 to {FORMAT} are read by this version: install the version that wrote it"
+            f"{path} must have format {FORMAT} for this version, got {version!r}; install the version that wrote it"
         )
     try:
         return from_dict(ModelConfig, mapping)
@@ -297,7 +292,7 @@ def shipped(name: str) -> Path:
     """Return the folder of one of :func:`names`; raises :class:`InputError` for another name."""
     if not isinstance(name, str) or name not in names():
         known = did_you_mean(name, names()) if isinstance(name, str) else ""
-        raise InputError(f"no model {shown(name)} comes with the library{known}")
+        raise InputError(f"no model {short_repr(name)} comes with the library{known}")
     return _shelf() / name
 
 

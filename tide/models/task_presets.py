@@ -178,8 +178,7 @@ LSTM_UNITS: Mapping[tuple[str, int], tuple[int, int]] = {
 
 def extent(config: Config) -> tuple[str, int]:
     """Return the key under which a task of a length or size is found above."""
-    size = config.input.length if isinstance(config.input, SequenceConfig) else config.input.size
-    return config.data.name, size
+    return config.data.name, config.input.extent
 
 
 def _core(

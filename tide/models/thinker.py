@@ -1,4 +1,4 @@
-"""A thinking model: backbone, cell, read-out, and the only loop over ticks."""
+"""A thinking model: backbone, cell, read-out. It runs the loop over ticks (:mod:`tide.models.ticks`)."""
 
 from __future__ import annotations
 
@@ -8,37 +8,39 @@ from functools import partial
 from itertools import accumulate
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import torch
 from huggingface_hub import ModelCard, PyTorchModelHubMixin, snapshot_download
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from tide.config import FeatureMapConfig, ModelConfig, ScheduleConfig, SequenceConfig
-from tide.config.checks import MOST_TICKS
-from tide.errors import InputError, check_path, did_you_mean, one_line, shown
-from tide.inputs import Inputs, answers_from, check_inputs, fitted
-from tide.models.build import build_backbone, build_cell
-from tide.models.cell import Cell, CellState
+from tide.config import ModelConfig
+from tide.config.base import builder
+from tide.config.cores import MOST_TICKS
+from tide.errors import InputError, check_path, did_you_mean, one_line, short_repr
+from tide.models.cell import Cell, State
 from tide.models.heads import arranged, at_tick, certainty, read_answers
-from tide.models.native_ticks import OBSERVED, is_as_written, run_native
-from tide.models.observers import Collector, Halter, Observer
+from tide.models.inputs import InputKind, Inputs, Part, input_kind
 from tide.models.saved import CARD, Card, as_markdown, digest, load_weights, read_card, read_model, write_model
+from tide.models.ticks import (
+    OBSERVED,
+    AnyMoment,
+    Collector,
+    Halter,
+    Moment,
+    Observer,
+    is_as_written,
+    run_native,
+    run_ticks,
+    starts_together,
+)
 from tide.models.tide import TideCell
 from tide.native.choice import Choice, choose
-from tide.nn.constraints import project_
+from tide.nn import project_
 from tide.types import Prediction, ThoughtOutput
 
-
-class Shown(NamedTuple):
-    """What the cell reads, see :meth:`tide.models.cell.Cell.show`, and for how many ticks before something else.
-
-    The last is for the ticks of the answer; the first is never nothing.
-    """
-
-    content: Tensor | None
-    ticks: int
+Run = Callable[[AnyMoment, Any, int], AnyMoment | None]
 
 
 class Thinker(
@@ -53,7 +55,7 @@ class Thinker(
     ``config`` determines the model entirely, weights included. What it takes stands in ``config.input``, what it
     answers in ``config.output``. It normalises pixels itself: it takes float images in [0, 1], (B, channels, H, W);
     without a backbone, a feature map as it is, (B, features, H, W). Sequences are (B, length), and
-    :class:`~tide.inputs.Questions` are shown part by part.
+    :class:`~tide.models.inputs.Questions` are shown part by part.
     """
 
     mean: Tensor
@@ -62,16 +64,15 @@ class Thinker(
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
+        self.kind: InputKind[Any] = input_kind(config)
         # The generators' state is put back afterwards: building a model has no side effect and depends on none.
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(config.seed)  # torch.manual_seed would reseed accelerators too
-            self.backbone = build_backbone(config)
-            self.cell: Cell = build_cell(config)
-        # A feature map comes as it is, and so do sequences.
-        mean: tuple[float, ...] = (0.0,)
-        std: tuple[float, ...] = (1.0,)
-        if not isinstance(config.backbone, FeatureMapConfig) and not isinstance(config.input, SequenceConfig):
-            mean, std = config.input.mean, config.input.std
+            self.backbone: nn.Module = builder("backbone", config.backbone)(config.backbone, config.input)
+            self.cell: Cell = builder("core", config.core)(
+                config.core, features=config.backbone.features, outputs=config.output.values, seed=config.seed
+            )
+        mean, std = self.kind.statistics()
         self.register_buffer("mean", torch.tensor(mean).reshape(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).reshape(1, -1, 1, 1), persistent=False)
         self.compiled_step: Any = None
@@ -84,6 +85,7 @@ class Thinker(
         self,
         images: Inputs,
         *,
+        state: State | None = None,
         record: Iterable[str] = (),
         ticks: int | None = None,
         tbptt: int = 0,
@@ -91,23 +93,27 @@ class Thinker(
     ) -> ThoughtOutput:
         """Think about ``images`` (B, channels, H, W), float in [0, 1], or whatever else the model takes.
 
-        ``record`` names quantities to return per tick in ``out.trace``; ``ticks`` overrides the configured number;
-        ``tbptt`` > 0 cuts the gradient every so many ticks; ``recompute`` > 0 keeps the activations of only so many
-        ticks at a time and computes the others again in the backward pass: less memory for more time, the same
-        gradients. Raises :class:`InputError` for images of another type, shape or with non-finite pixels, and for
-        unknown names.
+        ``state`` thinks on from where another thought of the same number of samples ended, ``out.state``: ten ticks and
+        then fifteen from there are the same as twenty-five. ``record`` names quantities to return per tick in
+        ``out.trace``; ``ticks`` overrides the configured number; ``tbptt`` > 0 cuts the gradient every so many ticks;
+        ``recompute`` > 0 keeps the activations of only so many ticks at a time and computes the others again in the
+        backward pass: less memory for more time, the same gradients. Raises :class:`InputError` for images of another
+        type, shape or with non-finite pixels, for a state of another model or batch, and for unknown names.
         """
         if not isinstance(record, Iterable):
-            raise InputError(f"record is {shown(record)}, names of quantities are wanted: record=('attention',)")
+            raise InputError(f"record must be names of quantities, like ('attention',), got {short_repr(record)}")
         record = (record,) if isinstance(record, str) else tuple(record)
         self._check_names(record)
         for name, value in (("tbptt", tbptt), ("recompute", recompute)):
             if not isinstance(value, Integral) or value < 0:
-                raise InputError(f"{name} is {shown(value)}, 0 (all ticks) or more are wanted")
+                raise InputError(f"{name} must be 0 (all ticks) or more, got {short_repr(value)}")
         collector = Collector(self.cell, record)
-        self._think(images, collector, ticks, tbptt, recompute)
+        moment, parts = self._begin(images, state)
+        carry = moment.state.carry
+        end = self._think(moment, parts, collector, ticks, tbptt, recompute)
+        assert end is not None
         observed = collector.stacked()
-        reading = self.cell.readout(observed)
+        reading = self.cell.readout(observed, carry)
         observed = {**observed, **reading.observed}
         logits = arranged(reading.logits, self.config.output)
         return ThoughtOutput(
@@ -116,150 +122,148 @@ class Thinker(
             ei_ratio=observed.get("ei_ratio"),
             dynamics=self.cell.dynamics(collector.last, observed, reading.carry),
             trace={name: observed[name] for name in record},
-            answers_from=answers_from(images, self.config),
+            answers_from=self.kind.answers_from(images),
+            state=end.state.replace(carry=reading.carry),
         )
 
     @torch.no_grad()
-    def predict(self, images: Inputs, *, halt: float | None = None, ticks: int | None = None) -> Prediction:
+    def predict(
+        self, images: Inputs, *, halt: float | None = None, ticks: int | None = None, state: State | None = None
+    ) -> Prediction:
         """Classify ``images``, in eval mode, at the most certain tick.
 
         Images of another size than the model was made for are brought to it, with a warning. With ``halt`` an image
         stops at its first tick of at least that certainty and costs nothing afterwards (up to three more ticks on the
-        native loop, which looks at the certainty every few ticks). Raises :class:`InputError` as :meth:`forward` does,
-        and where the model's answers are not finite.
+        native loop, which looks at the certainty every few ticks). ``state`` thinks on from where another thought
+        ended; without ``halt`` the prediction holds the ``state`` in which this one ends. Raises :class:`InputError` as
+        :meth:`forward` does, and where the model's answers are not finite.
         """
-        prediction = self._predict(fitted(images, self.config), halt, ticks)
-        lost = int((~prediction.certainty.isfinite()).sum())
-        if lost:
-            raise InputError(
-                f"the certainty of {lost} of {len(prediction.certainty)} answers is not finite, a number is wanted: "
-                "the weights are damaged, or the pixels far outside [0, 1]"
-            )
-        return prediction
-
-    def _predict(self, images: Inputs, halt: float | None, ticks: int | None) -> Prediction:
         if halt is not None and (isinstance(halt, bool) or not isinstance(halt, Real) or not halt > 0):
             raise InputError(
-                f"halt is {shown(halt)}, a certainty above 0 is wanted: 0.9 is usual, above 1 nothing stops"
+                f"halt must be a certainty above 0, got {short_repr(halt)}; 0.9 is usual, above 1 nothing stops"
             )
+        images = self.kind.fit(images)
         modes = {module: module.training for module in self.modules()}
         self.eval()
         try:
-            if halt is None:
-                logits, sure = self(images, ticks=ticks).answers()
-                answer = read_answers(logits, sure, self.config.output)
-                tick = answer.certainty.argmax(1)
-                return Prediction(
-                    label=at_tick(answer.classes, tick),
-                    certainty=answer.certainty.amax(1),
-                    ticks=torch.full_like(tick, logits.shape[-1]),
-                    probabilities=None if self.config.output.emitted else torch.softmax(at_tick(logits, tick), 1),
-                )
-            halter = Halter(self.cell, self.config.output, halt, answers_from(images, self.config))
-            self._think(images, halter, ticks)
-            return halter.prediction()
+            prediction = self._at_most_certain(images, ticks, state) if halt is None else None
+            if halt is not None:
+                moment, parts = self._begin(images, state)
+                first = self.kind.answers_from(images)
+                halter = Halter(self.cell, self.config.output, halt, first, moment.state.carry)
+                self._think(moment, parts, halter, ticks)
+                prediction = halter.prediction()
         finally:
             for module, training in modes.items():
                 module.training = training
+        assert prediction is not None
+        lost = int((~prediction.certainty.isfinite()).sum())
+        if lost:
+            raise InputError(
+                f"all answers must have a finite certainty, {lost} of {len(prediction.certainty)} have none; the "
+                "weights are damaged, or the pixels far outside [0, 1]"
+            )
+        return prediction
+
+    def _at_most_certain(self, images: Inputs, ticks: int | None, state: State | None) -> Prediction:
+        out = self(images, ticks=ticks, state=state)
+        logits, sure = out.answers()
+        answer = read_answers(logits, sure, self.config.output)
+        tick = answer.certainty.argmax(1)
+        return Prediction(
+            label=at_tick(answer.classes, tick),
+            certainty=answer.certainty.amax(1),
+            ticks=torch.full_like(tick, logits.shape[-1]),
+            probabilities=None if self.config.output.emitted else torch.softmax(at_tick(logits, tick), 1),
+            state=out.state,
+        )
+
+    def _begin(self, images: Inputs, state: State | None) -> tuple[AnyMoment, list[Part]]:
+        """Return where the model stands before the first tick, and what it will be shown."""
+        parts = self._perceive(images)
+        first = parts[0].content
+        assert first is not None
+        if state is None:
+            return Moment(self.cell.context(first), self.cell.initial(len(first))), parts
+        own = type(self.cell.initial(1))
+        if type(state) is not own:
+            raise InputError(f"state must be a {own.__name__} of this model, got a {type(state).__name__}")
+        if state.batch != len(first):
+            raise InputError(f"state must hold {len(first)} samples, as many as the input, got {state.batch}")
+        return Moment(self.cell.context(first), state), parts
 
     def _think(
         self,
-        images: Inputs,
+        moment: AnyMoment,
+        parts: list[Part],
         observer: Observer,
         ticks: int | None,
         tbptt: int = 0,
         recompute: int = 0,
-    ) -> None:
+    ) -> AnyMoment | None:
         """Let the observer see every tick, in stretches between which the gradient is cut or activations dropped."""
         ticks = self.config.core.ticks if ticks is None else ticks
         if isinstance(ticks, bool) or not isinstance(ticks, Integral) or ticks < 1:
-            raise InputError(f"ticks is {shown(ticks)}, a whole number of 1 or more is wanted")
+            raise InputError(f"ticks must be a whole number of at least 1, got {short_repr(ticks)}")
         if ticks > MOST_TICKS:
-            raise InputError(f"ticks is {ticks}, at most {MOST_TICKS} are wanted: every tick's answer is kept")
-        parts = self._perceive(images)
+            raise InputError(f"ticks must be at most {MOST_TICKS}, got {ticks}; every tick's answer is kept")
         starts = dict(zip(accumulate(part.ticks for part in parts), parts[1:], strict=False))
         ticks += sum(part.ticks for part in parts)
-        first = parts[0].content
-        assert first is not None
-        state: CellState | None = self.cell.begin(first)
-        run = self._runner(observer)
+        run = self._runner(observer, moment.state)
         ends = {end for every in (tbptt, recompute) if every for end in range(every, ticks, every)} | starts.keys()
         begin = 0
         for end in (*sorted(ends), ticks):
-            assert state is not None
             if begin in starts:
-                state = self.cell.show(state, starts[begin].content)
+                context = self.cell.set_input(moment.context, starts[begin].content)
+                moment = moment._replace(context=context)
             if tbptt and begin and begin % tbptt == 0:
-                state = state.detach()
+                moment = moment._replace(state=moment.state.detach())
             if recompute and isinstance(observer, Collector) and torch.is_grad_enabled():
                 # Pure: computed again, a stretch collects into a collector of its own that nobody reads.
-                state, seen = checkpoint(_collected, run, state, observer, end - begin, use_reentrant=False)
+                after, seen = checkpoint(_collected, run, moment, observer, end - begin, use_reentrant=False)
                 observer.extend(seen)
             else:
-                state = run(state, observer, end - begin)
-            if state is None:
-                return
-            begin = end
+                after = run(moment, observer, end - begin)
+            if after is None:
+                return None
+            moment, begin = after, end
+        return moment
 
-    def begin(self, images: Inputs) -> CellState:
-        """Return the state before the first tick on ``images``; raises :class:`InputError` as :meth:`forward` does."""
-        first = self._perceive(images)[0].content
-        assert first is not None
-        return self.cell.begin(first)
+    def begin(self, images: Inputs) -> AnyMoment:
+        """Return context and state before the first tick; raises :class:`InputError` as :meth:`forward` does."""
+        return self._begin(images, None)[0]
 
-    def _perceive(self, inputs: Inputs) -> list[Shown]:
-        """Return what the cell is shown, one after the other; the last for all ticks of the answer."""
-        check_inputs(inputs, self.config)
-        settings = self.config.input
-        if not isinstance(settings, ScheduleConfig):
-            assert isinstance(inputs, Tensor)
-            return [Shown(self._tokens(inputs), 0)]
-        digits, question = inputs
-        read, parts = self.backbone((digits.to(self.mean.dtype) - self.mean) / self.std, question)
+    def run_ticks(self, moment: AnyMoment, observer: Observer, ticks: int) -> AnyMoment | None:
+        """Run ticks eagerly and show each to an observer."""
+        return run_ticks(self.compiled_step or self.cell.step, moment, observer, ticks)
+
+    def _perceive(self, inputs: Inputs) -> list[Part]:
+        """Return what the cell is shown, one after the other; the backbone has its own precision in training."""
+        self.kind.check(inputs)
+        normalised = self.kind.normalise(inputs, self.mean, self.std)
+        if self.backbone_precision is None or not self.training or self.kind.in_parts:
+            return self.kind.parts(self.backbone, normalised)
+        with torch.autocast(self.mean.device.type, self.backbone_precision):
+            parts = self.kind.parts(self.backbone, normalised)
         return [
-            *(Shown(tokens, settings.ticks_per_digit) for tokens in read),
-            *(Shown(drive, settings.ticks_per_part) for drive in parts),
-            Shown(None, 0),
+            Part(part.content.to(self.mean.dtype) if part.content is not None else None, part.ticks) for part in parts
         ]
 
-    def run_ticks(self, state: CellState, observer: Observer, ticks: int) -> CellState | None:
-        """The only eager loop over ticks. The observer sees each and returns the state that goes on, None to stop."""
-        step = self.compiled_step or self.cell.step
-        for _ in range(ticks):
-            state, features = step(state)
-            following = observer.observe(state, features)
-            if following is None:
-                return None
-            state = following
-        return state
-
-    def tick_loop(self, record: Iterable[str] = ()) -> Choice:
-        """Say whether the native or the eager loop over ticks runs when these are recorded, and why."""
+    def tick_loop(self, record: Iterable[str] = (), state: State | None = None) -> Choice:
+        """Say whether the native or the eager loop over ticks runs when these are recorded from a state, and why."""
         record = (record,) if isinstance(record, str) else record
-        recorded = any(name in self.cell.observables and name not in OBSERVED for name in record)
-        altered = self.compiled_step is not None or not is_as_written(self.cell, self.mean)
-        altered = altered or isinstance(self.config.input, ScheduleConfig)
-        return choose(self.config.core, self.mean, recorded=recorded, altered=altered)
+        recorded = any(name in self.cell.of_ticks() and name not in OBSERVED for name in record)
+        altered = self.compiled_step is not None or not is_as_written(self.cell, self.mean) or self.kind.in_parts
+        together = state is None or starts_together(state)
+        return choose(self.config.core, self.mean, recorded=recorded, altered=altered, together=together)
 
-    def _runner(self, observer: Observer) -> Callable[[Any, Any, int], CellState | None]:
+    def _runner(self, observer: Observer, state: State) -> Run:
         """Return what runs the ticks of one forward pass: :meth:`run_ticks`, or the same as native code."""
         if isinstance(observer, Collector | Halter):
-            library = self.tick_loop(observer.recorded).library
+            library = self.tick_loop(observer.recorded, state).library
             if library is not None and isinstance(self.cell, TideCell):
                 return partial(run_native, library, self.cell)
         return self.run_ticks
-
-    def _tokens(self, images: Tensor) -> Tensor:
-        """Normalise and run the backbone, in training with its own precision; tokens come in the model's."""
-        normalised = images.to(self.mean.dtype)
-        if not isinstance(self.config.input, SequenceConfig):
-            normalised = (normalised - self.mean) / self.std
-        if self.backbone_precision is None or not self.training:
-            tokens: Tensor = self.backbone(normalised)
-            return tokens
-        with torch.autocast(images.device.type, self.backbone_precision):
-            tokens = self.backbone(normalised)
-        return tokens.to(self.mean.dtype)
 
     def compile_step(self, **options: Any) -> None:
         """Compile one tick with ``torch.compile``; the loop calls it as often as before."""
@@ -330,14 +334,12 @@ class Thinker(
         return model.eval()
 
     def _check_names(self, record: tuple[str, ...]) -> None:
-        known = self.cell.recordable()
+        known = self.cell.observables
         for name in record:
             if name not in known:
-                raise InputError(f"cannot record {name!r}{did_you_mean(name, known)}")
+                raise InputError(f"record must name quantities of this model, got {name!r}{did_you_mean(name, known)}")
 
 
-def _collected(
-    run: Callable[[Any, Any, int], CellState | None], state: CellState, like: Collector, ticks: int
-) -> tuple[CellState | None, Collector]:
+def _collected(run: Run, moment: AnyMoment, like: Collector, ticks: int) -> tuple[AnyMoment | None, Collector]:
     collector = like.empty()
-    return run(state, collector, ticks), collector
+    return run(moment, collector, ticks), collector

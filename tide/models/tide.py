@@ -1,26 +1,35 @@
-"""TIDE's cell: one tick of the excitatory-inhibitory core (equations §2)."""
+"""TIDE's cell: one tick of the excitatory-inhibitory core (equations §2); and the one place that reads its settings."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import ClassVar, NamedTuple, Self
+from typing import ClassVar, NamedTuple, cast
 
 import torch
 from torch import Tensor
 
-from tide.config import CoreConfig
-from tide.models.cell import Cell, Readout
-from tide.models.heads import OutputHead
-from tide.nn.attention import AttentionRead, CrossAttention, driven, nothing_to_read
-from tide.nn.constraints import RecurrentBlocks
-from tide.nn.dynamics import DynamicsWeights, WilsonCowan, ei_ratio
-from tide.nn.lateral import LateralInhibition, LateralWeights
-from tide.nn.memory import MemoryState, SurpriseMemory
-from tide.nn.neuron_models import NeuronModels, NeuronModelWeights, push
-from tide.nn.synchrony import Synchronisation, SynchronyState
+from tide.config import CoreConfig, register
+from tide.models.cell import Cell, Context, Observable, Readout, State
+from tide.models.heads import OutputHead, skip_zero_rows
+from tide.nn import (
+    Batched,
+    CrossAttention,
+    LateralInhibition,
+    MemoryState,
+    NeuronModels,
+    RecurrentBlocks,
+    SurpriseMemory,
+    Synchrony,
+    SynchronyState,
+    WilsonCowan,
+    ei_ratio,
+    push,
+)
+from tide.nn.attention import AttentionRead, bypass_read, empty_keys_and_values
+from tide.nn.dynamics import DynamicsWeights
+from tide.nn.lateral import LateralWeights
+from tide.nn.neuron_models import NeuronModelWeights
 from tide.types import Dynamics, Recall
-
-MEMORY_OBSERVABLES = ("memory", "surprise", "gate", "reconstruction")
 
 
 class TickWeights(NamedTuple):
@@ -32,54 +41,29 @@ class TickWeights(NamedTuple):
     retention: Tensor
 
 
-class TideState(NamedTuple):
-    """What a tick hands to the next.
+class TideContext(Context):
+    """What is given to all ticks: weights, and keys and values of the tokens, or a ``drive`` (B, d) in their place."""
 
-    ``keys`` and ``values`` stay as they are, and so does ``drive`` (B, d), which stands in their place where there is
-    one; ``rates`` (B, D), ``history`` (D, B, M), ``synchrony`` (B, P) and ``latent`` (B, d_z) change.
-    """
+    batch_dim: ClassVar = {"weights": None}
 
     weights: TickWeights
     keys: Tensor
     values: Tensor
+    drive: Tensor | None = None
+
+
+class TideState(State):
+    """What a tick hands to the next.
+
+    ``rates`` (B, D), ``history`` (D, B, M), ``synchrony`` (B, P) and ``latent`` (B, d_z); the ``carry`` is the memory.
+    """
+
+    batch_dim: ClassVar = {"history": 1}
+
     rates: Tensor
     history: Tensor
     synchrony: SynchronyState
     latent: Tensor
-    drive: Tensor | None = None
-
-    def detach(self) -> Self:
-        """Cut the gradient to earlier ticks; keys, values and weights keep theirs."""
-        return self._replace(
-            rates=self.rates.detach(),
-            history=self.history.detach(),
-            synchrony=self.synchrony.detach(),
-            latent=self.latent.detach(),
-        )
-
-    def rows(self, index: Tensor) -> Self:
-        """Keep the samples named by ``index``."""
-        return self._replace(
-            keys=self.keys[index],
-            values=self.values[index],
-            rates=self.rates[index],
-            history=self.history[:, index],
-            synchrony=self.synchrony.rows(index),
-            latent=self.latent[index],
-            drive=self.drive[index] if self.drive is not None else None,
-        )
-
-    def repeated(self, count: int) -> Self:
-        """Return the state of ``count`` copies of the one sample that this holds."""
-        return self._replace(
-            keys=self.keys.expand(count, -1, -1, -1),
-            values=self.values.expand(count, -1, -1, -1),
-            rates=self.rates.expand(count, -1),
-            history=self.history.expand(-1, count, -1),
-            synchrony=self.synchrony._replace(products=self.synchrony.products.expand(count, -1)),
-            latent=self.latent.expand(count, -1),
-            drive=self.drive.expand(count, -1) if self.drive is not None else None,
-        )
 
 
 class TideFeatures(NamedTuple):
@@ -99,13 +83,9 @@ class TideFeatures(NamedTuple):
     lateral_iterations: Tensor
 
 
-class TideCell(Cell):
-    """Attention, Wilson-Cowan step, lateral inhibition, neuron-level models and synchronisation, in this order.
-
-    The memory and the output head feed nothing back and run in :meth:`readout`.
-    """
-
-    observables: ClassVar[Mapping[str, Callable[[TideFeatures], Tensor]]] = {
+def _observables(core: CoreConfig) -> dict[str, Observable]:
+    """Return what can be recorded of a core, by name."""
+    read: dict[str, Callable[[TideFeatures], Tensor]] = {
         "rates_e": lambda f: f.rates[:, : f.n_e],
         "rates_i": lambda f: f.rates[:, f.n_e :],
         "preactivation_e": lambda f: f.preactivation[:, : f.n_e],
@@ -120,8 +100,23 @@ class TideCell(Cell):
         "attention": lambda f: f.attention,
         "lateral_iterations": lambda f: f.lateral_iterations,
     }
-    needed = ("latent", "ei_ratio")
-    needed_by_dynamics = ("sync_power", "lateral_iterations")
+    if not core.attends:
+        del read["attention"]
+    observables = {name: Observable(function) for name, function in read.items()}
+    for use, names in (("readout", ("latent", "ei_ratio")), ("dynamics", ("sync_power", "lateral_iterations"))):
+        observables |= {name: Observable(read[name], use) for name in names}  # type: ignore[arg-type]
+    if core.memory.enabled:
+        observables |= dict.fromkeys(("memory", "surprise", "gate", "reconstruction"), Observable(None))
+    return observables
+
+
+@register("core", CoreConfig)
+class TideCell(Cell):
+    """Attention, Wilson-Cowan step, lateral inhibition, neuron-level models and synchronisation, in this order.
+
+    The memory and the output head feed nothing back and run in :meth:`readout`.
+    """
+
     components: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "attention": ("attention",),
         "dynamics": ("wilson_cowan", "lateral"),
@@ -140,59 +135,126 @@ class TideCell(Cell):
         """``features`` is the tokens' width d_kv; ``outputs`` how many logits a tick has; ``seed`` draws the pairs."""
         super().__init__()
         self.config = core
-        latent, memory = 3 * core.synchrony.width, core.memory
-        width, heads = core.attention.width, core.attention.heads
+        self.observables = _observables(core)
+        n_e, n_i, memory, models, pairs = core.n_e, core.n_i, core.memory, core.neuron_models, core.synchrony
+        latent, width, heads = 3 * pairs.width, core.attention.width, core.attention.heads
         self.inputs = width if core.attends else features
-        self.absent = () if core.attends else ("attention",)
         self.attention = (
             CrossAttention(latent, features, width, heads, residual=core.attention.residual) if core.attends else None
         )
-        self.wilson_cowan = WilsonCowan(core, self.inputs)
-        self.lateral = LateralInhibition(core.n_e, core.n_i, core.lateral, dale=core.dale)
-        self.neuron_models = NeuronModels(core) if core.neuron_models.enabled else None
-        self.synchronisation = Synchronisation(core, seed)
-        self.memory = SurpriseMemory(latent, core.ratio_target, memory) if memory.enabled else None
-        self.readout_observables = MEMORY_OBSERVABLES if memory.enabled else ()
+        self.wilson_cowan = WilsonCowan(
+            core.neurons,
+            self.inputs,
+            e_fraction=core.excitatory_fraction,
+            tau_e=core.tau_e,
+            tau_i=core.tau_i,
+            dt=core.dt,
+            activation=core.activation,
+            norm=core.norm,
+            dale=core.dale,
+            inhibition=core.inhibition,
+            guarantee=core.guarantee,
+            start_rates=core.start_rates,
+        )
+        self.lateral = LateralInhibition(
+            n_e,
+            n_i,
+            iterations=core.lateral.iterations,
+            strength=core.lateral.strength,
+            tolerance=core.lateral.tolerance,
+            dale=core.dale,
+        )
+        self.neuron_models = (
+            NeuronModels(
+                n_e,
+                n_i,
+                length=models.memory_length,
+                hidden=models.hidden,
+                tau_e=core.tau_e,
+                tau_i=core.tau_i,
+                dt=core.dt,
+            )
+            if models.enabled
+            else None
+        )
+        self.synchronisation = Synchrony(
+            n_e,
+            n_i,
+            pairs_ee=pairs.pairs_ee,
+            pairs_ei=pairs.pairs_ei,
+            pairs_ii=pairs.pairs_ii,
+            width=pairs.width,
+            typed=pairs.typed,
+            clamp=pairs.clamp,
+            norm_epsilon=pairs.norm_epsilon,
+            time_scales=pairs.time_scales,
+            seed=seed,
+        )
+        self.memory = (
+            SurpriseMemory(
+                latent,
+                width=memory.width,
+                ratio_target=core.ratio_target,
+                scope=memory.scope,
+                momentum=memory.momentum,
+                rate=memory.rate,
+                buffer_rate=memory.buffer_rate,
+            )
+            if memory.enabled
+            else None
+        )
         read = latent + (memory.width if memory.enabled else 0)
         self.head = OutputHead(read, core.head.hidden, outputs, core.head.dropout, core.head.norm_epsilon)
 
-    def begin(self, shown: Tensor) -> TideState:
-        """Learned start rates, an empty history, S⁰ from the start rates."""
-        batch = shown.shape[0]
-        weights = TickWeights(
+    def compose(self) -> TickWeights:
+        """Compose what every tick uses."""
+        return TickWeights(
             self.wilson_cowan.compose(),
             self.lateral.compose(),
             self.neuron_models.compose() if self.neuron_models is not None else None,
             self.synchronisation.retention(),
         )
-        rates = self.wilson_cowan.start.expand(batch, -1)
-        history = rates.new_zeros(self.config.neurons, batch, self.config.neuron_models.memory_length)
-        synchrony = self.synchronisation.begin(rates)
+
+    def context(self, x: Tensor) -> TideContext:
+        """Compose the weights, and attach the input."""
+        start = self.wilson_cowan.start
+        keys, values = empty_keys_and_values(x.shape[0], self.config.attention.heads, start)
+        return self.set_input(TideContext(weights=self.compose(), keys=keys, values=values), x)
+
+    def set_input(self, context: TideContext, x: Tensor | None) -> TideContext:
+        """Attach tokens to attend to, or a drive in place of the attention's output."""
+        if x is None:
+            x = context.keys.new_zeros(len(context.keys), self.inputs)
+        if self.attention is None or x.dim() == 2:
+            return context.replace(drive=x)
+        keys, values = self.attention.prepare(x)
+        return context.replace(keys=keys, values=values, drive=None)
+
+    def initial(self, batch: int) -> TideState:
+        """Learned start rates, an empty history, S⁰ from the start rates, the memory's persistent buffers."""
+        rates = self.wilson_cowan.initial(batch)
+        synchrony = self.synchronisation.initial(rates)
         _, latent = self.synchronisation.read(synchrony)
-        keys, values = nothing_to_read(batch, self.config.attention.heads, rates)
-        return self.show(TideState(weights, keys, values, rates, history, synchrony, latent), shown)
+        return TideState(
+            rates=rates,
+            history=rates.new_zeros(self.config.neurons, batch, self.config.neuron_models.memory_length),
+            synchrony=synchrony,
+            latent=latent,
+            carry=self.memory.initial(batch) if self.memory is not None else None,
+        )
 
-    def show(self, state: TideState, shown: Tensor | None) -> TideState:
-        """Let the next ticks read tokens, or be driven by what stands in the place of the attention's output."""
-        if shown is None:
-            shown = state.rates.new_zeros(len(state.rates), self.inputs)
-        if self.attention is None or shown.dim() == 2:
-            return state._replace(drive=shown)
-        keys, values = self.attention.prepare(shown)
-        return state._replace(keys=keys, values=values, drive=None)
-
-    def read(self, state: TideState) -> AttentionRead:
-        """Return what the latent state reads of what is shown."""
-        if state.drive is not None:
-            return driven(state.drive, state.keys)
+    def read(self, context: TideContext, state: TideState) -> AttentionRead:
+        """Return what the latent state reads of the input."""
+        if context.drive is not None:
+            return bypass_read(context.drive, context.keys)
         assert self.attention is not None
-        read: AttentionRead = self.attention(state.latent, state.keys, state.values)
+        read: AttentionRead = self.attention(state.latent, context.keys, context.values)
         return read
 
-    def step(self, state: TideState) -> tuple[TideState, TideFeatures]:
+    def step(self, context: TideContext, state: TideState) -> tuple[TideState, TideFeatures]:
         """Advance by one tick."""
-        n_e, weights = self.config.n_e, state.weights
-        attended = self.read(state)
+        n_e, weights = self.config.n_e, context.weights
+        attended = self.read(context, state)
         euler = self.wilson_cowan(state.rates, attended.output, weights.dynamics)
         # The ratio is that of the dynamics: the lateral inhibition would shift it.
         ratio = ei_ratio(euler.rates, n_e, self.config.ratio_normalization)
@@ -204,11 +266,12 @@ class TideCell(Cell):
             corrected = torch.relu(post + self.neuron_models(history, weights.neuron_models))
         synchrony_state = self.synchronisation(state.synchrony, corrected, weights.retention)
         synchrony, latent = self.synchronisation.read(synchrony_state)
-        following = state._replace(
+        following = TideState(
             rates=corrected if self.config.neuron_models.feedback else euler.rates,
             history=history,
             synchrony=synchrony_state,
             latent=latent,
+            carry=state.carry,
         )
         features = TideFeatures(
             n_e=n_e,
@@ -226,25 +289,28 @@ class TideCell(Cell):
         )
         return following, features
 
-    def readout(self, observed: Mapping[str, Tensor], carry: MemoryState | None = None) -> Readout:
-        """Memory and head over all given ticks at once; ``carry`` is the memory state after earlier ticks."""
-        latent = observed["latent"]
-        if self.memory is None:
+    def readout(self, observed: Mapping[str, Tensor], carry: Batched | None = None) -> Readout:
+        """Memory and head over all given ticks at once; ``carry`` is the memory's state before them."""
+        latent, ratio, memory = observed["latent"], observed["ei_ratio"], self.memory
+        if memory is None:
             return Readout(self.head(latent), {}, None)
-        start = carry if carry is not None else self.memory.begin(latent.shape[0])
-        read, final = self.memory(latent, observed["ei_ratio"], start)
+        start = cast(MemoryState, carry) if carry is not None else memory.initial(latent.shape[0])
+        projected = memory.project(latent)
+        before, final = memory.scan(latent, ratio, projected, start)
+        read = memory.read(latent, ratio, projected, before)
+        if not memory.shared:
+            inputs = (latent, ratio, before.memory, before.velocity)
+            recalled = skip_zero_rows(read.memory, memory.recall, inputs, tuple(memory.parameters()))
+            read = read._replace(memory=recalled)
         return Readout(self.head(torch.cat((latent, read.memory), -1)), read._asdict(), final)
 
-    def begin_readout(self, batch: int) -> MemoryState | None:
-        """Every sample's memory starts from the persistent buffers."""
-        return self.memory.begin(batch) if self.memory is not None else None
-
-    def dynamics(self, last: TideFeatures, observed: Mapping[str, Tensor], carry: MemoryState | None) -> Dynamics:
-        """Collect what losses and monitors read."""
+    def dynamics(self, last: TideFeatures, observed: Mapping[str, Tensor], carry: Batched | None) -> Dynamics:
+        """Collect what losses and monitors read; ``carry`` is the memory after the last tick."""
         recall = None
         if carry is not None:
+            memory = cast(MemoryState, carry)
             named = {name: observed[name] for name in ("surprise", "gate", "reconstruction")}
-            recall = Recall(**named, memory=carry.memory, velocity=carry.velocity)
+            recall = Recall(**named, memory=memory.memory, velocity=memory.velocity)
         return Dynamics(
             rates=last.rates,
             activation=last.activation,
@@ -259,6 +325,10 @@ class TideCell(Cell):
         """Return W_EE, W_EI, W_IE, W_II."""
         return self.wilson_cowan.blocks()
 
+    def certified_rate(self) -> float | None:
+        """Return the factor per tick that the core's guarantee certifies, None without one."""
+        return self.wilson_cowan.certified_rate()
+
     def pairs(self) -> Tensor:
         """Return the neuron pairs whose synchrony is read, (2, P): E-E, then E-I, then I-I."""
         return self.synchronisation.pairs()
@@ -272,3 +342,20 @@ class TideCell(Cell):
             memory = torch.stack([recall.memory.mean(0) for recall in recalls]).mean(0)
             velocity = torch.stack([recall.velocity.mean(0) for recall in recalls]).mean(0)
             self.memory.consolidate_(average(memory), average(velocity))
+
+
+def coverage(core: CoreConfig) -> str | None:
+    """Return in one sentence what the core's guarantee covers as it is configured, None without one."""
+    if core.guarantee == "none":
+        return None
+    if core.guarantee == "lds":
+        return (
+            "guarantee lds: the linear Euler map contracts and the weights are Lyapunov diagonally stable; activation "
+            "and norm inside the Euler map are not covered"
+        )
+    if core.neuron_models.feedback:
+        return (
+            "guarantee contraction: covers the core without the feedback of the neuron-level models, which this run "
+            "has; --core.neuron-models.no-feedback makes it cover what runs"
+        )
+    return "guarantee contraction: the core contracts for every input of the attention"

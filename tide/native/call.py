@@ -10,12 +10,11 @@ from typing import Any, NamedTuple, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
-from tide.config import CoreConfig
 from tide.nn.attention import CrossAttention
-from tide.nn.dynamics import RMS_EPSILON, DynamicsWeights
-from tide.nn.lateral import LateralWeights
+from tide.nn.dynamics import RMS_EPSILON, DynamicsWeights, WilsonCowan
+from tide.nn.lateral import LateralInhibition, LateralWeights
 from tide.nn.neuron_models import NeuronModelWeights
-from tide.nn.synchrony import Synchronisation
+from tide.nn.synchrony import Synchrony
 
 # Mirror of ``source/arguments.h``: what a call into the native library hands over, field by field.
 
@@ -252,16 +251,26 @@ class Plan(NamedTuple):
         return sizes
 
 
-def make_plan(core: CoreConfig, attention: CrossAttention, synchronisation: Synchronisation, *, training: bool) -> Plan:
-    """Return the plan of a core in training or eval mode."""
+def make_plan(
+    wilson_cowan: WilsonCowan,
+    attention: CrossAttention,
+    lateral: LateralInhibition,
+    synchronisation: Synchrony,
+    *,
+    feedback: bool,
+) -> Plan:
+    """Return the plan of a core in training or eval mode.
+
+    It is the lateral inhibition's own mode: that alone of what the loop runs differs between the two.
+    """
     return Plan(
         heads=attention.heads,
-        excitatory=core.n_e,
-        iterations=core.lateral.iterations,
-        norm=core.norm,
-        feedback=core.neuron_models.feedback,
-        early_stop=not training,
-        tolerance=core.lateral.tolerance,
+        excitatory=wilson_cowan.n_e,
+        iterations=lateral.iterations,
+        norm=wilson_cowan.norm,
+        feedback=feedback,
+        early_stop=not lateral.training,
+        tolerance=lateral.tolerance,
         clamp=inf if synchronisation.clamp is None else synchronisation.clamp,
         attention_epsilon=attention.norm.eps,
         latent_epsilon=synchronisation.norm.eps,
@@ -275,7 +284,7 @@ def gather_weights(
     dynamics: DynamicsWeights,
     lateral: LateralWeights,
     neuron_models: NeuronModelWeights | None,
-    synchronisation: Synchronisation,
+    synchronisation: Synchrony,
     retention: Tensor,
 ) -> LoopWeights:
     """Bring the weights of a forward pass into the loop's shapes, differentiably."""

@@ -25,13 +25,16 @@ class Choice(NamedTuple):
     reason: str
 
 
-def choose(core: object, like: Tensor, *, recorded: bool = False, altered: bool = False) -> Choice:
+def choose(
+    core: object, like: Tensor, *, recorded: bool = False, altered: bool = False, together: bool = True
+) -> Choice:
     """Decide for one forward pass of a core's configuration, on the device and in the type of ``like``.
 
     ``recorded``: the pass records more of a tick than the read-out needs; ``altered``: a tick is not computed as
-    written, or somebody watches its parts. The variable ``TIDE_NATIVE`` switches the native loop off (0) or makes its
-    absence an error (require). The first call compiles. Raises :class:`InputError` for another value of the variable,
-    and where the native loop is required but cannot be for this model on this machine.
+    written, or somebody watches its parts; ``together``: all samples began at the same tick. The variable
+    ``TIDE_NATIVE`` switches the native loop off (0) or makes its absence an error (require). The first call compiles.
+    Raises :class:`InputError` for another value of the variable, and where the native loop is required but cannot be
+    for this model on this machine.
     """
     wish = os.environ.get(VARIABLE, "")
     if wish not in ("", "0", "require"):
@@ -42,7 +45,7 @@ def choose(core: object, like: Tensor, *, recorded: bool = False, altered: bool 
         return _eager(f"core {getattr(core, 'kind', core)} has no native loop")
     missing = unsupported(core, like)
     if missing is None:
-        if (asked := _beyond(recorded=recorded, altered=altered)) is not None:
+        if (asked := _beyond(recorded=recorded, altered=altered, together=together)) is not None:
             return _eager(asked)
         library = load(torch.float32)
         if isinstance(library, Library):
@@ -68,12 +71,14 @@ def unsupported(core: CoreConfig, like: Tensor) -> str | None:
     return None
 
 
-def _beyond(*, recorded: bool, altered: bool) -> str | None:
+def _beyond(*, recorded: bool, altered: bool, together: bool) -> str | None:
     """Return what this pass asks for that only the eager loop does."""
     if recorded:
         return "ticks are recorded"
     if altered:
         return "ticks were compiled or changed, or are watched"
+    if not together:
+        return "samples began at different ticks"
     transformed = torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
     if transformed or torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
         return "operations are compiled, traced or transformed"

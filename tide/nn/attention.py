@@ -16,12 +16,12 @@ class AttentionRead(NamedTuple):
     weights: Tensor
 
 
-def driven(drive: Tensor, keys: Tensor) -> AttentionRead:
+def bypass_read(drive: Tensor, keys: Tensor) -> AttentionRead:
     """Return a drive (B, d) in the place of what was read of ``keys`` (B, heads, d_head, N), to which none attends."""
     return AttentionRead(drive, keys.new_zeros(*keys.shape[:2], keys.shape[-1]))
 
 
-def nothing_to_read(batch: int, heads: int, like: Tensor) -> tuple[Tensor, Tensor]:
+def empty_keys_and_values(batch: int, heads: int, like: Tensor) -> tuple[Tensor, Tensor]:
     """Return keys and values of no token at all."""
     return like.new_zeros(batch, heads, 0, 0), like.new_zeros(batch, heads, 0, 0)
 

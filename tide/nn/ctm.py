@@ -12,8 +12,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tide.config import CTMConfig
-
 # CTM's synapse model: attention and post-activations to pre-activations (Darlow et al., arXiv:2505.05522, eq. 1).
 
 
@@ -111,15 +109,21 @@ class PrivateLinear(nn.Module):
 class TraceModels(nn.Module):
     """Post-activations from the history of pre-activations: one or two private layers, each with a gate (GLU)."""
 
-    def __init__(self, config: CTMConfig) -> None:
+    def __init__(
+        self,
+        neurons: int,
+        *,
+        length: int = 25,
+        hidden: int = 4,
+        deep: bool = True,
+        norm: bool = False,
+        dropout: float = 0.0,
+    ) -> None:
+        """``length`` M ticks of history; a ``deep`` network has ``hidden`` units, a shallow one none."""
         super().__init__()
-        dropout = config.dropout if config.neuron_dropout is None else config.neuron_dropout
-        sizes = [(config.memory_length, 2)]
-        if config.deep:
-            sizes = [(config.memory_length, 2 * config.hidden), (config.hidden, 2)]
+        sizes = [(length, 2 * hidden), (hidden, 2)] if deep else [(length, 2)]
         self.layers = nn.ModuleList(
-            PrivateLinear(config.neurons, inputs, outputs, norm=config.neuron_norm, dropout=dropout)
-            for inputs, outputs in sizes
+            PrivateLinear(neurons, inputs, outputs, norm=norm, dropout=dropout) for inputs, outputs in sizes
         )
 
     def _layers(self) -> Iterator[PrivateLinear]:

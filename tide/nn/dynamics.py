@@ -1,4 +1,9 @@
-"""Wilson-Cowan dynamics of an excitatory and an inhibitory population (equations §2.2, §2.3)."""
+"""Wilson-Cowan dynamics of an excitatory and an inhibitory population (equations §2.2, §2.3).
+
+Both populations are held in one tensor (B, D), excitatory neurons first. The four non-negative matrices form the
+signed effective matrix W_eff = [[W_EE, -W_EI], [W_IE, -W_II]], composed once per forward pass, so that a tick costs
+one matrix product instead of four.
+"""
 
 from __future__ import annotations
 
@@ -8,38 +13,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tide.config import Activation, CoreConfig, RateNorm, RatioNormalization
-from tide.nn.constraints import NON_NEGATIVE, Bounded, RecurrentBlocks
-from tide.nn.guarantee import project_contraction_, project_lds_
-
-# Differentiable estimate of a Perron eigenvalue (equations §4, "Perron surrogate").
-
-
-def perron_estimate(matrix: Tensor, iterations: int = 20) -> Tensor:
-    """Return ρ̂ = 1ᵀW v / 1ᵀv of a non-negative matrix (n, n) after power iterations v ← W v / ‖W v‖₁ from uniform v.
-
-    A ratio of sums, differentiable in W, without warm start. Known limits: zero and nilpotent matrices give 0; a
-    periodic matrix alternates about its Perron value; after finitely many iterations the estimate may exceed ‖W‖₂
-    slightly.
-    """
-    v = matrix.new_full((matrix.shape[0],), 1.0 / matrix.shape[0])
-    for _ in range(iterations):
-        image = matrix @ v
-        v = image / _safe(image.sum())
-    return (matrix @ v).sum() / _safe(v.sum())
-
-
-def _safe(total: Tensor) -> Tensor:
-    """Replace a zero divisor by one: a nilpotent W drives v to exactly zero, where 0/0 would poison the gradient."""
-    return torch.where(total > 0, total, torch.ones_like(total))
-
-
-# Wilson-Cowan dynamics of an excitatory and an inhibitory population (equations §2.2, §2.3).
-#
-# Both populations are held in one tensor (B, D), excitatory neurons first. The four non-negative matrices form the
-# signed effective matrix W_eff = [[W_EE, -W_EI], [W_IE, -W_II]], composed once per forward pass, so that a tick costs
-# one matrix product instead of four.
-
+from tide.errors import ConfigError
+from tide.nn.constraints import (
+    NON_NEGATIVE,
+    Bounded,
+    RecurrentBlocks,
+    certified_norm,
+    certified_rate,
+    project_contraction_,
+    project_lds_,
+)
+from tide.types import Activation, Guarantee, RateNorm, RatioNormalization
 
 RMS_EPSILON = 1e-12  # added to a mean square: keeps the gradient finite at h = 0, too small to break the scale gauge
 RATIO_EPSILON = 1e-6
@@ -114,21 +98,71 @@ def euler_step(
 
 
 class WilsonCowan(Bounded):
-    """The recurrent weights of both populations, their input from attention, gains and start rates."""
+    """Two populations of neurons: τ dr/dt = −r + φ(g ⊙ N(W_eff r + U x + b)), by Euler steps (paper, eq. 2 and 3).
 
-    def __init__(self, config: CoreConfig, inputs: int | None = None) -> None:
-        """``inputs`` is the width of what drives the neurons, that of the attention where it is not given."""
+    ::
+
+        core = WilsonCowan(neurons=100, inputs=32)
+        rates = core.initial(batch)                 # (B, 100), 80 excitatory neurons first
+        rates = core(rates, x).rates                # one step of dt, driven by x (B, 32)
+        tide.nn.project_(network)                   # after each optimiser step: Dale's principle
+
+    Args:
+        neurons: D, excitatory and inhibitory together.
+        inputs: width of the input x.
+        e_fraction: share of excitatory neurons, n_E = round(e_fraction · D).
+        tau_e, tau_i: time constants in ms.
+        dt: Euler step in ms, at most the shorter time constant.
+        activation: φ, ``"relu"`` or ``"softplus"``.
+        norm: N, see :func:`norm_divisors`.
+        dale: whether :func:`~tide.nn.project_` keeps the four matrices non-negative.
+        inhibition: whether I inhibits E; without it W_EI = 0.
+        guarantee: stability that holds after each projection (:mod:`tide.nn.constraints`); needs ``norm="rms_cap"``.
+        start_rates: the learned start rates of E and of I are drawn uniform from 0 to these.
+
+    Raises:
+        ConfigError: fewer than one neuron in a population, or a step longer than a time constant.
+    """
+
+    def __init__(
+        self,
+        neurons: int,
+        inputs: int,
+        *,
+        e_fraction: float = 0.8,
+        tau_e: float = 5.0,
+        tau_i: float = 20.0,
+        dt: float = 1.0,
+        activation: Activation = "relu",
+        norm: RateNorm = "rms",
+        dale: bool = True,
+        inhibition: bool = True,
+        guarantee: Guarantee = "none",
+        start_rates: tuple[float, float] = (0.8, 0.8),
+    ) -> None:
         super().__init__()
-        self.config = config
-        n_e, n_i = config.n_e, config.n_i
+        n_e = round(e_fraction * neurons)
+        n_i = neurons - n_e
+        if n_e < 1 or n_i < 1:
+            raise ConfigError(
+                f"each population must have at least 1 neuron, got {n_e} E and {n_i} I; change e_fraction"
+            )
+        if not 0 < dt <= min(tau_e, tau_i):
+            raise ConfigError(f"dt must be above 0 and at most both time constants, got {dt}; a longer step overshoots")
+        self.n_e, self.n_i = n_e, n_i
+        self.tau_e, self.tau_i, self.alpha_e, self.alpha_i = tau_e, tau_i, dt / tau_e, dt / tau_i
+        self.activation: Activation = activation
+        self.norm: RateNorm = norm
+        self.guarantee: Guarantee = guarantee
+        self.dale = dale
         self.w_ee = _uniform(n_e, n_e, 1.6)  # λ_P ≈ 0.8, clear of the boundary H_E = 0 of the game
-        self.w_ei = _uniform(n_e, n_i, 2.0) if config.inhibition else None
+        self.w_ei = _uniform(n_e, n_i, 2.0) if inhibition else None
         self.w_ie = _uniform(n_i, n_e, 2.0)
         self.w_ii = _uniform(n_i, n_i, 2.0)
-        self.input = nn.Linear(inputs or config.attention.width, config.neurons)
-        self.gain = nn.Parameter(torch.ones(config.neurons))
-        highest = per_neuron(torch.tensor([config.start_rates]), n_e, config.neurons)[0]
-        self.start = nn.Parameter(torch.rand(config.neurons) * highest)
+        self.input = nn.Linear(inputs, neurons)
+        self.gain = nn.Parameter(torch.ones(neurons))
+        highest = per_neuron(torch.tensor([start_rates]), n_e, neurons)[0]
+        self.start = nn.Parameter(torch.rand(neurons) * highest)
         self.restrain_()
 
     def bounds(self) -> dict[str, tuple[float, float]]:
@@ -138,37 +172,69 @@ class WilsonCowan(Bounded):
         constant of one would be lost.
         """
         matrices = ["w_ee", "w_ie", "w_ii"] + ["w_ei"] * (self.w_ei is not None)
-        gain = (0.0, 1.0) if self.config.norm == "rms_cap" else NON_NEGATIVE
-        return {name: NON_NEGATIVE for name in matrices * self.config.dale} | {"start": NON_NEGATIVE, "gain": gain}
+        gain = (0.0, 1.0) if self.norm == "rms_cap" else NON_NEGATIVE
+        return {name: NON_NEGATIVE for name in matrices * self.dale} | {"start": NON_NEGATIVE, "gain": gain}
 
     def restrain_(self) -> None:
-        """Bring the matrices to where the core's guarantee holds (:mod:`tide.nn.guarantee`)."""
-        if self.config.guarantee == "contraction":
+        """Bring the matrices to where the guarantee holds (:mod:`tide.nn.constraints`)."""
+        if self.guarantee == "contraction":
             project_contraction_(self.blocks())
-        elif self.config.guarantee == "lds":
-            project_lds_(self.blocks(), self.config)
+        elif self.guarantee == "lds":
+            project_lds_(self.blocks(), self)
 
     def blocks(self) -> RecurrentBlocks:
         """Return the four recurrent matrices; W_EI is zero without inhibition."""
-        w_ei = self.w_ei if self.w_ei is not None else self.w_ee.new_zeros(self.config.n_e, self.config.n_i)
+        w_ei = self.w_ei if self.w_ei is not None else self.w_ee.new_zeros(self.n_e, self.n_i)
         return RecurrentBlocks(self.w_ee, w_ei, self.w_ie, self.w_ii)
 
-    def effective_matrix(self) -> Tensor:
-        """Return the signed W_eff (D, D) of :meth:`RecurrentBlocks.effective`."""
-        return self.blocks().effective()
+    def certified_rate(self) -> float | None:
+        """Return the factor per tick by which the guarantee certifies that differences shrink, None without one."""
+        return certified_rate(self.blocks(), self, self.guarantee)
+
+    def certified_norm(self, differences: Tensor) -> Tensor:
+        """Return the norm in which the guarantee certifies its rate, of differences of rates (..., D), as (...)."""
+        return certified_norm(differences, self.blocks(), self, self.guarantee)
+
+    def initial(self, batch: int) -> Tensor:
+        """Return the learned start rates of each sample, (B, D)."""
+        return self.start.expand(batch, -1)
 
     def compose(self) -> DynamicsWeights:
         """Compose what every tick uses."""
-        core = self.config
-        alpha = per_neuron(self.gain.new_tensor([[core.alpha_e, core.alpha_i]]), core.n_e, core.neurons)[0]
-        return DynamicsWeights(self.effective_matrix().t(), self.input.weight.t(), self.input.bias, self.gain, alpha)
+        neurons = self.n_e + self.n_i
+        alpha = per_neuron(self.gain.new_tensor([[self.alpha_e, self.alpha_i]]), self.n_e, neurons)[0]
+        recurrent = self.blocks().effective().t()
+        return DynamicsWeights(recurrent, self.input.weight.t(), self.input.bias, self.gain, alpha)
 
-    def forward(self, rates: Tensor, attended: Tensor, weights: DynamicsWeights) -> WilsonCowanStep:
-        """Advance ``rates`` (B, D) by one step, driven by the attention's output (B, d_attn)."""
-        drive = torch.addmm(weights.bias, attended, weights.input)
-        return euler_step(rates, drive, weights, self.config.n_e, self.config.activation, self.config.norm)
+    def forward(self, rates: Tensor, x: Tensor, weights: DynamicsWeights | None = None) -> WilsonCowanStep:
+        """Advance ``rates`` (B, D) by one step, driven by ``x`` (B, inputs).
+
+        ``weights`` are those of :meth:`compose`, which a loop over ticks composes once.
+        """
+        weights = self.compose() if weights is None else weights
+        drive = torch.addmm(weights.bias, x, weights.input)
+        return euler_step(rates, drive, weights, self.n_e, self.activation, self.norm)
 
 
 def _uniform(rows: int, columns: int, width: float) -> nn.Parameter:
     """Uniform on [0, width / fan_in]."""
     return nn.Parameter(torch.rand(rows, columns) * (width / columns))
+
+
+def perron_estimate(matrix: Tensor, iterations: int = 20) -> Tensor:
+    """Return ρ̂ = 1ᵀW v / 1ᵀv of a non-negative matrix (n, n) after power iterations v ← W v / ‖W v‖₁ from uniform v.
+
+    The differentiable estimate of its Perron eigenvalue (equations §4, "Perron surrogate"): a ratio of sums, without
+    warm start. Known limits: zero and nilpotent matrices give 0; a periodic matrix alternates about its Perron value;
+    after finitely many iterations the estimate may exceed ‖W‖₂ slightly.
+    """
+    v = matrix.new_full((matrix.shape[0],), 1.0 / matrix.shape[0])
+    for _ in range(iterations):
+        image = matrix @ v
+        v = image / _safe(image.sum())
+    return (matrix @ v).sum() / _safe(v.sum())
+
+
+def _safe(total: Tensor) -> Tensor:
+    """Replace a zero divisor by one: a nilpotent W drives v to exactly zero, where 0/0 would poison the gradient."""
+    return torch.where(total > 0, total, torch.ones_like(total))

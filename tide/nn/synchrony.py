@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from tide.config import CoreConfig
+from tide.errors import ConfigError
 from tide.nn.constraints import Bounded
+from tide.nn.state import Batched
 
 
-class SynchronyState(NamedTuple):
-    """Decaying sums: S (B, P) of products and N (P,) of ones."""
+class SynchronyState(Batched):
+    """Decaying sums: S (B, P) of products, and N of ones.
+
+    N is (1, P) while all samples began at the same tick, (B, P) once one of them was restarted alone.
+    """
 
     products: Tensor
     normalizer: Tensor
-
-    def detach(self) -> SynchronyState:
-        """Cut the gradient to earlier ticks."""
-        return SynchronyState(self.products.detach(), self.normalizer.detach())
-
-    def rows(self, index: Tensor) -> SynchronyState:
-        """Keep the samples named by ``index``."""
-        return self._replace(products=self.products[index])
 
 
 def draw_pairs(rows: int, columns: int, count: int, generator: torch.Generator, *, same: bool) -> Tensor:
@@ -66,20 +61,22 @@ class PairSynchrony(Bounded):
         """Return y_i y_j of every pair (B, P) from rates (B, D)."""
         return rates.index_select(1, self.left) * rates.index_select(1, self.right)
 
-    def begin(self, rates: Tensor) -> SynchronyState:
+    def initial(self, rates: Tensor) -> SynchronyState:
         """Return S⁰ = y_i y_j and N⁰ = 1."""
-        return SynchronyState(self.products(rates), torch.ones_like(self.decay))
+        return SynchronyState(products=self.products(rates), normalizer=torch.ones_like(self.decay)[None])
 
     def retention(self) -> Tensor:
         """Return λ = exp(−δ) of every pair (P,)."""
         return torch.exp(-self.decay)
 
-    def forward(self, state: SynchronyState, rates: Tensor, retention: Tensor) -> SynchronyState:
-        """Advance by one tick: S ← λ S + y_i y_j, N ← λ N + 1."""
+    def forward(self, state: SynchronyState, rates: Tensor, retention: Tensor | None = None) -> SynchronyState:
+        """Advance by one tick: S ← λ S + y_i y_j, N ← λ N + 1, with λ = :meth:`retention`."""
+        retention = self.retention() if retention is None else retention
         products = torch.addcmul(self.products(rates), state.products, retention)
         if self.clamp is not None:
             products = products.clamp(-self.clamp, self.clamp)
-        return SynchronyState(products, torch.addcmul(torch.ones_like(retention), state.normalizer, retention))
+        normalizer = torch.addcmul(torch.ones_like(retention), state.normalizer, retention)
+        return SynchronyState(products=products, normalizer=normalizer)
 
     @staticmethod
     def value(state: SynchronyState) -> Tensor:
@@ -87,27 +84,62 @@ class PairSynchrony(Bounded):
         return state.products * state.normalizer.rsqrt()
 
 
-class Synchronisation(PairSynchrony):
+class Synchrony(PairSynchrony):
     """E-E pairs (binding), E-I pairs (gating) and I-I pairs (rhythm), each with a read-out of its own.
 
-    Without ``typed`` as many pairs are drawn among all neurons and read by one stream.
+    ::
+
+        synchrony = Synchrony(80, 20, pairs_ee=64, pairs_ei=32, pairs_ii=16, width=32)
+        state = synchrony.initial(rates)
+        state = synchrony(state, rates)             # after each tick, rates (B, 100)
+        s, latent = synchrony.read(state)           # (B, 112), (B, 96)
+
+    Args:
+        n_e, n_i: excitatory and inhibitory neurons; rates hold the excitatory ones first.
+        pairs_ee, pairs_ei, pairs_ii: pairs of each type.
+        width: width of each type's stream; the latent state is three times as wide.
+        typed: if not, as many pairs are drawn among all neurons and read by one stream of that whole width.
+        clamp: bound on the magnitude of S; none by default.
+        norm_epsilon: added to the variance in the LayerNorm of the latent state.
+        time_scales: shortest and longest 1/δ in ticks over which the decays start, log-uniform; None: δ = 0.
+        seed: draws the pairs and the time scales.
+
+    Raises:
+        ConfigError: more pairs of a type than there are.
     """
 
-    def __init__(self, config: CoreConfig, seed: int) -> None:
-        sizes, generator = config.synchrony, torch.Generator().manual_seed(seed)
-        counts = [sizes.pairs_ee, sizes.pairs_ei, sizes.pairs_ii]
-        if sizes.typed:
-            pairs = _typed_pairs(config, generator)
+    def __init__(
+        self,
+        n_e: int,
+        n_i: int,
+        *,
+        pairs_ee: int = 256,
+        pairs_ei: int = 128,
+        pairs_ii: int = 64,
+        width: int = 128,
+        typed: bool = True,
+        clamp: float | None = None,
+        norm_epsilon: float = 1e-5,
+        time_scales: tuple[float, float] | None = None,
+        seed: int = 42,
+    ) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        counts = [pairs_ee, pairs_ei, pairs_ii]
+        available = [n_e * (n_e - 1) // 2, n_e * n_i, n_i * (n_i - 1) // 2]
+        for name, count, most in zip(("pairs_ee", "pairs_ei", "pairs_ii"), counts, available, strict=True):
+            if count > most:
+                raise ConfigError(f"{name} must be at most {most} with {n_e} E and {n_i} I neurons, got {count}")
+        if typed:
+            pairs = _typed_pairs(n_e, n_i, counts, generator)
         else:
             counts = [sum(counts)]
-            pairs = draw_pairs(config.neurons, config.neurons, counts[0], generator, same=True)
-        super().__init__(pairs, clamp=sizes.clamp)
+            pairs = draw_pairs(n_e + n_i, n_e + n_i, counts[0], generator, same=True)
+        super().__init__(pairs, clamp=clamp)
         self.sizes = counts
-        width = 3 * sizes.width // len(self.sizes)
-        self.streams = nn.ModuleList(nn.Linear(size, width) for size in self.sizes)
-        self.norm = nn.LayerNorm(3 * sizes.width, eps=sizes.norm_epsilon)
-        if sizes.time_scales is not None:
-            shortest, longest = (math.log(scale) for scale in sizes.time_scales)
+        self.streams = nn.ModuleList(nn.Linear(size, 3 * width // len(counts)) for size in counts)
+        self.norm = nn.LayerNorm(3 * width, eps=norm_epsilon)
+        if time_scales is not None:
+            shortest, longest = (math.log(scale) for scale in time_scales)
             scales = torch.rand(pairs.shape[1], generator=generator) * (longest - shortest) + shortest
             with torch.no_grad():
                 self.decay.copy_(torch.exp(-scales))
@@ -120,9 +152,8 @@ class Synchronisation(PairSynchrony):
         return synchrony, self.norm(torch.cat(streams, 1))
 
 
-def _typed_pairs(config: CoreConfig, generator: torch.Generator) -> Tensor:
-    n_e, n_i, sizes = config.n_e, config.n_i, config.synchrony
-    ee = draw_pairs(n_e, n_e, sizes.pairs_ee, generator, same=True)
-    ei = draw_pairs(n_e, n_i, sizes.pairs_ei, generator, same=False) + torch.tensor([[0], [n_e]], device="cpu")
-    ii = draw_pairs(n_i, n_i, sizes.pairs_ii, generator, same=True) + n_e
+def _typed_pairs(n_e: int, n_i: int, counts: list[int], generator: torch.Generator) -> Tensor:
+    ee = draw_pairs(n_e, n_e, counts[0], generator, same=True)
+    ei = draw_pairs(n_e, n_i, counts[1], generator, same=False) + torch.tensor([[0], [n_e]], device="cpu")
+    ii = draw_pairs(n_i, n_i, counts[2], generator, same=True) + n_e
     return torch.cat((ee, ei, ii), 1)

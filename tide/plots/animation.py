@@ -16,7 +16,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from tide.data.drawn.moves import NAMES, walk
+from tide.data.drawn.mazes import NAMES, walk
 from tide.errors import InputError, one_line
 from tide.models.heads import read_answers
 from tide.models.thinker import Thinker

@@ -11,10 +11,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from tide.data.drawn.moves import walk
-from tide.inputs import Inputs, Questions
-from tide.inputs.schedule import OPERATORS
+from tide.data.drawn.mazes import walk
 from tide.models.heads import emitted, read_answers
+from tide.models.inputs import OPERATORS, Inputs, Questions
 from tide.models.thinker import Thinker
 from tide.plots.axes import attention_maps, grid, headroom, show_attention, show_image, shown_ticks, whole_numbers
 from tide.types import ThoughtOutput
@@ -87,7 +86,7 @@ class Thought:
 def record(model: Thinker) -> tuple[str, ...]:
     """Return the names that the picture of a model needs recorded."""
     pairs = ("synchrony",) if model.cell.pairs() is not None else ()
-    attention = ("attention",) if "attention" in model.cell.recordable() else ()
+    attention = ("attention",) if "attention" in tuple(model.cell.observables) else ()
     return (*model.cell.activity.values(), *attention, *pairs)
 
 

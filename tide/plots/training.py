@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from tide.config import CoreConfig
-from tide.config.training import TERMS
+from tide.config import TERMS, CoreConfig
 from tide.plots.axes import headroom, whole_numbers
 from tide.runs.folder import RunFolder
 

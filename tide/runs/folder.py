@@ -21,7 +21,7 @@ from torch import Tensor
 
 from tide.config import Config
 from tide.config.io import from_dict, read_settings, to_yaml
-from tide.errors import CheckpointError, one_line, shown
+from tide.errors import CheckpointError, one_line, short_repr
 from tide.evaluate.answers import Answers
 from tide.files import LOCK, WRITER, finite, read_mapping
 from tide.models.load import outline
@@ -50,7 +50,7 @@ def read_line(path: Path, line: Any) -> Reading:
     for name, value in line.items():
         wrong = type(value) is not int if name == "step" else isinstance(value, str) and name != "kind"
         if wrong:
-            raise ValueError(f"{name} is {shown(value)}, a number is wanted")
+            raise ValueError(f"{name} is {short_repr(value)}, a number is wanted")
     return Reading(path, line)
 
 
@@ -206,7 +206,7 @@ class RunFolder:
         known = isinstance(sizes, Mapping) and set(sizes) == set(LOGS)
         if not known or any(type(size) is not int or size < 0 for size in sizes.values()):
             raise CheckpointError(
-                f"the checkpoint in {self.path} gives sizes of logs as {shown(sizes)}, those of "
+                f"the checkpoint in {self.path} gives sizes of logs as {short_repr(sizes)}, those of "
                 f"{' and '.join(LOGS)} in bytes are wanted: it was changed by hand"
             )
         for name, size in sizes.items():

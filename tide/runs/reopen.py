@@ -10,12 +10,19 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from tide.config import DataConfig, DrawnConfig, FolderConfig, ModelConfig, ScheduleConfig, SequenceConfig, data_config
+from tide.config import (
+    DataSettings,
+    DrawnConfig,
+    FolderConfig,
+    ModelConfig,
+    ScheduleConfig,
+    SequenceConfig,
+    data_config,
+)
 from tide.data import LabelledSet, decode, load_test_photos, read_test
-from tide.data.drawn.maze_images import shortest_route
+from tide.data.drawn.mazes import shortest_route
 from tide.errors import InputError, check_path
-from tide.inputs import Inputs, Questions, to_float
-from tide.inputs.schedule import OPERATORS
+from tide.models.inputs import OPERATORS, Inputs, Questions, to_float
 from tide.models.load import load as load_model
 from tide.models.thinker import Thinker
 from tide.runs.folder import RunFolder
@@ -37,7 +44,7 @@ class SplitSource(NamedTuple):
     ``data`` is None where neither the model nor the user says.
     """
 
-    data: DataConfig | None
+    data: DataSettings | None
     directory: Path | None
     model: ModelConfig
 

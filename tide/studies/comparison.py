@@ -18,7 +18,7 @@ from tide.runs.folder import RunFacts, mean_and_std
 from tide.studies.robustness import CLEAN, Suite
 from tide.studies.robustness_report import Answers, in_points, paired_difference, shifts_of
 from tide.studies.runner import Trial, check_seeds
-from tide.train.prepare import resolved
+from tide.train.supervised import resolved
 
 # Which runs a comparison of models takes: the same task, data, backbone, seeds and budget for every model.
 

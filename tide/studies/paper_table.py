@@ -17,7 +17,7 @@ from tide.errors import ConfigError, did_you_mean
 from tide.models.presets import MODELS, TASKS
 from tide.runs.folder import RunFolder
 from tide.studies.runner import State, Trial
-from tide.train.prepare import resolved
+from tide.train.supervised import resolved
 
 TEN = {"core": {"ticks": 10, "neuron_models": {"memory_length": 10}}}
 TWENTY_FIVE = {"core": {"ticks": 25, "neuron_models": {"memory_length": 15}}}

@@ -19,12 +19,20 @@ from tide.backbones.layers import statistics_of_batches
 from tide.corruptions import CORRUPTIONS, EXTRA, SEVERITIES, corrupt
 from tide.corruptions.augmentations import AUGMENTATIONS, perturb
 from tide.data import Decoding, ImageSet, LabelledSet, load_test_photos
-from tide.data.photos.folders import ANNOTATIONS, folders_in, part_folder
-from tide.data.photos.jobs import whole_square
-from tide.data.shifted.arrays import CLEAN as MNIST_C_CLEAN
-from tide.data.shifted.arrays import cifar_c_names, mnist_c_names, read_cifar_c, read_mnist_c
-from tide.data.shifted.identity import check_same_photos, checksum_of_files, checksum_of_photos
-from tide.data.shifted.layouts import corruptions_in, severities_in
+from tide.data.folders import ANNOTATIONS, folders_in, part_folder
+from tide.data.photos import whole_square
+from tide.data.shifted import CLEAN as MNIST_C_CLEAN
+from tide.data.shifted import (
+    check_same_photos,
+    checksum_of_files,
+    checksum_of_photos,
+    cifar_c_names,
+    corruptions_in,
+    mnist_c_names,
+    read_cifar_c,
+    read_mnist_c,
+    severities_in,
+)
 from tide.errors import CheckpointError, DataError
 from tide.evaluate.answers import Answers, collect_answers
 from tide.files import read_mapping

@@ -19,7 +19,7 @@ from tide.errors import CheckpointError, InputError
 from tide.files import only_writer
 from tide.runs.folder import RunFolder, step_rates
 from tide.train.report import format_seconds
-from tide.train.signals import PARENT, StopRequest
+from tide.train.run import PARENT, StopRequest
 
 # One training run of a study, and where it stands on disk.
 

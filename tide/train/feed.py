@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Generator, Iterator, Sequence
-from functools import partial
+from collections.abc import Generator, Iterator, Sequence
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from tide.config import Config, FolderConfig, HubConfig, NamedDataConfig
-from tide.data import (
-    Batch,
-    DrawnSamples,
-    ImageSet,
-    PhotoSet,
-    PhotoStream,
-    TrainingSet,
-    augment,
-    batch_indices,
-    derive_seed,
-)
+from tide.data import Batch, DrawnSamples, ImageSet, PhotoSet, TrainingSet, augment, batch_indices, derive_seed
 from tide.errors import DataError
-from tide.inputs import Inputs, moved
+from tide.models.inputs import Inputs, moved
 
 DATA_STREAM, AUGMENT_STREAM, DROPOUT_STREAM = range(3)  # independent random streams derived from the one seed
 
@@ -84,35 +72,27 @@ class PhotoFeed:
 
     def __init__(
         self,
-        train: PhotoSet | PhotoStream,
+        train: PhotoSet,
         config: Config,
         device: torch.device,
         mine: Sequence[int],
     ) -> None:
         """``mine`` are the micro-batches of each step that this process takes, ascending."""
         assert isinstance(config.data, FolderConfig | HubConfig)
-        self.config, self.device, self.mine, self.flip = config, device, mine, config.data.flip
-        self._count, self._lanes = len(train), None
-        self._crops: Callable[..., Generator[Batch, None, None]] = train.crops
-        if isinstance(train, PhotoStream):
-            self._lanes = train.order(config.train.accumulation, derive_seed(config.seed, DATA_STREAM))
-            ahead = math.ceil(train.buffer * len(mine) / config.train.batch)
-            self._crops = partial(train.crops, ahead=ahead)
+        self.train, self.config, self.device, self.mine = train, config, device, mine
+        self.flip = config.data.flip
         self._stream: Generator[Batch, None, None] | None = None
         self._next: tuple[int, int] | None = None
 
     def order(self, step: int, micro: int) -> Tensor:
-        """See :class:`Feed`. Of a stream, each micro-batch of a step has a lane of its own."""
-        if self._lanes is None:
-            return sample_order(self.config, self._count, step, micro)
-        batch = self.config.train.batch
-        return self._lanes.positions(micro, step * batch, batch)
+        """See :class:`Feed`."""
+        return sample_order(self.config, len(self.train), step, micro)
 
     def take(self, step: int, micro: int) -> tuple[Tensor, Tensor]:
         """See :class:`Feed`. Micro-batches that are taken in another order than that of training begin a new stream."""
         if self._stream is None or self._next != (step, micro):
             self.close()
-            self._stream = self._crops(self._requests(step, micro), flip=self.flip)
+            self._stream = self.train.crops(self._requests(step, micro), flip=self.flip)
         batch = next(self._stream)
         place = self.mine.index(micro) + 1
         self._next = (step, self.mine[place]) if place < len(self.mine) else (step + 1, self.mine[0])
@@ -125,7 +105,7 @@ class PhotoFeed:
                     yield self.order(number, part), crop_seed(self.config, number, part)
 
     def close(self) -> None:
-        """End the worker processes, and what reads for them."""
+        """End the worker processes."""
         if self._stream is not None:
             self._stream.close()
         self._stream = None
@@ -157,9 +137,9 @@ def make_feed(train: TrainingSet, config: Config, device: torch.device, mine: Se
         return DrawnFeed(train, config, device)
     if isinstance(train, ImageSet) and isinstance(config.data, NamedDataConfig | FolderConfig):
         return MemoryFeed(train, config, device)
-    if isinstance(train, PhotoSet | PhotoStream) and isinstance(config.data, FolderConfig | HubConfig):
+    if isinstance(train, PhotoSet) and isinstance(config.data, FolderConfig | HubConfig):
         return PhotoFeed(train, config, device, mine)
     raise DataError(
-        f"training images are a {type(train).__name__} of data of kind {config.data.kind}, an ImageSet (named, "
-        "folder), a PhotoSet or PhotoStream (folder, hub) or DrawnSamples are wanted"
+        f"training images must be an ImageSet (named, folder), a PhotoSet (folder, hub) or DrawnSamples, got a "
+        f"{type(train).__name__} of data of kind {config.data.kind}"
     )

@@ -10,14 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tide.config import CoreConfig, OutputConfig
+from tide.config import OutputConfig
 from tide.evaluate.answers import read_hedging
 from tide.losses import tick_losses
 from tide.models.heads import read_answers, share_right
 from tide.models.thinker import Thinker
 from tide.nn.constraints import RecurrentBlocks
 from tide.nn.dynamics import perron_estimate
-from tide.nn.guarantee import certified_rate
 from tide.train.step import MicroBatch, component_parameters, gradient_norm
 from tide.types import Dynamics
 
@@ -103,8 +102,7 @@ class StabilityMonitor:
         if blocks is None or dynamics is None or ratio is None:
             return quantities, []
         quantities |= spectral_quantities(blocks, self._iterations)
-        core = self._model.config.core
-        rate = certified_rate(blocks, core) if isinstance(core, CoreConfig) else None
+        rate = self._model.cell.certified_rate()
         if rate is not None:
             quantities["certified_rate"] = rate
         quantities |= activity_quantities(dynamics, ratio, blocks.ee.shape[0])

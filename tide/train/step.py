@@ -10,11 +10,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from tide.config import ClipConfig, Config, LossConfig, TrainConfig
-from tide.config.training import TERMS
-from tide.inputs import Inputs
+from tide.config import TERMS, ClipConfig, Config, LossConfig, TrainConfig
 from tide.losses import LossTerms, clipped_residuals, objective
 from tide.models.heads import at_tick, read_answers
+from tide.models.inputs import Inputs
 from tide.models.thinker import Thinker
 from tide.train.team import ALONE, Team
 from tide.types import GamePenalty, ThoughtOutput
@@ -199,7 +198,7 @@ class GameMultipliers:
         """λ = 1, with which the term begins as the mean-field game, and the configured μ."""
         return cls(penalty=config.game_penalty)
 
-    def penalty_now(self) -> GamePenalty:
+    def as_penalty(self) -> GamePenalty:
         """Return what the loss needs."""
         return GamePenalty(self.multiplier_e, self.multiplier_i, self.penalty)
 
@@ -347,7 +346,7 @@ class Trainer:
     def _micro_batch(self, images: Inputs, labels: Tensor, kappa: float) -> MicroBatch:
         config = self.config
         out = self.model(images, tbptt=config.train.tbptt, recompute=config.train.recompute)
-        penalty = self.multipliers.penalty_now() if self.multipliers is not None else None
+        penalty = self.multipliers.as_penalty() if self.multipliers is not None else None
         terms = objective(out, labels, self.model.cell.blocks(), config.loss, curriculum=kappa, penalty=penalty)
         self.scaler.scale(terms.total / config.train.accumulation).backward()  # type: ignore[no-untyped-call]
         logits, certainty = (part.detach() for part in out.answers())

@@ -10,7 +10,7 @@ import torch
 from tide.config import Config, ImageConfig
 from tide.device import synchronize
 from tide.errors import TrainingError
-from tide.inputs import example, moved
+from tide.models.inputs import example, moved
 from tide.models.thinker import Thinker
 from tide.train.step import Trainer, make_optimizer
 

@@ -6,6 +6,7 @@ wall or a way. Depth-first search carves a perfect maze: between any two cells t
 
 from __future__ import annotations
 
+from collections import deque
 from itertools import permutations
 from typing import NamedTuple
 
@@ -14,12 +15,17 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from tide.data.checks import check_at_least
-from tide.data.drawn.moves import DOWN, END, FREE, GOAL, LEFT, RIGHT, START, STEPS, UP, WALL
+from tide.data.sets import check_at_least
 from tide.errors import DataError
 
 Integers = npt.NDArray[np.int64]
 
+UP, DOWN, LEFT, RIGHT, END = range(5)
+NAMES = ("up", "down", "left", "right", "end")
+STEPS = ((-1, 0), (1, 0), (0, -1), (0, 1), (0, 0))
+"""Rows and columns that each move goes."""
+WALL, FREE, START, GOAL = (0, 0, 0), (255, 255, 255), (255, 0, 0), (0, 255, 0)
+"""Colours of the pixels of a maze."""
 BACK = (DOWN, UP, RIGHT, LEFT)
 """The move that takes each move back."""
 ORDERS = np.array(list(permutations((UP, DOWN, LEFT, RIGHT))))
@@ -56,9 +62,7 @@ def draw_mazes(count: int, size: int, route: int, generator: torch.Generator) ->
     """
     check_at_least(("count", count, 1), ("size", size, SMALLEST), ("route", route, 1))
     if size % 2 == 0:
-        raise DataError(
-            f"size is {size}, an odd number is wanted: walls lie between cells, take {size - 1} or {size + 1}"
-        )
+        raise DataError(f"size must be odd, got {size}; walls lie between cells, take {size - 1} or {size + 1}")
     parts = [
         _draw(min(AT_ONCE, count - first), (size - 1) // 2, route, generator) for first in range(0, count, AT_ONCE)
     ]
@@ -68,8 +72,8 @@ def draw_mazes(count: int, size: int, route: int, generator: torch.Generator) ->
 
 def _draw(count: int, cells: int, route: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     def integers(bound: int, *shape: int) -> Integers:
-        drawn: Integers = torch.randint(bound, (count, *shape), generator=generator).numpy()
-        return drawn
+        numbers: Integers = torch.randint(bound, (count, *shape), generator=generator).numpy()
+        return numbers
 
     total = cells**2
     tree = carve(integers(total), ORDERS[integers(len(ORDERS), total)], cells)
@@ -114,12 +118,12 @@ def carve(root: Integers, orders: Integers, cells: int) -> Tree:
 def neighbours(cells: int) -> Integers:
     """Return the cell that each move leads to, (n², 4); n² where it leads outside."""
     row, column = np.divmod(np.arange(cells**2), cells)
-    found = []
+    ahead = []
     for down, right in STEPS[:4]:
         there = row + down, column + right
         inside = (there[0] >= 0) & (there[0] < cells) & (there[1] >= 0) & (there[1] < cells)
-        found.append(np.where(inside, there[0] * cells + there[1], cells**2))
-    return np.stack(found, 1)
+        ahead.append(np.where(inside, there[0] * cells + there[1], cells**2))
+    return np.stack(ahead, 1)
 
 
 def way(tree: Tree, start: Integers, goal: Integers) -> Integers:
@@ -155,3 +159,105 @@ def paint(tree: Tree, start: Integers, goal: Integers, cells: int) -> Tensor:
     for cell, colour in ((start, START), (goal, GOAL)):
         images[rows, row[cell], column[cell]] = colour
     return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
+
+
+class Walk(NamedTuple):
+    """Where moves lead: places (B, R + 1, 2) as row and column before and after each move; ``arrived`` (B,).
+
+    ``taken`` (B,) is the number of moves before the first that is ``end`` or leads into a wall, where a walk stops.
+    """
+
+    places: Tensor
+    arrived: Tensor
+    taken: Tensor
+
+
+def walk(mazes: Tensor, moves: Tensor) -> Walk:
+    """Walk ``moves`` (B, R), int64, from the start of each of ``mazes`` (B, 3, H, W), uint8."""
+    batch, _, height, width = mazes.shape
+    rows = torch.arange(batch, device=mazes.device)
+    steps = torch.tensor(STEPS, device=mazes.device)
+    free = mazes.amax(1).flatten(1) > 0
+    goal = place_of(mazes, GOAL)
+    place, walking = place_of(mazes, START), torch.ones(batch, dtype=torch.bool, device=mazes.device)
+    places, taken = [place], torch.zeros_like(rows)
+    size = torch.tensor((height, width), device=mazes.device)
+    for move in moves.unbind(1):
+        ahead = place + steps[move]
+        inside = ((ahead >= 0) & (ahead < size)).all(1)
+        open_ahead = inside & free[rows, (ahead[:, 0] * width + ahead[:, 1]) * inside]
+        walking = walking & open_ahead & (move != END)
+        place = torch.where(walking[:, None], ahead, place)
+        taken = taken + walking
+        places.append(place)
+    return Walk(torch.stack(places, 1), (place == goal).all(1), taken)
+
+
+def place_of(mazes: Tensor, colour: tuple[int, int, int]) -> Tensor:
+    """Return row and column (B, 2) of the pixel of a colour; of the first, should there be several."""
+    mask = (mazes == torch.tensor(colour, device=mazes.device, dtype=mazes.dtype)[:, None, None]).all(1).flatten(1)
+    index = mask.byte().argmax(1)
+    return torch.stack((index // mazes.shape[3], index % mazes.shape[3]), 1)
+
+
+def started_at(mazes: Tensor, places: Tensor) -> Tensor:
+    """Return the mazes with their start moved to ``places`` (B, 2): to walk on from where an answer ended.
+
+    The goal stays where it is, also where a walk has reached it: there is then no start.
+    """
+    moved = mazes.clone()
+    for where, colour in ((place_of(mazes, START), FREE), (places, START), (place_of(mazes, GOAL), GOAL)):
+        moved[torch.arange(len(mazes)), :, where[:, 0], where[:, 1]] = moved.new_tensor(colour)
+    return moved
+
+
+def shortest_route(maze: Tensor) -> list[int]:
+    """Return the moves of a shortest way from start to goal through a maze (3, H, W), uint8.
+
+    Raises :class:`DataError`: the image is of another type or shape or has another colour than black (wall), white
+    (free), red (start) and green (goal), not exactly one start and one goal, or no way between them.
+    """
+    start, goal = check_maze(maze)
+    free = (maze.amax(0) > 0).tolist()
+    move_to: dict[tuple[int, int], int] = {start: END}
+    waiting = deque([start])
+    while waiting and goal not in move_to:
+        row, column = waiting.popleft()
+        for move, (down, right) in enumerate(STEPS[:END]):
+            ahead = row + down, column + right
+            inside = 0 <= ahead[0] < len(free) and 0 <= ahead[1] < len(free[0])
+            if inside and free[ahead[0]][ahead[1]] and ahead not in move_to:
+                move_to[ahead] = move
+                waiting.append(ahead)
+    if goal not in move_to:
+        raise DataError(f"maze must have a way from start to goal, got none from {start} to {goal}; open a wall")
+    route: list[int] = []
+    while goal != start:
+        route.append(move_to[goal])
+        goal = goal[0] - STEPS[route[-1]][0], goal[1] - STEPS[route[-1]][1]
+    return route[::-1]
+
+
+def check_maze(maze: Tensor) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return row and column of the start and of the goal of a maze; raises as :func:`shortest_route`."""
+    if maze.dtype != torch.uint8 or maze.dim() != 3 or maze.shape[0] != 3:
+        kind = f"{str(maze.dtype).removeprefix('torch.')} of shape {tuple(maze.shape)}"
+        raise DataError(f"maze must be uint8 of shape (3, H, W), got {kind}; convert it")
+    colours = {"wall": WALL, "free": FREE, "start": START, "goal": GOAL}
+    masks = {name: (maze == maze.new_tensor(colour)[:, None, None]).all(0) for name, colour in colours.items()}
+    other = ~torch.stack(list(masks.values())).any(0)
+    if bool(other.any()):
+        row, column = other.nonzero()[0].tolist()
+        raise DataError(
+            f"pixel ({row}, {column}) must be black (wall), white (free), red (start) or green (goal), got "
+            f"{tuple(maze[:, row, column].tolist())}; save without scaling or compression losses"
+        )
+    places = []
+    for name, colour in (("start", "red"), ("goal", "green")):
+        pixels = masks[name].nonzero().tolist()
+        if len(pixels) != 1:
+            raise DataError(
+                f"maze must have exactly one {name} pixel, got {len(pixels)}; paint one {colour}, {colours[name]}"
+            )
+        places.append((pixels[0][0], pixels[0][1]))
+    return places[0], places[1]

@@ -1,23 +1,37 @@
-"""Drawn samples as sets to learn from and to measure on."""
+"""Drawn samples as sets to learn from and to measure on, and the tasks that draw them."""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from tide.config import Config, ModelConfig
-from tide.data.drawn.tasks import Draw, DrawnTask, make_task
+from tide.config import Config, DrawnConfig, ModelConfig, ScheduleConfig, SequenceConfig, register
+from tide.config import base as registry
+from tide.data.drawn.mazes import draw_mazes
+from tide.data.drawn.sequences import draw_parity, draw_questions, draw_sorting, scaled
+from tide.data.named import load_named, names
 from tide.data.orders import derive_seed
-from tide.data.photos.reading import Decoding
-from tide.data.sets import Batch, Splits
-from tide.inputs import select, shape_of
+from tide.data.sets import Batch, Decoding, ImageSet
+from tide.errors import ConfigError, check, did_you_mean
+from tide.models.inputs import select, shape_of
 
 TEST_COUNT = 1_000  # samples of a test set, or of a set to choose by
 TEST_SEED, VALIDATION_SEED = 2_000_003, 2_000_029  # the same for every run: a training step's are derived otherwise
+
+Draw = Callable[[int, torch.Generator], tuple[Any, Tensor]]
+"""Draw so many samples: inputs as the model takes them (pixels as uint8), and targets (B, *S) int64, on the CPU."""
+
+
+class DrawnTask(NamedTuple):
+    """How training samples are drawn, and those of each part of the test set: one part for each difficulty."""
+
+    train: Draw
+    test: tuple[Draw, ...]
 
 
 class DrawnSamples:
@@ -37,8 +51,9 @@ class DrawnSamples:
         return Batch(inputs, targets, torch.arange(count))
 
     def select(self, index: slice | Tensor) -> Batch:
-        """Return as many samples as are asked for, always the same."""
-        return self.drawn(len(torch.arange(self._count)[index]) if isinstance(index, slice) else len(index), 0)
+        """Return as many samples as the index has places, always the same."""
+        # A range knows its length; places of a whole run as numbers would take half a gigabyte.
+        return self.drawn(len(range(self._count)[index] if isinstance(index, slice) else index), 0)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -81,8 +96,8 @@ class DrawnSet:
 
     def select(self, index: slice | Tensor) -> Batch:
         """Return the samples of a slice or at positions (n,), which must lie in one part."""
-        (found,) = self.batches(len(self), positions=torch.arange(len(self))[index])
-        return found
+        (batch,) = self.batches(len(self), positions=torch.arange(len(self))[index])
+        return batch
 
     def batches(self, batch: int, *, positions: Tensor | None = None) -> Generator[Batch, None, None]:
         """Yield the samples in batches of at most ``batch``, each of one part; those at ``positions``, ascending."""
@@ -104,25 +119,28 @@ class DrawnSet:
         return self
 
 
-def drawn_splits(config: Config, directory: Path | None = None) -> Splits:
-    """Return the samples of the task that an experiment names, drawn for its settings.
+def drawn_training(config: Config, directory: Path | None = None) -> DrawnSamples:
+    """Return the training samples of the task that an experiment names.
 
-    Test samples are the same for every run; with ``data.validation`` others stand in their place, as many as it says
-    (of a share below 1, that part of :data:`TEST_COUNT`). Raises :class:`~tide.errors.ConfigError` for an unknown task
-    and for settings that do not fit it.
+    Raises :class:`~tide.errors.ConfigError` for an unknown task and for settings that do not fit it.
     """
-    data, train = config.data, config.train
-    task, classes = make_task(data.name, config, directory), _classes(config)
-    count, seed = TEST_COUNT, TEST_SEED
-    if data.validation:
-        count, seed = round(data.validation * (TEST_COUNT if data.validation < 1 else 1)), VALIDATION_SEED
-    samples = DrawnSamples(task.train, classes, train.steps * train.batch * train.accumulation)
-    return Splits(data.name, train=samples, test=_drawn_set(task, count, seed, classes))
+    train = config.train
+    draw = make_task(config.data.name, config, directory).train
+    return DrawnSamples(draw, _classes(config), train.steps * train.batch * train.accumulation)
 
 
 def drawn_test(name: str, model: ModelConfig, directory: Path | None = None) -> DrawnSet:
-    """Return the test samples of a task for a model; raises as :func:`drawn_splits`."""
+    """Return the test samples of a task for a model, the same for every run; raises as :func:`drawn_training`."""
     return _drawn_set(make_task(name, model, directory), TEST_COUNT, TEST_SEED, _classes(model))
+
+
+def drawn_validation(data: DrawnConfig, model: ModelConfig, directory: Path | None = None) -> DrawnSet:
+    """Return the samples to choose by, ``data.validation`` of them; raises as :func:`drawn_training`.
+
+    Of a share below 1, that part of :data:`TEST_COUNT`, one at least.
+    """
+    count = max(1, round(data.validation * (TEST_COUNT if data.validation < 1 else 1)))
+    return _drawn_set(make_task(data.name, model, directory), count, VALIDATION_SEED, _classes(model))
 
 
 def _classes(model: ModelConfig) -> tuple[str, ...]:
@@ -147,3 +165,83 @@ def _checksum(parts: Sequence[Batch]) -> int:
         for tensor in (*(part.images if isinstance(part.images, tuple) else (part.images,)), part.labels):
             value = zlib.crc32(tensor.numpy().tobytes(), value)
     return value
+
+
+def check_task(name: str) -> None:
+    """Raise :class:`ConfigError` unless a task of this name is known."""
+    tasks = registry.names("task")
+    if name not in tasks:
+        hint = did_you_mean(name, (*names(), *tasks, "folder:DIR", "hub:DIR"))
+        raise ConfigError(f"data set must be a known one or a task, got {name!r}{hint}")
+
+
+def make_task(name: str, model: ModelConfig, directory: Path | None) -> DrawnTask:
+    """Return the task of a name for a model; raises :class:`ConfigError` where there is none, or it does not fit."""
+    check_task(name)
+    task: DrawnTask = registry.builder("task", name)(model, directory)
+    return task
+
+
+@register("task", "parity")
+def _parity(model: ModelConfig, directory: Path | None) -> DrawnTask:
+    length = _sequence(model).length
+    _check_answer(model, (length,), 2)
+    return _alike(lambda count, generator: draw_parity(count, length, generator))
+
+
+@register("task", "sort")
+def _sort(model: ModelConfig, directory: Path | None) -> DrawnTask:
+    length = _sequence(model).length
+    check(
+        model.output.emitted == length and model.output.classes == length + 1,
+        f"output.emitted must be {length} of {length + 1} classes, each number's place and a blank, got "
+        f"{model.output.emitted} of {model.output.classes}",
+    )
+    return _alike(lambda count, generator: draw_sorting(count, length, generator))
+
+
+@register("task", "maze")
+def _maze(model: ModelConfig, directory: Path | None) -> DrawnTask:
+    size, positions = model.images.size, model.output.positions
+    _check_answer(model, positions[:1] or (1,), 5)
+    return _alike(lambda count, generator: draw_mazes(count, size, positions[0], generator))
+
+
+@register("task", "qamnist")
+def _questions(model: ModelConfig, directory: Path | None) -> DrawnTask:
+    settings = model.input
+    if not isinstance(settings, ScheduleConfig):
+        raise ConfigError(f"input.kind must be schedule, got {settings.kind}; questions are shown part by part")
+    _check_answer(model, (), 10)
+    splits = load_named("mnist", directory)
+    train, test = (scaled(part, settings.size) for part in (splits.train, splits.test) if isinstance(part, ImageSet))
+
+    def draw_from(images: ImageSet, digits: tuple[int, int], operations: tuple[int, int]) -> Draw:
+        return lambda count, generator: draw_questions(images, count, digits, operations, generator)
+
+    difficulties = [
+        (digits, operations)
+        for digits in range(settings.digits[0], settings.digits[1] + 1)
+        for operations in range(settings.operations[0], settings.operations[1] + 1)
+    ]
+    parts = tuple(draw_from(test, (digits, digits), (steps, steps)) for digits, steps in difficulties)
+    return DrawnTask(draw_from(train, settings.digits, settings.operations), parts)
+
+
+def _alike(draw: Draw) -> DrawnTask:
+    return DrawnTask(draw, (draw,))
+
+
+def _sequence(model: ModelConfig) -> SequenceConfig:
+    if not isinstance(model.input, SequenceConfig):
+        raise ConfigError(f"input.kind must be sequence, got {model.input.kind}; the task is one of sequences")
+    return model.input
+
+
+def _check_answer(model: ModelConfig, positions: tuple[int, ...], classes: int) -> None:
+    output = model.output
+    check(
+        output.positions == positions and output.classes == classes and not output.emitted,
+        f"output must be of {classes} classes at positions {positions} for this task, got {output.classes} at "
+        f"{output.positions}",
+    )

@@ -1,1 +1,0 @@
-"""Published test sets of shifted images: their layouts, their arrays, and which copy a folder holds."""

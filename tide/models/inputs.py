@@ -1,0 +1,412 @@
+"""Kinds of input: images, sequences, digits with a question. Each is checked, made up, read from text and prepared."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, cast
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor
+from torch.nn import functional
+
+from tide.config import FeatureMapConfig, ImageConfig, ModelConfig, ScheduleConfig, SequenceConfig, register
+from tide.config.base import builder
+from tide.config.model import MOST_SHOWN
+from tide.errors import InputError
+
+BRIGHTEST = 2.0  # a float pixel above is on the scale 0 to 255; what augmentation overshoots is below
+FEATURE_MAP = 8  # rows and columns assumed of a feature map
+SMALLEST = 8  # pixels; a smaller image has no room for the convolutions
+SMALLEST_DIGIT = 4  # pixels: the digits' backbone halves twice
+PLUS, MINUS = -1, -2
+"""How a question writes its operators, as in the reference; indices of digits are 0 or more."""
+OPERATORS = {PLUS: "+", MINUS: "-"}
+
+Photo = Callable[[Path, int, int, float], Tensor]
+"""Read a photo: path, size in pixels, channels, share of the shorter side; (channels, size, size) float in [0, 1]."""
+
+
+class Questions(NamedTuple):
+    """Digits (B, N, channels, size, size), float in [0, 1], and questions (B, Q) int64 about them.
+
+    A question is an index, then operator and index in turns; see :data:`OPERATORS`.
+    """
+
+    digits: Tensor
+    question: Tensor
+
+
+Inputs = Tensor | Questions
+S = TypeVar("S")
+
+
+class Part(NamedTuple):
+    """What the cell reads, see :meth:`tide.models.cell.Cell.set_input`, and for how many ticks before something else.
+
+    The last is for the ticks of the answer; the first is never nothing.
+    """
+
+    content: Tensor | None
+    ticks: int
+
+
+class InputKind(ABC, Generic[S]):
+    """One kind of input for one model. Registered for its settings: ``@tide.register("input", MySettings)``."""
+
+    samples: ClassVar[str]
+    """What several of them are called."""
+    takes: ClassVar[str]
+    """How they are written in Python, with their shape."""
+    in_parts: ClassVar[bool] = False
+    """Whether the input is shown part by part before the answer."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        self.config = config
+        self.settings = cast(S, config.input)
+
+    @abstractmethod
+    def check(self, inputs: Any) -> None:
+        """Raise :class:`~tide.errors.InputError` unless ``inputs`` are what the model takes."""
+
+    @abstractmethod
+    def example(self, batch: int = 1) -> Inputs:
+        """Return ``batch`` inputs that the model takes, of zeros or the first symbol."""
+
+    @abstractmethod
+    def read(self, texts: Sequence[str], question: str | None, photo: Photo) -> list[tuple[str, Inputs]]:
+        """Return each input with its name, from what a user wrote; raises InputError."""
+
+    def fit(self, inputs: Any) -> Any:
+        """Return inputs as the model was made for them, with a warning where they are something else."""
+        return inputs
+
+    def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Return mean and standard deviation by which the model normalises, one for each channel."""
+        return (0.0,), (1.0,)
+
+    def normalise(self, inputs: Any, mean: Tensor, std: Tensor) -> Any:
+        """Return inputs as the backbone takes them; ``mean`` and ``std`` are (1, channels, 1, 1)."""
+        return inputs.to(mean.dtype)
+
+    def parts(self, backbone: nn.Module, inputs: Any) -> list[Part]:
+        """Return what normalised inputs show the cell, one after the other; the last for all ticks of the answer."""
+        return [Part(backbone(inputs), 0)]
+
+    def answers_from(self, inputs: Any) -> int:
+        """Return the first tick (from 0) that counts as an answer: that after everything has been shown."""
+        return 0
+
+    def _no_question(self, question: str | None) -> None:
+        if question is not None:
+            kind = self.config.input.kind
+            raise InputError(f"--question must be left out for a model that takes a {kind}, got {question!r}")
+
+
+@register("input", ImageConfig)
+class Images(InputKind[ImageConfig]):
+    """Images (B, channels, H, W), float in [0, 1]; without a backbone a feature map (B, features, H, W) as it is."""
+
+    samples = "images"
+    takes = "images: (B, channels, H, W), float in [0, 1]"
+
+    @property
+    def _bare(self) -> bool:
+        return isinstance(self.config.backbone, FeatureMapConfig)
+
+    def check(self, inputs: Any) -> None:
+        """With a backbone 8 x 8 pixels or more, without one any size."""
+        if not isinstance(inputs, Tensor):
+            raise InputError(f"images must be a torch.Tensor, got a {type(inputs).__name__}; torch.as_tensor(images)")
+        if not inputs.is_floating_point():
+            raise InputError(f"images must be float in [0, 1], got {inputs.dtype}; images.float() / 255")
+        channels, smallest = self.settings.channels, SMALLEST
+        kind = "grey images" if channels == 1 else "RGB images"
+        if self._bare:
+            channels, kind, smallest = self.config.backbone.features, "feature maps: it has no backbone", 1
+        if inputs.dim() != 4 or inputs.shape[1] != channels:
+            raise InputError(
+                f"images must have shape (B, {channels}, H, W), got {tuple(inputs.shape)}; this model takes {kind}"
+            )
+        if min(inputs.shape[2:]) < smallest:
+            height, width = inputs.shape[2:]
+            raise InputError(
+                f"images must have {smallest}x{smallest} pixels or more, got {height}x{width}; enlarge them"
+            )
+        if inputs.shape[0] == 0:
+            raise InputError("the batch must hold at least 1 image, got 0")
+        # Reading the answer back would break a compiled graph, where the check is left to the caller; torch's meta
+        # device has no values.
+        if torch.compiler.is_compiling() or inputs.is_meta:
+            return
+        low, high = torch.stack(inputs.detach().aminmax()).tolist()  # one read-back
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise InputError("images must have finite pixels, got NaN or infinity; clean the data")
+        if self._bare:
+            return
+        if high > BRIGHTEST:
+            warnings.warn(f"pixels should lie in [0, 1], got up to {high:g}; images / 255", stacklevel=5)
+        if self._of_another_size(inputs):
+            warnings.warn(f"{self._sizes(inputs)}; bring them to that size, on others it errs", stacklevel=5)
+
+    def fit(self, inputs: Any) -> Any:
+        """Scale images to the model's size, bilinearly with antialiasing; what is no batch of images stays."""
+        if self._bare or not isinstance(inputs, Tensor) or inputs.dim() != 4 or not inputs.is_floating_point():
+            return inputs
+        if not self._of_another_size(inputs) or 0 in inputs.shape or min(inputs.shape[2:]) < SMALLEST:
+            return inputs
+        warnings.warn(f"{self._sizes(inputs)}; they are scaled to that", stacklevel=5)
+        size = (self.settings.size, self.settings.size)
+        return functional.interpolate(inputs, size, mode="bilinear", antialias=True, align_corners=False)
+
+    def example(self, batch: int = 1) -> Tensor:
+        """Return black images, or feature maps of zeros."""
+        if self._bare:
+            return torch.zeros(batch, self.config.backbone.features, FEATURE_MAP, FEATURE_MAP)
+        return torch.zeros(batch, self.settings.channels, self.settings.size, self.settings.size)
+
+    def read(self, texts: Sequence[str], question: str | None, photo: Photo) -> list[tuple[str, Inputs]]:
+        """Read photos by their paths."""
+        self._no_question(question)
+        wanted = self.settings
+        return [(text, photo(Path(text), wanted.size, wanted.channels, wanted.crop)[None]) for text in texts]
+
+    def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Those of the training images; a feature map comes as it is."""
+        return super().statistics() if self._bare else (self.settings.mean, self.settings.std)
+
+    def normalise(self, inputs: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+        """Subtract the mean, divide by the deviation."""
+        return (inputs.to(mean.dtype) - mean) / std
+
+    def _of_another_size(self, images: Tensor) -> bool:
+        return tuple(images.shape[2:]) != (self.settings.size, self.settings.size)
+
+    def _sizes(self, images: Tensor) -> str:
+        height, width = images.shape[2:]
+        return f"images are {height}x{width} pixels, the model was made for {self.settings.size}x{self.settings.size}"
+
+
+@register("input", SequenceConfig)
+class Sequences(InputKind[SequenceConfig]):
+    """Sequences (B, length) of symbols or of numbers, float."""
+
+    samples = "samples"
+    takes = "sequences: (B, length), float"
+
+    def check(self, inputs: Any) -> None:
+        """They must be finite and of the alphabet."""
+        settings = self.settings
+        if not isinstance(inputs, Tensor):
+            raise InputError(
+                f"sequences must be a torch.Tensor, got a {type(inputs).__name__}; torch.as_tensor(values)"
+            )
+        if not inputs.is_floating_point():
+            raise InputError(f"sequences must be float, got {inputs.dtype}; values.float()")
+        if inputs.dim() != 2 or inputs.shape[1] != settings.length:
+            raise InputError(
+                f"sequences must have shape (B, {settings.length}), got {tuple(inputs.shape)}; the model was made for "
+                "this length"
+            )
+        if inputs.shape[0] == 0:
+            raise InputError("the batch must hold at least 1 sequence, got 0")
+        if torch.compiler.is_compiling() or inputs.is_meta:
+            return
+        if not bool(inputs.isfinite().all()):
+            raise InputError("sequences must be finite, got NaN or infinity; clean the data")
+        if settings.alphabet:
+            # Data-dependent reads return True on tensors without values, so all must be well when this is true.
+            known = torch.isin(inputs, inputs.new_tensor(settings.alphabet))
+            if not bool(known.all()):
+                symbols = ", ".join(f"{symbol:g}" for symbol in settings.alphabet)
+                raise InputError(f"a symbol must be one of {symbols}, got {float(inputs[~known][0]):g}")
+
+    def example(self, batch: int = 1) -> Tensor:
+        """Return sequences of the first symbol, or of zeros."""
+        first = self.settings.alphabet[0] if self.settings.alphabet else 0.0
+        return torch.full((batch, self.settings.length), first)
+
+    def read(self, texts: Sequence[str], question: str | None, photo: Photo) -> list[tuple[str, Inputs]]:
+        """Read sequences as they are written: symbols without space, numbers with commas.
+
+        ``0110``: the first symbol of the alphabet as 1, the second as 0; of bits written as -1 and 1, the -1 counts.
+        """
+        self._no_question(question)
+        return [(text, self.parse(text)) for text in texts]
+
+    def parse(self, text: str) -> Tensor:
+        """Return one sequence (1, length) from its text."""
+        settings = self.settings
+        if not settings.alphabet:
+            try:
+                numbers = [float(number) for number in text.split(",")]
+            except ValueError:
+                raise InputError(f"a list of numbers must be like 0.3,-1.2,0.7, got {text!r}") from None
+            if len(set(numbers)) < len(numbers):
+                raise InputError(f"numbers to sort must differ, got {text!r}; there is no one order")
+            return torch.tensor([numbers])
+        first, second = settings.alphabet[:2]
+        symbols = {"1": first, "0": second} if len(settings.alphabet) == 2 else {}
+        foreign = next((letter for letter in text if letter not in symbols), None)
+        if foreign is not None:
+            raise InputError(
+                f"a sequence must be {settings.length} times 0 or 1 without spaces, got {foreign!r} in {text!r}"
+            )
+        return torch.tensor([[symbols[letter] for letter in text]])
+
+
+@register("input", ScheduleConfig)
+class Schedules(InputKind[ScheduleConfig]):
+    """:class:`Questions`: digits shown one after the other, then a question about them (QAMNIST, arXiv:2505.05522)."""
+
+    samples = "samples"
+    takes = "questions: tide.models.inputs.Questions"
+    in_parts = True
+
+    def check(self, inputs: Any) -> None:
+        """Digits must be as large as the settings say, a question must name digits that are shown."""
+        if not isinstance(inputs, tuple) or len(inputs) != 2 or not all(isinstance(part, Tensor) for part in inputs):
+            raise InputError(f"the input must be digits and questions, got a {type(inputs).__name__}; Questions(d, q)")
+        digits, question = inputs
+        settings = self.settings
+        shape = (settings.channels, settings.size, settings.size)
+        if digits.dim() != 5 or 0 in digits.shape or not digits.is_floating_point() or digits.shape[2] != shape[0]:
+            raise InputError(f"digits must be float (B, N, {shape}), got {digits.dtype} of shape {tuple(digits.shape)}")
+        if min(digits.shape[3:]) < SMALLEST_DIGIT:
+            raise InputError(f"digits must have {SMALLEST_DIGIT} pixels or more each way, got {tuple(digits.shape)}")
+        odd = question.dim() == 2 and len(question) == len(digits) and question.shape[1] % 2 == 1
+        if not odd or question.is_floating_point():
+            raise InputError(
+                f"questions must be whole numbers (B, odd): an index, then operator and index in turns; got "
+                f"{question.dtype} of shape {tuple(question.shape)}"
+            )
+        if torch.compiler.is_compiling() or digits.is_meta or isinstance(digits, FakeTensor):
+            return
+        if tuple(digits.shape[2:]) != shape:
+            height, width = digits.shape[3:]
+            sizes = f"digits are {height}x{width} pixels, the model was made for {settings.size}x{settings.size}"
+            warnings.warn(f"{sizes}; bring them to that size, on others it errs", stacklevel=5)
+        if not bool(digits.isfinite().all()):
+            raise InputError("digits must have finite pixels, got NaN or infinity; clean the data")
+        indices, operators = question[:, ::2], question[:, 1::2]
+        most = min(digits.shape[1], MOST_SHOWN)
+        if not bool(((indices >= 0) & (indices < most)).all()):
+            named = int(indices.min() if indices.min() < 0 else indices.max())
+            raise InputError(f"a question must name digits 0 to {most - 1}, as many as are shown, got {named}")
+        known = torch.isin(operators, operators.new_tensor(list(OPERATORS)))
+        if operators.numel() and not bool(known.all()):
+            raise InputError(
+                f"an operator of a question must be {PLUS} (+) or {MINUS} (-), got {int(operators[~known][0])}"
+            )
+
+    def example(self, batch: int = 1) -> Questions:
+        """Return as many black digits as there may be at most, and the longest question."""
+        settings = self.settings
+        digits = torch.zeros(batch, settings.digits[1], settings.channels, settings.size, settings.size)
+        question = torch.tensor([0, *[PLUS, 0] * settings.operations[1]])
+        return Questions(digits, question.repeat(batch, 1))
+
+    def read(self, texts: Sequence[str], question: str | None, photo: Photo) -> list[tuple[str, Inputs]]:
+        """Read all photos as the digits, in order, and the question about them, like ``0+1-0``."""
+        if question is None:
+            raise InputError("--question must be given: one about the digits by place, like --question 0+1-0")
+        digits = [photo(Path(text), self.settings.size, self.settings.channels, 1.0) for text in texts]
+        return [(question, Questions(torch.stack(digits)[None], self.parse(question)[None]))]
+
+    def parse(self, question: str) -> Tensor:
+        """Return a question like ``0+1-0``, whose numbers are places of digits, as the model takes it."""
+        signs = {sign: code for code, sign in OPERATORS.items()}
+        spaced = "".join(f" {letter} " if letter in signs else letter for letter in question).split()
+        parts = [signs.get(part, int(part) if part.isdecimal() and len(part) < 4 else None) for part in spaced]
+        turns = all((part in signs) == (place % 2 == 1) for place, part in enumerate(spaced))
+        if len(parts) % 2 == 0 or not turns:
+            raise InputError(f"--question must be places and operators in turns, like 0+1-0, got {question!r}")
+        if None in parts:
+            raise InputError(f"--question must name places as whole numbers, like 0+1-0, got {question!r}")
+        return torch.tensor(parts)
+
+    def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Those of the training digits."""
+        return self.settings.mean, self.settings.std
+
+    def normalise(self, inputs: Questions, mean: Tensor, std: Tensor) -> Questions:
+        """Normalise the digits."""
+        return Questions((inputs.digits.to(mean.dtype) - mean) / std, inputs.question)
+
+    def parts(self, backbone: nn.Module, inputs: Questions) -> list[Part]:
+        """Show each digit, each part of the question, then nothing."""
+        tokens, drives = backbone(*inputs)
+        return [
+            *(Part(digit, self.settings.ticks_per_digit) for digit in tokens),
+            *(Part(drive, self.settings.ticks_per_part) for drive in drives),
+            Part(None, 0),
+        ]
+
+    def answers_from(self, inputs: Questions) -> int:
+        """Return for how many ticks something is shown."""
+        digits, parts = inputs.digits.shape[1], inputs.question.shape[1]
+        return digits * self.settings.ticks_per_digit + parts * self.settings.ticks_per_part
+
+    def from_frames(self, frames: Tensor, question: Tensor) -> Questions:
+        """Return digits and questions from what is shown tick by tick, as the reference implementation writes them.
+
+        ``frames`` (B, N · ticks_per_digit, channels, H, W) repeat each digit, ``question`` (B, Q · ticks_per_part) each
+        part. Raises :class:`InputError` where what is shown changes at another tick.
+        """
+        kept = []
+        for name, values, ticks in (
+            ("frames", frames, self.settings.ticks_per_digit),
+            ("parts", question, self.settings.ticks_per_part),
+        ):
+            if values.dim() < 2 or values.shape[1] % ticks:
+                raise InputError(f"{name} must have shape (B, a multiple of {ticks}, ...), got {tuple(values.shape)}")
+            each = values.reshape(len(values), -1, ticks, *values.shape[2:])
+            if not torch.equal(each, each[:, :, :1].expand_as(each)):
+                raise InputError(f"{name} must change every {ticks} ticks only; give each for {ticks} ticks")
+            kept.append(each[:, :, 0])
+        return Questions(*kept)
+
+
+def input_kind(config: ModelConfig) -> InputKind[Any]:
+    """Return the kind of input that a model takes."""
+    kind: InputKind[Any] = builder("input", config.input)(config)
+    return kind
+
+
+def example(config: ModelConfig, batch: int = 1) -> Inputs:
+    """Return ``batch`` inputs that the model takes, of zeros or the first symbol."""
+    return input_kind(config).example(batch)
+
+
+def described(config: ModelConfig) -> str:
+    """Return the shape of an input in a few words."""
+    return " x ".join(map(str, shape_of(example(config))))
+
+
+def shape_of(inputs: Any) -> tuple[int, ...]:
+    """Return the shape of one input of several; of a question, that of a digit."""
+    return tuple(inputs[0].shape[2:] if isinstance(inputs, tuple) else inputs.shape[1:])
+
+
+def to_float(inputs: Any) -> Any:
+    """Return pixel values 0..255 (uint8, any shape) as float32 in 0..1; what are no pixels stays as it is."""
+    return _each(inputs, lambda part: part.to(torch.float32).div_(255) if part.dtype == torch.uint8 else part)
+
+
+def moved(inputs: Any, device: torch.device) -> Any:
+    """Return inputs on a device."""
+    return _each(inputs, lambda part: part.to(device))
+
+
+def select(inputs: Any, index: Tensor | slice) -> Any:
+    """Return the inputs of some samples."""
+    return _each(inputs, lambda part: part[index])
+
+
+def _each(inputs: Any, function: Callable[[Tensor], Tensor]) -> Any:
+    """Apply a function to the one tensor of inputs, or to each of a NamedTuple's."""
+    return type(inputs)(*map(function, inputs)) if isinstance(inputs, tuple) else function(inputs)
