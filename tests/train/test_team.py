@@ -132,7 +132,7 @@ def test_processes_with_other_data_are_refused(tiny: Config, digits: Splits) -> 
         def gather(self, value: Any) -> list[Any]:
             return [value, {**value, "test": {**value["test"], "checksum": value["test"]["checksum"] + 1}}]
 
-    with pytest.raises(DataError, match="process 1 reads other data than process 0, the same is wanted"):
+    with pytest.raises(DataError, match="must read the same data, process 1 reads other data than process 0"):
         supervised_run(tiny, digits, SilentRun(Path("nowhere")), SilentReporter(1), team=Other())
 
 
