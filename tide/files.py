@@ -1,4 +1,4 @@
-"""JSON files that hold a mapping, and one writer per folder."""
+"""JSON, errors of writing in one line, one writer per folder, tables and numbers in Markdown."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import json
 import math
 import os
 import socket
-from collections.abc import Callable, Iterator, Mapping
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from tide.errors import CheckpointError, one_line
+from tide.errors import CheckpointError, InputError, one_line
 
 # JSON files that hold a mapping, read with care and written without NaN.
 
@@ -39,6 +40,50 @@ def finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+# What is written, and what cannot be: one line that names the place, the reason and the remedy.
+
+
+@contextmanager
+def writing(
+    target: Path, remedy: str = "give another --out", error: type[InputError] = InputError, what: str = ""
+) -> Iterator[None]:
+    """Raise ``error`` in one line where the block cannot write ``target``; ``what`` says what that is."""
+    try:
+        yield
+    except OSError as failure:
+        reason = failure.strerror or one_line(failure)
+        raise error(f"cannot write {what}{' ' * bool(what)}{target}: {reason}; {remedy}") from failure
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value that JSON holds; raises OSError."""
+    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+
+
+def check_file(option: str, path: Path | None) -> None:
+    """Raise :class:`InputError` unless a file of this name can be written; it is left as it is."""
+    if path is None:
+        return
+    new = not path.exists()
+    with writing(path, f"give another file with {option}"):
+        path.open("ab").close()
+        if new:
+            path.unlink()
+
+
+def check_folder(option: str, path: Path | None) -> None:
+    """Raise :class:`InputError` unless files can be written into a folder of this name; it is left as it is."""
+    if path is None:
+        return
+    new = [folder for folder in (path, *path.parents) if not folder.exists()]
+    with writing(path, f"give another folder with {option}"):
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+        for folder in new:
+            folder.rmdir()
 
 
 # One writer per folder: two processes that go on with the same run would interleave their lines and checkpoints.
@@ -89,3 +134,25 @@ def _writer(note: Path) -> str | None:
         return f"process {int(writer['process'])} on {str(writer['host'])[:100]}"
     except (OSError, ValueError, TypeError, KeyError):
         return None
+
+
+# Tables and numbers of reports, as Markdown.
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    """Return the lines of a table."""
+
+    def line(cells: Sequence[object]) -> str:
+        return "".join(f"| {cell} " if cell != "" else "| " for cell in cells) + "|"
+
+    return [line(columns), "|---" * len(columns) + "|", *map(line, rows)]
+
+
+def number(value: float | None, form: str = ".2f") -> str:
+    """Return a number in this form, a dash for none."""
+    return "-" if value is None else format(value, form)
+
+
+def percent(value: float | None, form: str = ".2f") -> str:
+    """Return a share in percent, without the sign, a dash for none."""
+    return "-" if value is None else format(100 * value, form)
