@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import Any, NoReturn
 from matplotlib.figure import Figure
 
 from tide.errors import InputError
+from tide.files import write_json, writing
 from tide.runs.folder import RunFolder, describe_environment
 from tide.studies.publish import save_study, without_places
 
@@ -46,9 +46,10 @@ def save(script: str, result: Mapping[str, Any], out: Path | None) -> None:
     if out is None:
         return
     try:
-        out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        end(script, InputError(f"cannot write {out}: {error.strerror}; give another --out"))
+        with writing(out):
+            write_json(out, result)
+    except InputError as error:
+        end(script, error)
 
 
 def publish(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-import resource
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -58,13 +58,21 @@ def set_threads(threads: int | None) -> None:
         torch.set_num_threads(threads)
 
 
+def synchronize(device: torch.device) -> None:
+    """Wait until a device has done what it was given; the CPU always has."""
+    import torch
+
+    if device.type != "cpu":
+        getattr(torch, device.type).synchronize()
+
+
 def available_cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def peak_memory(device: torch.device) -> float:
-    """Return the most memory used so far in MiB: of the device, or on the CPU of this process."""
+    """Return the most memory used so far in MiB: of the device, or of this process; NaN where nobody knows."""
     import torch
 
     if device.type == "cuda":
@@ -74,6 +82,10 @@ def peak_memory(device: torch.device) -> float:
         lines = dict(line.split(":", 1) for line in status.read_text(encoding="utf-8").splitlines() if ":" in line)
         if "VmHWM" in lines:
             return int(lines["VmHWM"].split()[0]) / 2**10
+    if sys.platform == "win32" or find_spec("resource") is None:
+        return math.nan  # Windows does not say without another package
+    import resource
+
     # Linux reports KiB, macOS bytes.
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 

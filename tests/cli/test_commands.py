@@ -74,6 +74,16 @@ def test_print_config_reads_back_exactly(tmp_path: Path, capsys: Capture) -> Non
     assert capsys.readouterr().out == path.read_text()
 
 
+@pytest.mark.parametrize("last", [["--data", "mnist"], ["--data=mnist"]])
+def test_of_an_option_given_twice_the_last_counts_in_all_it_sets(last: list[str], capsys: Capture) -> None:
+    def settings(*options: str) -> str:
+        assert main(["train", "digits", *options, "--print-config"]) == 0
+        return capsys.readouterr().out
+
+    assert settings("--data", "cifar10", *last) == settings("--data", "mnist") != settings("--data", "cifar10")
+    assert settings("--backbone.kind", "hrf", "--backbone.kind=resnet18") == settings("--backbone.kind", "resnet18")
+
+
 def test_options_come_on_top_of_the_file(tmp_path: Path, capsys: Capture) -> None:
     path = tmp_path / "config.yaml"
     path.write_text("core: {ticks: 12, tau_e: 4}\n")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import io
+import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import pytest
 
@@ -49,6 +51,24 @@ def test_a_fault_of_the_program_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(presets, "run", failing)
     with pytest.raises(RuntimeError, match="shapes"):
         main(["presets"])
+
+
+def test_every_module_imports_and_a_folder_is_held_where_modules_of_unix_are_missing(tmp_path: Path) -> None:
+    code = (
+        "import importlib, pkgutil, sys\n"
+        "from pathlib import Path\n"
+        "sys.modules |= dict.fromkeys(('fcntl', 'resource', 'termios', 'pwd', 'grp'))\n"
+        "import tide\n"
+        "from tide.files import only_writer\n"
+        "for module in pkgutil.walk_packages(tide.__path__, 'tide.'):\n"
+        "    if module.name != 'tide.__main__':\n"
+        "        importlib.import_module(module.name)\n"
+        "with only_writer(Path(sys.argv[1]), print):\n"
+        "    print('held')\n"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", code, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout == "held\n", done.stderr
 
 
 def test_line_breaks_inside_a_message_do_not_make_it_two(capsys: Capture) -> None:

@@ -92,16 +92,14 @@ def test_photos_of_some_classes_in_the_layout_of_tiny_imagenet(
     read = SplitSource.read
     monkeypatch.setattr(SplitSource, "read", lambda source, run: reads.append(source) or read(source, run))
     options = ["--suite", str(tmp_path / "tiny"), "--out", str(tmp_path / "out"), "--device", "cpu"]
-    assert main(["robustness", *runs, *options, "--jacobian-images", "2", "--workers", "0"]) == 0
+    assert main(["robustness", *runs, *options, "--workers", "0"]) == 0
     assert reads == []  # the models know their classes
     printed = capsys.readouterr().out
-    for part in ("| rotation |", "## Among 3 classes", "## Over seeds, among 3 classes", "## Jacobian under shift"):
+    for part in ("| rotation |", "## Among 3 classes", "## Over seeds, among 3 classes"):
         assert part in printed
     result = json.loads((tmp_path / "out" / "robustness.json").read_text(encoding="utf-8"))
     assert list(result["shifts"]) == ["flip", "rotation", "colour", "noise", "blur"]
-    assert result["jacobian"]["models"]["tide-1"]["clean"].keys() == {"mean", "least", "most", "core"}
-    for name in ("restricted.png", "jacobian.png"):
-        assert (tmp_path / "out" / name).stat().st_size > 10_000
+    assert (tmp_path / "out" / "restricted.png").stat().st_size > 10_000
 
 
 @pytest.fixture
@@ -173,8 +171,6 @@ def test_a_saved_model_names_its_data_only_where_they_are_wanted(
     [
         ("", "no run given"),
         ("RUN --images 0", "--images is 0"),
-        ("RUN --jacobian-images -1", "--jacobian-images is -1"),
-        ("RUN --jacobian-images 1 --statistics batch", "--jacobian-images is for --statistics training"),
         ("RUN --suite corruption", "suite 'corruption' is no folder and no known name; did you mean 'corruptions'?"),
         ("RUN --suite imagenet-R", "did you mean 'imagenet-r'?"),
         ("RUN --suite imagenet-r --data-dir empty", "no folder imagenet-r in empty, one is wanted"),

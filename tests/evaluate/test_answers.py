@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from dataclasses import fields
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from tests import slow
 from tests.evaluate.test_measures import slow_calibration_error
+from tide.config import OutputConfig
 from tide.data import ImageSet, to_float
-from tide.evaluate.answers import Answers, collect_answers, evaluate
+from tide.evaluate.answers import Answers, collect_answers, evaluate, summarize
+from tide.train.monitor import answer_quantities
+from tide.types import ThoughtOutput
 
 KINDS = ("tide", "ctm", "lstm")
 
@@ -118,3 +122,16 @@ def test_fewer_ticks_are_answered_as_if_there_were_no_more(tiny_model, split):
     short, long = collect_answers(model, split, ticks=2), collect_answers(model, split)
     assert short.predicted.shape == (7, 2)
     torch.testing.assert_close(short.losses, long.losses[:, :2], rtol=1e-12, atol=1e-13)
+
+
+def test_a_perfect_list_emitted_over_ticks_does_not_hedge_and_half_a_list_is_half_right():
+    output, labels = OutputConfig(classes=4, emitted=3), torch.tensor([[2, 0, 1], [2, 0, 1]])
+    said = torch.tensor([[3, 2, 3, 0, 1, 3], [2, 2, 1, 3, 3, 0]])  # 3 is the blank; the second says 2, 1, 0
+    logits = 20 * torch.nn.functional.one_hot(said, 4).double().transpose(1, 2)
+    for rows, right in ((slice(1), 1.0), (slice(1, 2), 1 / 3), (slice(2), 2 / 3)):
+        out = ThoughtOutput(logits[rows], torch.ones(2, 6)[rows])
+        found = summarize(Answers.of(out, labels[rows], torch.arange(2)[rows], output))
+        assert (found.oracle_accuracy, found.accuracy, found.hedging) == pytest.approx((right, right, 0.0))
+    batch = SimpleNamespace(out=ThoughtOutput(logits, torch.ones(2, 6)), labels=labels)
+    monitored = answer_quantities(batch, output)
+    assert (monitored["oracle_accuracy"], monitored["hedging"]) == pytest.approx((2 / 3, 0.0))

@@ -132,10 +132,17 @@ def test_a_hub_gets_the_weights_and_the_card_that_a_folder_gets(
 
 def test_a_card_without_what_it_must_say_is_damaged(tmp_path: Path) -> None:
     content = json.loads((shipped("parity.16") / CARD).read_text())
-    for changed in ({"limits": None}, {"whole_accuracy": "all"}, {"more": 1}):
+    for changed in ({"limits": None}, {"whole_accuracy": "all"}):
         (tmp_path / CARD).write_text(json.dumps(content | changed))
         with pytest.raises(CheckpointError, match="is not a card of this library"):
             Card.read(tmp_path / CARD)
+
+
+def test_a_card_of_a_newer_version_is_read_with_a_warning(tmp_path: Path) -> None:
+    content = (shipped("parity.16") / CARD).read_text()
+    (tmp_path / CARD).write_text(json.dumps(json.loads(content) | {"more": 1}))
+    with pytest.warns(UserWarning, match=r"says more, which this version does not know"):
+        assert Card.read(tmp_path / CARD) == Card.read(shipped("parity.16") / CARD)
 
 
 def test_their_place_is_that_of_a_folder() -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from tide.config.io import differences
+from tide.config import Config
+from tide.config.io import differences, from_dict
 from tide.errors import ConfigError
+from tide.plots.studies import draw_ablation
 from tide.studies.ablation import STUDIES, Variant, ablation_result, ablation_variants, markdown, silent_population
 from tide.studies.runner import Trial
 
@@ -87,6 +91,22 @@ def test_drift_collapse_spread_and_time_by_hand(make_facts):
     text = markdown(result)
     assert "| drifted | 100.00 | 90.00† | - | +0.00 | 4 | 1.00 | not distinguishable |" in text
     assert "| collapsed | 60.00 | 60.00‡ | - | -30.00 | 0.01 | 1.00 | E silent |" in text
+
+
+def test_the_picture_shows_each_variants_target_ratio_and_what_was_measured(make_facts):
+    def facts_of(seed, target):
+        run = make_facts(PERFECT, seed=seed, ratio=target)
+        return replace(run, config=from_dict(Config, {"core": {"ratio_target": target}}, base=run.config))
+
+    facts = {"baseline-1": facts_of(1, 4.0), "half": facts_of(2, 2.0)}
+    trials = {name: Trial(name, run.config) for name, run in facts.items()}
+    variants = [Variant("ticks", name, trial, trials["baseline-1"]) for name, trial in trials.items()]
+    result = ablation_result(facts, variants, 1, {})
+    result["measured_on"] = "validation"
+    accuracy, ratio, _ = draw_ablation(result).axes
+    assert accuracy.get_xlabel().startswith("validation error")
+    lines = [line.get_segments()[0] for line in ratio.collections[1:]]
+    assert [(segment[0][0], segment.mean()) for segment in lines] == [(4.0, 2.5), (2.0, 2.0)]  # rows 1 and 2
 
 
 def test_the_silent_population_is_named_from_its_rates_not_from_the_ratio(make_facts):

@@ -68,6 +68,10 @@ def test_other_batches_are_noticed_and_other_data_refused(make_facts):
     shuffled = replace(theirs, answers={**theirs.answers, "label": theirs.answers["label"].flip(0)})
     with pytest.raises(InputError, match="different images"):
         compare({"tide": [ours], "ctm": [shuffled]}, [])
+    train = replace(theirs.config.train, steps=7)
+    longer = replace(theirs, config=replace(theirs.config, train=train))
+    with pytest.raises(InputError, match=r"train.steps must be the same in all runs, got 7 in runs/ctm-1 and \d+ in"):
+        compare({"tide": [ours], "ctm": [longer]}, [])
 
 
 def test_all_models_get_the_same_task_backbone_seeds_and_budget():

@@ -233,7 +233,9 @@ def test_the_report_by_hand() -> None:
         )
     )
     other = {shift: cell([True] * 4) for shift in base}
-    result = robustness({"base": base, "other": other}, suite, "base")
+    wrong = {shift: cell([shift == CLEAN] * 4) for shift in base}
+    result = robustness({"base": base, "other": other, "wrong": wrong}, suite, "base")
+    assert result["models"]["wrong"]["groups"]["weather"]["accuracy_kept"] == 0
     rows = result["models"]["other"]["groups"]["weather"]
     assert rows["accuracy"] == 1
     assert rows["mce"] == 0
@@ -245,8 +247,9 @@ def test_the_report_by_hand() -> None:
     assert mine["rising"] == ["snow 1-2: +25.00"]
     assert rows["difference"]["mean"] == pytest.approx(1 - mine["groups"]["weather"]["accuracy"])
     text = markdown(result)
-    assert "| fog | 50.00 | 100.00 | **+50.00 (" in text
+    assert "| fog | 50.00 | 100.00 | 0.00 | **+50.00 (" in text
     assert "- base: snow 1-2: +25.00" in text
+    assert "| wrong | 100.00 | 0.00 | 0.00 |" in text
 
 
 def test_differences_are_paired_over_images_whatever_shifts_they_are_in() -> None:

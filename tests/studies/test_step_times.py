@@ -12,6 +12,7 @@ import torch
 from tests.train.conftest import TINY
 from tide.config import Config
 from tide.config.io import from_dict
+from tide.device import synchronize
 from tide.errors import CheckpointError
 from tide.models.presets import preset
 from tide.studies.ablation import Variant, step_time_factors
@@ -68,3 +69,12 @@ def test_functions_take_turns_and_warm_up_is_not_counted(monkeypatch: pytest.Mon
 
     assert timing.alternate([worker("a", 1.0), worker("b", 4.0)], 2, CPU, warmup=1) == [[1.0, 1.0], [4.0, 4.0]]
     assert calls == ["a", "b"] * 3
+
+
+@pytest.mark.parametrize("kind", ["cpu", "cuda", "mps"])
+def test_each_kind_of_device_is_waited_for_by_its_own_means(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[str] = []
+    for name in ("cuda", "mps"):
+        monkeypatch.setattr(getattr(torch, name), "synchronize", lambda *device, name=name: waited.append(name))
+    synchronize(torch.device(kind))
+    assert waited == ([] if kind == "cpu" else [kind])

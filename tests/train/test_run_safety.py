@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -19,7 +20,7 @@ import torch
 from tests.train.conftest import TINY
 from tests.train.test_runs import assert_same_run, options, resume, start, wait_for_step, whole
 from tide.errors import CheckpointError
-from tide.files import LOCK, only_writer
+from tide.files import WRITER, only_writer
 from tide.runs.folder import RunFolder
 from tide.studies.runner import TrialRunner
 
@@ -136,14 +137,13 @@ def test_a_run_has_one_writer_and_says_who(whole: Path, tmp_path: Path) -> None:
     assert f"process {first.pid} on" in errors
     first.kill()
     first.wait(timeout=60)
-    said = json.loads((run / LOCK).read_text())
-    assert said["process"] == first.pid
+    assert json.loads((run / WRITER).read_text())["process"] == first.pid
     third = start("--resume", str(run))  # takes over what the killed one left
     wait_for_step(run, len((run / "timing.jsonl").read_text().splitlines()) + 3)
     third.send_signal(signal.SIGTERM)
     _, errors = third.communicate(timeout=60)
     assert f"taking over {run} from process {first.pid}" in errors
-    assert (run / LOCK).read_text() == ""
+    assert not (run / WRITER).exists()
 
 
 def test_a_lock_is_waited_for_and_freed(tmp_path: Path) -> None:
@@ -161,6 +161,25 @@ def test_a_lock_is_waited_for_and_freed(tmp_path: Path) -> None:
         pass
     assert holder.wait(timeout=10) == 0
     assert said == []  # it said that it ended
+
+
+def test_what_a_dead_process_had_forked_holds_no_lock(tmp_path: Path) -> None:
+    code = (
+        "import os, sys, time; from pathlib import Path; from tide.files import only_writer\n"
+        "with only_writer(Path(sys.argv[1]), print):\n"
+        "    if os.fork() == 0: time.sleep(20)\n"
+        "    print('held', flush=True); time.sleep(20)"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    holder.kill()
+    holder.wait()
+    said: list[str] = []
+    with only_writer(tmp_path, said.append):
+        assert said == [
+            f"taking over {tmp_path} from process {holder.pid} on {socket.gethostname()}, which ended without saying so"
+        ]
 
 
 def test_hanging_up_saves_and_a_second_signal_names_the_way_on(whole: Path, tmp_path: Path) -> None:
@@ -217,13 +236,13 @@ def test_the_runs_of_a_study_end_with_it(tmp_path: Path) -> None:
     parent = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stderr=subprocess.DEVNULL)
     run = tmp_path / "long"
     wait_for_step(run, 3)
-    child = int(json.loads((run / LOCK).read_text())["process"])
+    child = int(json.loads((run / WRITER).read_text())["process"])
     parent.kill()
     parent.wait(timeout=60)
     deadline = time.monotonic() + 60
     while Path(f"/proc/{child}").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert (run / LOCK).read_text() == ""  # it saved and left by itself
+    assert not (run / WRITER).exists()  # it saved and left by itself
     assert not json.loads((run / "results.json").read_text())["complete"]
 
 

@@ -112,12 +112,27 @@ def test_every_process_must_get_the_same_share() -> None:
         Team(0, 3).share(4, "train.accumulation")
 
 
+def test_a_half_described_team_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    assert Team.from_environment() == ALONE
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match=r"^RANK must be set where WORLD_SIZE is; "):
+        Team.from_environment()
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("LOCAL_RANK", "one")
+    with pytest.raises(ConfigError, match=r"^LOCAL_RANK must be a whole number, got 'one'"):
+        Team.from_environment()
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    assert Team.from_environment() == Team(1, 2, 0)
+
+
 def test_processes_with_other_data_are_refused(tiny: Config, digits: Splits) -> None:
     class Other(Team):
         def gather(self, value: Any) -> list[Any]:
             return [value, {**value, "test": {**value["test"], "checksum": value["test"]["checksum"] + 1}}]
 
-    with pytest.raises(DataError, match="process 1 reads other data than process 0, the same is wanted"):
+    with pytest.raises(DataError, match="must read the same data, process 1 reads other data than process 0"):
         supervised_run(tiny, digits, SilentRun(Path("nowhere")), SilentReporter(1), team=Other())
 
 

@@ -22,6 +22,7 @@ from tide.analysis.matrices import (
 )
 from tide.analysis.states import Trajectory, follow, tide_cell
 from tide.config import CoreConfig
+from tide.files import number, table
 from tide.models.thinker import Thinker
 from tide.nn.constraints import RecurrentBlocks
 from tide.nn.dynamics import per_neuron, perron_estimate
@@ -277,10 +278,53 @@ def _guarantee_in_words(guarantee: Mapping[str, Any]) -> str:
     return f"Its guarantee proves contraction by {rate} of the linear Euler map, not of activation and norm."
 
 
+BLOCK_QUANTITIES = ("sigma_max", "perron", "perron_estimate")
+
+
 def markdown(result: Mapping[str, Any], name: str) -> str:
     """Return the report as Markdown."""
     raw, core, spectra = result["raw"], result["core"], result["spectra"]
-    isolated_e, isolated_i = raw["isolated_e"], raw["isolated_i"]
+    isolated_e, isolated_i, euler = raw["isolated_e"], raw["isolated_i"], raw["lds_of_the_euler_map"]
+    conditions = [
+        ("E alone: λ_P(W_EE)", number(isolated_e["value"], ".4f"), "< 1", _yes(isolated_e["stable"])),
+        (
+            "I alone: max α\\|1 + λ\\|²/(2(1 + Re λ))",
+            number(isolated_i["value"], ".4f"),
+            "< 1",
+            _yes(isolated_i["stable"]),
+        ),
+        (
+            "I alone, the paper's: λ_P(W_II) (necessary only)",
+            number(isolated_i["perron"], ".4f"),
+            f"< {isolated_i['paper_bound']:.4g}",
+            _yes(isolated_i["perron"] < isolated_i["paper_bound"]),
+        ),
+        (
+            "cheap LDS test: λ_max(½(W + Wᵀ)) (sufficient only)",
+            number(raw["cheap_test"], ".4f"),
+            "< 1",
+            _yes(raw["cheap_test"] < 1),
+        ),
+        ("Euler step of the coupled linear system, ms", _step(raw["step_bound_ms"]), "", ""),
+    ]
+    blocks = [
+        (f"W_{block.upper()}", *(number(raw[what].get(block), ".4f") for what in BLOCK_QUANTITIES))
+        for block in raw["sigma_max"]
+    ]
+    ticks = [
+        (
+            weights["tick"],
+            f"{weights['perron_ee_least']:.3f} to {weights['perron_ee_most']:.3f}",
+            f"{weights['proved']} / {weights['refuted']} / {weights['unknown']}",
+            f"{jacobian['radius_least']:.4f} to {jacobian['radius_most']:.4f}",
+        )
+        for weights, jacobian in zip(result["normalised"]["per_tick"], spectra["rates"], strict=True)
+    ]
+    points = [
+        (place, f"{point['residual']:.1e}", point["starts"], f"{point['radius']:.4f}")
+        for place, point in enumerate(result["fixed_points"]["found"], 1)
+    ]
+    balance, game, dale, guarantee = (result[part] for part in ("balance", "game", "dale", "guarantee"))
     lines = [
         f"# Stability of {name}",
         "",
@@ -290,26 +334,9 @@ def markdown(result: Mapping[str, Any], name: str) -> str:
         "",
         "## Raw weights",
         "",
-        "| condition | value | bound | holds |",
-        "|---|---|---|---|",
-        f"| E alone: λ_P(W_EE) | {isolated_e['value']:.4f} | < 1 | {_yes(isolated_e['stable'])} |",
-        f"| I alone: max α\\|1 + λ\\|²/(2(1 + Re λ)) | {isolated_i['value']:.4f} | < 1 | "
-        f"{_yes(isolated_i['stable'])} |",
-        f"| I alone, the paper's: λ_P(W_II) (necessary only) | {isolated_i['perron']:.4f} | "
-        f"< {isolated_i['paper_bound']:.4g} | {_yes(isolated_i['perron'] < isolated_i['paper_bound'])} |",
-        f"| cheap LDS test: λ_max(½(W + Wᵀ)) (sufficient only) | {raw['cheap_test']:.4f} | < 1 | "
-        f"{_yes(raw['cheap_test'] < 1)} |",
-        f"| Euler step of the coupled linear system, ms | {_step(raw['step_bound_ms'])} | | |",
+        *table(("condition", "value", "bound", "holds"), conditions),
         "",
-        "| block | σ_max | Perron eigenvalue | Perron estimate |",
-        "|---|---|---|---|",
-    ]
-    for block, sigma in raw["sigma_max"].items():
-        perron, estimate = raw["perron"].get(block), raw["perron_estimate"].get(block)
-        shown = f"{perron:.4f} | {estimate:.4f}" if perron is not None else "- | -"
-        lines.append(f"| W_{block.upper()} | {sigma:.4f} | {shown} |")
-    euler = raw["lds_of_the_euler_map"]
-    lines += [
+        *table(("block", "σ_max", "Perron eigenvalue", "Perron estimate"), blocks),
         "",
         f"Lyapunov diagonal stability, continuous time: **{result['lds']['answer']}** ({result['lds']['reason']}; "
         f"margin {result['lds']['margin']:.3g}). Euler map (MᵀPM ≺ P): **{euler['answer']}** ({euler['reason']}; "
@@ -317,17 +344,7 @@ def markdown(result: Mapping[str, Any], name: str) -> str:
         "",
         "## The function: normalised weights W̃ and Jacobians at states met",
         "",
-        "| tick | λ_P(W̃_EE) | LDS proved / refuted / unknown | spectral radius of ∂r/∂r |",
-        "|---|---|---|---|",
-    ]
-    for weights, jacobian in zip(result["normalised"]["per_tick"], spectra["rates"], strict=True):
-        lines.append(
-            f"| {weights['tick']} | {weights['perron_ee_least']:.3f} to {weights['perron_ee_most']:.3f} | "
-            f"{weights['proved']} / {weights['refuted']} / {weights['unknown']} | {jacobian['radius_least']:.4f} to "
-            f"{jacobian['radius_most']:.4f} |"
-        )
-    balance, game, dale, guarantee = (result[part] for part in ("balance", "game", "dale", "guarantee"))
-    lines += [
+        *table(("tick", "λ_P(W̃_EE)", "LDS proved / refuted / unknown", "spectral radius of ∂r/∂r"), ticks),
         "",
         f"Tick {spectra['last_tick']}, first image: spectral radius {spectra['core']['radius']:.4f} with the history "
         f"of the neuron-level models, {spectra['whole']['radius']:.4f} with the attention too.",
@@ -336,25 +353,21 @@ def markdown(result: Mapping[str, Any], name: str) -> str:
         "",
         f"{_capital(_fixed_points_in_words(result['fixed_points']))}.",
         "",
-        "| fixed point | residual | starts | spectral radius |",
-        "|---|---|---|---|",
-        *(
-            f"| {index + 1} | {point['residual']:.1e} | {point['starts']} | {point['radius']:.4f} |"
-            for index, point in enumerate(result["fixed_points"]["found"])
-        ),
+        *table(("fixed point", "residual", "starts", "spectral radius"), points),
         "",
         "## Trajectories started apart, input held",
         "",
         f"Mean factor per tick by which their distance changes: {guarantee['mean_factor_per_tick']:.5f}. "
         f"Guarantee: {guarantee['kind']}{_certified(guarantee)}. Lipschitz bound of the lateral inhibition: "
         f"{guarantee['lateral_lipschitz_bound']:.3f}; gain of the corrections over the history: mean "
-        f"{_number(guarantee['correction_gain_mean'])}, greatest {_number(guarantee['correction_gain_most'])}.",
+        f"{number(guarantee['correction_gain_mean'], '.4f')}, greatest "
+        f"{number(guarantee['correction_gain_most'], '.4f')}.",
         "",
         "## Balance, game, Dale",
         "",
         f"Balance index |c_E − c_I|/(c_E + c_I): mean {balance['mean_index']:.3f}; g = {balance['g']:.2f}, inhibition "
         f"dominates above {balance['threshold']:.2f}: {_yes(balance['inhibition_dominated'])}. Asynchrony χ²: E "
-        f"{_number(balance['asynchrony_e'])}, I {_number(balance['asynchrony_i'])}.",
+        f"{number(balance['asynchrony_e'], '.4f')}, I {number(balance['asynchrony_i'], '.4f')}.",
         "",
         f"Game on raw weights: Nash residual {game['nash_residual'][0]:.3g} at the first tick, "
         f"{game['nash_residual'][-1]:.3g} at the last; H_E = {game['h_e']:.3f}"
@@ -382,10 +395,6 @@ def _yes(value: bool) -> str:
 
 def _step(value: float) -> str:
     return f"below {value:.4g}" if value > 0 else "none: not Hurwitz"
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
 
 
 def _capital(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import replace
 
@@ -62,7 +63,8 @@ def show(config: Config, splits: Splits, device: torch.device, *, compile_step: 
     table.add_row("loop over ticks", model.tick_loop().reason)
     table.add_row("loss after three steps", f"{float(result.terms.total):.4f}")
     table.add_row("first step, later steps", f"{seconds[0]:.3f} s, {fastest:.3f} s")
-    table.add_row("peak memory", f"{peak_memory(device):,.0f} MiB")
+    peak = peak_memory(device)
+    table.add_row("peak memory", "not known on this system" if math.isnan(peak) else f"{peak:,.0f} MiB")
     table.add_row("warm-up, curriculum", f"{train.warmup}, {train.curriculum_start} + {train.curriculum_length} steps")
     table.add_row(f"estimated time for {train.steps} steps", format_seconds(fastest * train.steps))
     if splits.summary:

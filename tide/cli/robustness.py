@@ -40,9 +40,6 @@ class RobustnessArguments:
     """Use only the first so many test images, the same for all; for the suite corruptions (none: 2000)."""
     seed: int = 0
     """Seed of the corruptions, or of the augmentations of Tiny-ImageNet."""
-    jacobian_images: int = 0
-    """Measure the Jacobian's spectral radius of TIDE models on so many images of each shift at its greatest severity,
-    too: seconds for each shift and model of 256 neurons, anew each time."""
     statistics: Literal["training", "batch"] = "training"
     """Whose mean and variance batch normalisation takes: those of training, or of each batch that is asked about. What
     the latter win back, the shift took in the backbone; an answer then depends on the images beside it."""
@@ -76,10 +73,6 @@ def run(arguments: Sequence[str]) -> int:
             raise InputError(f"--{name} is {value}, 1 or more are wanted")
     if given.images is not None and given.suite != CORRUPTIONS:
         raise InputError(f"--images is for the suite {CORRUPTIONS}: a published set is taken whole, leave it out")
-    if given.jacobian_images < 0:
-        raise InputError(f"--jacobian-images is {given.jacobian_images}, 0 (none) or more are wanted")
-    if given.statistics == "batch" and given.jacobian_images:
-        raise InputError("--jacobian-images is for --statistics training: leave one of them out")
     if not given.runs:
         raise InputError("no run given; name one or more: tide robustness runs/tide-42 runs/ctm-42")
     set_threads(given.threads)
@@ -94,15 +87,9 @@ def run(arguments: Sequence[str]) -> int:
     from tide.studies.publish import save_study, told
     from tide.studies.robustness import ask
     from tide.studies.robustness_report import markdown, robustness
-    from tide.studies.shifted_jacobian import has_jacobian, jacobian_markdown, radii_under_shift
 
     inputs = open_models(given.runs, given.checkpoint, given.data, given.data_dir, pick_device(given.device))
     models, seeds = inputs.models, inputs.seeds
-    if given.jacobian_images and not any(has_jacobian(asked.model) for asked in models):
-        raise InputError(
-            f"--jacobian-images is {given.jacobian_images} and none of the runs is a TIDE model, one is wanted: leave "
-            "it out or give one"
-        )
     baseline = _baseline(given, [asked.name for asked in models])
     suite = open_suite(inputs, given.suite, images, given.seed)
     out = given.out or Path("runs") / f"robustness-{suite.name}"
@@ -127,9 +114,6 @@ def run(arguments: Sequence[str]) -> int:
         text = markdown(result)
         if any(len(runs) > 1 for runs in seeds.values()):
             text += _over_seeds(result, answers, suite, seeds, baseline)
-        if given.jacobian_images:
-            result["jacobian"] = radii_under_shift(models, suite, answers, given.jacobian_images, progress=progress)
-            text += jacobian_markdown(result["jacobian"])
     result["environment"] = {**describe_environment(), "command": told("robustness", arguments)}
     figures = figures_of(result, answers, suite)
     if given.suite == CORRUPTIONS and suite.clean is not None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from tide.data import to_float
-from tide.plots.robustness import draw_differences, draw_radii, draw_severity, draw_sheet
+from tide.plots.robustness import draw_differences, draw_severity, draw_sheet
 from tide.studies.robustness import Shift, Suite
 from tide.studies.robustness_report import Answers
 
@@ -31,8 +31,6 @@ def figures_of(result: Mapping[str, Any], answers: Answers, suite: Suite) -> dic
         figures["restricted.png"] = partial(draw_differences, part, among=result["restricted"]["classes"])
     if any(levels != [None] for levels in result["shifts"].values()):
         figures["severity.png"] = partial(draw_severity, result)
-    if "jacobian" in result:
-        figures["jacobian.png"] = partial(draw_radii, result["jacobian"])
     return figures
 
 

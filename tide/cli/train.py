@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from tide.cli.parse import parse
@@ -86,6 +87,8 @@ def _base(arguments: Sequence[str]) -> tuple[str | None, Config, list[str]]:
         kind = _value(rest, f"--{section}.kind")
         if kind is not None:
             base = from_dict(Config, {section: {"kind": kind}}, base=base)
+            # Of a section's options the parser knows those of one kind: it would refuse one given before.
+            rest = _without(rest, f"--{section}.kind")
     return name, base, rest
 
 
@@ -97,11 +100,21 @@ def _no_preset(data: str | None) -> str:
     return f"{wanted}{did_you_mean(data or '', TASKS)}; or --config FILE or --resume RUN"
 
 
+def _without(arguments: Sequence[str], option: str) -> list[str]:
+    """Return the arguments without an option that takes one value."""
+    kept = [word for word in arguments if not word.startswith(f"{option}=")]
+    while option in kept:
+        place = kept.index(option)
+        del kept[place : place + 2]
+    return kept
+
+
 def _value(arguments: Sequence[str], option: str) -> str | None:
-    """Return the value of an option that must be known before the others can be parsed."""
-    for position, argument in enumerate(arguments):
-        if argument == option and not (rest := [*arguments, "--"][position + 1]).startswith("--"):
-            return rest
-        if argument.startswith(option + "="):
-            return argument.split("=", 1)[1]
-    return None
+    """Return the value of an option that must be known before the others can be parsed; of several, the last."""
+    value = None
+    for argument, following in pairwise([*arguments, "--"]):
+        if argument == option and not following.startswith("--"):
+            value = following
+        elif argument.startswith(option + "="):
+            value = argument.split("=", 1)[1]
+    return value

@@ -30,10 +30,10 @@ from tide.types import ThoughtOutput
 class Hedging(NamedTuple):
     """Means over images, each a scalar; accuracies and shares in [0, 1], ticks counted from 1.
 
-    ``oracle_accuracy``: if every image were answered at its tick of least cross-entropy; ``hedging``: that less the
-    accuracy at the most certain tick; ``certainty_never_falls`` and ``loss_never_rises``: the share of images where
-    they do not over the ticks, the premises under which the dual loss is the loss at the last tick;
-    ``answering_tick``: the most certain one.
+    ``oracle_accuracy``: if every image were answered at its tick of least loss, of several equal ones at that where
+    most is right; ``hedging``: that less the accuracy at the most certain tick; ``certainty_never_falls`` and
+    ``loss_never_rises``: the share of images where they do not over the ticks, the premises under which the dual loss
+    is the loss at the last tick; ``answering_tick``: the most certain one.
     """
 
     accuracy_last_tick: Tensor
@@ -45,17 +45,14 @@ class Hedging(NamedTuple):
 
 
 def read_hedging(losses: Tensor, certainty: Tensor, correct: Tensor) -> Hedging:
-    """Read it from cross-entropy, certainty and whether the answer is right, at every tick, (B, T) each."""
-
-    def at(tick: Tensor) -> Tensor:
-        return correct.gather(1, tick[:, None]).double().mean()
-
+    """Read it from the loss, the certainty and whether the answer is right, at every tick, (B, T) each."""
     certain = certainty.argmax(1)
-    oracle = at(losses.argmin(1))
+    # A list that is emitted over the ticks has one loss for all of them, while the list grows.
+    oracle = torch.where(losses == losses.amin(1, keepdim=True), correct.double(), 0.0).amax(1).mean()
     return Hedging(
         accuracy_last_tick=correct[:, -1].double().mean(),
         oracle_accuracy=oracle,
-        hedging=oracle - at(certain),
+        hedging=oracle - at_tick(correct, certain).double().mean(),
         certainty_never_falls=(certainty.diff(dim=1) >= 0).all(1).double().mean(),
         loss_never_rises=(losses.diff(dim=1) <= 0).all(1).double().mean(),
         answering_tick=certain.double().mean() + 1,

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from tide.data import LabelledSet, to_float
+from tide.device import synchronize
 from tide.evaluate.answers import collect_answers, evaluating
 from tide.models.heads import share_right
 from tide.models.inputs import moved
@@ -84,10 +85,10 @@ def sweep_thresholds(
                 model.predict(images)  # the first call of all pays for memory
             turn = number % len(settings)
             for setting in (*settings[turn:], *settings[:turn]):
-                _wait(device)
+                synchronize(device)
                 began = time.perf_counter()
                 prediction = model.predict(images, halt=setting, ticks=ticks)
-                _wait(device)
+                synchronize(device)
                 seconds[setting].append(time.perf_counter() - began)
                 found = share_right(prediction.label.cpu()[..., None], truth.cpu())[:, 0]
                 answers[setting].append((found, prediction.ticks.cpu()))
@@ -110,12 +111,6 @@ def sweep_thresholds(
         if setting == shown:
             kept = used, right == 1
     return HaltingSweep(tuple(runs), shown, kept[0], torch.cat(labels), kept[1])
-
-
-def _wait(device: torch.device) -> None:
-    """Wait for work that a device does on its own time."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import torch
 
 from tide.errors import InputError, one_line
 from tide.export.graphs import Graph, described, graphs, whole
+from tide.files import writing
 from tide.models.thinker import Thinker
 from tide.nn import dynamics as wilson_cowan
 
@@ -122,12 +123,10 @@ def write_folder(model: Thinker, folder: Path) -> list[Path]:
     every = {**graphs(model), "whole": whole(model)}
     made = {f"{name}.onnx": to_onnx(graph).SerializeToString() for name, graph in every.items()}
     made[DESCRIPTION] = (json.dumps(description(model), indent=2) + "\n").encode()
-    try:
+    with writing(folder, "give another folder with --out"):
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in made.items():
             (folder / name).write_bytes(content)
-    except OSError as error:
-        raise InputError(f"cannot write {folder}: {error.strerror}; give a folder that can be written") from error
     return [folder / name for name in made]
 
 

@@ -21,6 +21,7 @@ from tide.data.sets import LabelledSet
 from tide.errors import InputError
 from tide.export.graphs import can_intervene, example_of, graphs
 from tide.export.onnx import description, to_onnx
+from tide.files import writing
 from tide.models.inputs import to_float
 from tide.models.saved import rounded
 from tide.models.thinker import Thinker
@@ -346,12 +347,8 @@ def page(shown: Sequence[Shown], examples: LabelledSet | None = None) -> str:
 def write_page(path: Path, shown: Sequence[Shown], examples: LabelledSet | None = None) -> None:
     """Write :func:`page` to ``path``; raises :class:`InputError` as it does, and where the file cannot be written."""
     text = page(shown, examples)
-    try:
+    with writing(path, "give another file with --html"):
         path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(
-            f"cannot write {path}: {error.strerror}; give a file that can be written with --html"
-        ) from error
 
 
 def _model(one: Shown, size: float) -> dict[str, Any]:

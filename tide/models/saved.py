@@ -88,10 +88,15 @@ class Card:
         except (OSError, ValueError) as error:
             raise CheckpointError(f"{path} is not a card of this library ({one_line(error)}); it is damaged") from error
         kinds = {field.name: KINDS.get(str(field.type), str) for field in fields(cls)}
-        wanted = {name: kind for name, kind in kinds.items() if name in found or name != "whole_accuracy"}
-        if found.keys() != wanted.keys() or not all(isinstance(found[name], kind) for name, kind in wanted.items()):
-            raise CheckpointError(f"{path} is not a card of this library, one with {', '.join(kinds)} is wanted")
-        return cls(**found)
+        stated = {name: value for name, value in found.items() if name in kinds}
+        required = kinds.keys() - {"whole_accuracy"}
+        if not required <= stated.keys() or not all(isinstance(value, kinds[name]) for name, value in stated.items()):
+            raise CheckpointError(
+                f"{path} is not a card of this library: it must say {', '.join(kinds)}; it is damaged"
+            )
+        if newer := sorted(found.keys() - kinds.keys()):
+            warnings.warn(f"{path} says {', '.join(newer)[:100]}, which this version does not know", stacklevel=2)
+        return cls(**stated)
 
     def told(self) -> str:
         """Return how good the weights are, in a few words."""

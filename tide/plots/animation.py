@@ -17,7 +17,8 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from tide.data.drawn.mazes import NAMES, walk
-from tide.errors import InputError, one_line
+from tide.errors import InputError
+from tide.files import writing
 from tide.models.heads import read_answers
 from tide.models.thinker import Thinker
 from tide.plots.axes import attention_maps, grid
@@ -83,7 +84,7 @@ def write_animation(path: Path, frames: Sequence[Image.Image]) -> None:
     """
     check_kind(path)
     durations = [TICK] * (len(frames) - 1) + [REST]
-    try:
+    with writing(path, "give another --animate"):
         if path.suffix == ".mp4":
             _mp4(path, frames)
         elif path.suffix == ".gif":
@@ -94,8 +95,6 @@ def write_animation(path: Path, frames: Sequence[Image.Image]) -> None:
         else:
             rest = list(frames[1:])
             frames[0].save(path, save_all=True, append_images=rest, duration=durations, loop=0, quality=80, method=4)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or one_line(error)}; give another --animate") from error
 
 
 def check_kind(path: Path) -> None:

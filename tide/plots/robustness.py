@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 
 Array = npt.NDArray[Any]
-RADII = ("mean", "least", "most", "core")  # what is measured of a Jacobian
 COLOURS = ("#c0392b", "#2d6ca2", "#4c9a5b", "#8e5aa8", "#b8860b", "#555555")
 
 
@@ -90,32 +89,6 @@ def _intervals(axes: Axes, places: Array, rows: Sequence[Mapping[str, float]], c
     mean = 100 * np.array([row["mean"] for row in rows])
     low, high = (100 * np.array([row[side] for row in rows]) for side in ("low", "high"))
     axes.errorbar(mean, places, xerr=(mean - low, high - mean), fmt="o", color=colour, markersize=4, label=name)
-
-
-def draw_radii(part: Mapping[str, Any]) -> Figure:
-    """Draw the spectral radius of the Jacobian by shift: mean and ends over images; squares: with the history."""
-    from matplotlib.figure import Figure
-
-    models = part["models"]
-    names = list(next(iter(models.values())))
-    figure = Figure(figsize=(9, 1.6 + 0.32 * len(names)), layout="constrained")
-    axes = figure.subplots()
-    places, spread = np.arange(len(names)), 0.6 / len(models)
-    for number, ((model, rows), colour) in enumerate(zip(models.items(), colours_of(part), strict=True)):
-        offset = (number - (len(models) - 1) / 2) * spread
-        mean, least, most, core = (np.array([rows[name][key] for name in names]) for key in RADII)
-        ends = (mean - least, most - mean)
-        axes.errorbar(mean, places + offset, xerr=ends, fmt="o", color=colour, markersize=4, label=f"{model}, rates")
-        axes.plot(
-            core, places + offset, "s", color=colour, markersize=4, fillstyle="none", label=f"{model}, with history"
-        )
-    axes.axvline(1, color="0.4", linewidth=1)
-    axes.set_yticks(places, [name.replace("_", " ") for name in names], fontsize=8)
-    axes.invert_yaxis()
-    axes.grid(axis="x", alpha=0.3)
-    axes.set_xlabel(f"spectral radius at the last tick ({part['images']} images; with history: the first)")
-    axes.legend(fontsize=8)
-    return figure
 
 
 def draw_sheet(

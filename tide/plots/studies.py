@@ -55,17 +55,19 @@ def draw_ablation(result: Mapping[str, Any]) -> Figure:
     accuracy.xaxis.set_major_formatter(ScalarFormatter())
     accuracy.xaxis.set_minor_formatter(ScalarFormatter())
     accuracy.tick_params(axis="x", which="minor", labelsize=7)
-    accuracy.set_xlabel("test error, % (further left is better)")
+    accuracy.set_xlabel(f"{result['measured_on']} error, % (further left is better)")
     accuracy.legend(fontsize=8, loc="lower right")
-    ratios = [row["ei_ratio"] for _, row in positions]
-    ratio.scatter(ratios, places, c=LAST, s=16)
-    if max(ratios) > WIDE * min(ratios):
+    ratios = [(row["ei_ratio"], place) for place, row in positions if row["ei_ratio"] is not None]
+    ratio.scatter([value for value, _ in ratios], [place for _, place in ratios], c=LAST, s=16)
+    if ratios and max(ratios)[0] > WIDE * min(ratios)[0]:
         ratio.set_xscale("log")
         ratio.xaxis.set_minor_formatter(NullFormatter())
     else:
         ratio.set_xlim(left=0)
-    ratio.axvline(4.0, color=BASELINE, linewidth=1)
-    ratio.set_xlabel("E-I ratio")
+    for place, row in positions:
+        if row.get("ratio_target") is not None:  # results of earlier versions do not say it
+            ratio.vlines(row["ratio_target"], place - 0.5, place + 0.5, color=BASELINE, linewidth=1)
+    ratio.set_xlabel("E-I ratio; line: its target")
     timed = [(row["time_factor"], place) for place, row in positions if row["time_factor"] is not None]
     factor.scatter([value for value, _ in timed], [place for _, place in timed], c=LAST, s=16)
     factor.axvline(1.0, color=BASELINE, linewidth=1)
@@ -125,7 +127,7 @@ def draw_comparison(result: Mapping[str, Any]) -> Figure:
         axes.grid(alpha=0.3)
         axes.legend(loc="lower right")
     if pairs:
-        _outcomes(panels[1, 0], pairs)
+        _outcomes(panels[1, 0], pairs, result["measured_on"])
         _certainty(panels[1, 1], models)
     return figure
 
@@ -141,7 +143,7 @@ def _band(axes: Axes, x: Sequence[int], values: Sequence[Mapping[str, float | No
     axes.fill_between(x, mean - std, mean + std, color=colour, alpha=0.2, linewidth=0)
 
 
-def _outcomes(axes: Axes, pairs: Mapping[str, Mapping[str, float]]) -> None:
+def _outcomes(axes: Axes, pairs: Mapping[str, Mapping[str, float]], measured_on: str) -> None:
     """Stacked bars: the shares of images that both, one or none of two models gets right."""
     for row, pair in enumerate(pairs.values()):
         left = 0.0
@@ -158,7 +160,7 @@ def _outcomes(axes: Axes, pairs: Mapping[str, Mapping[str, float]]) -> None:
     axes.invert_yaxis()
     axes.set_xlim(0, 122)
     axes.set_xticks(range(0, 101, 20))
-    axes.set_xlabel("share of test images, %")
+    axes.set_xlabel(f"share of {measured_on} images, %")
     axes.set_title("who is right; on the right κ and only first / only second / none in %", fontsize=10)
     axes.legend(fontsize=8, ncols=4, loc="lower center", bbox_to_anchor=(0.5, -0.32))
 

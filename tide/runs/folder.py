@@ -23,7 +23,7 @@ from tide.config import Config
 from tide.config.io import from_dict, read_settings, to_yaml
 from tide.errors import CheckpointError, one_line, short_repr
 from tide.evaluate.answers import Answers
-from tide.files import LOCK, finite, read_mapping
+from tide.files import LOCK, WRITER, finite, read_mapping, write_json, writing
 from tide.models.load import outline
 from tide.models.saved import run_checkpoint
 from tide.runs.track import Trackers
@@ -129,21 +129,16 @@ class RunFolder:
     def create(cls, path: Path, config: Config, **environment: Any) -> Self:
         """Start a new run in ``path``, which must be empty or absent."""
         run = cls(path)
-        try:
+        with writing(path, "give a folder that can be written with --out", CheckpointError, "run folder"):
             path.mkdir(parents=True, exist_ok=True)
             _check_unused(path)
             command = " ".join(["tide", *sys.argv[1:]])
-            text = json.dumps({**describe_environment(), "command": command, **environment}, indent=2)
-            (path / "environment.json").write_text(text + "\n", encoding="utf-8")
+            write_json(path / "environment.json", {**describe_environment(), "command": command, **environment})
             for name in LOGS:
                 (path / f"{name}.jsonl").touch()
             # Last and whole: it is what makes the folder a run, which can be resumed.
             (path / NEW_CONFIG).write_text(to_yaml(config), encoding="utf-8")
-            (path / NEW_CONFIG).rename(path / "config.yaml")
-        except OSError as error:
-            raise CheckpointError(
-                f"cannot write run folder {path}: {error.strerror}; give a folder that can be written with --out"
-            ) from error
+            (path / NEW_CONFIG).replace(path / "config.yaml")
         return run
 
     @classmethod
@@ -182,14 +177,9 @@ class RunFolder:
         """Append one JSON line to ``metrics`` or ``timing``; numbers that are not finite become null."""
         text = json.dumps(finite(line)) + "\n"
         path = self.path / f"{name}.jsonl"
-        try:
-            with path.open("a", encoding="utf-8") as file:
-                file.write(text)
-        except OSError as error:
-            raise CheckpointError(
-                f"cannot write {path}: {error.strerror}; the last checkpoint is intact: make room, then "
-                f"`tide train --resume {self.path}`"
-            ) from error
+        intact = f"the last checkpoint is intact: make room, then `tide train --resume {self.path}`"
+        with writing(path, intact, CheckpointError), path.open("a", encoding="utf-8", newline="\n") as file:
+            file.write(text)
         if name == "metrics":
             self.trackers.log(line)
 
@@ -244,10 +234,8 @@ class RunFolder:
             "confidence": answers.at_most_certain(answers.confidence),
         }
         path = self.path / "answers.safetensors"
-        try:
+        with writing(path, "make room and resume the run", CheckpointError):
             path.write_bytes(save({name: column.contiguous() for name, column in columns.items()}))
-        except OSError as error:
-            raise CheckpointError(f"cannot write {path}: {error.strerror}; make room and resume the run") from error
 
     def answers(self) -> dict[str, Tensor]:
         """Return what the last evaluation answered, by column, (n,) each."""
@@ -264,10 +252,8 @@ class RunFolder:
     def write_results(self, results: Mapping[str, Any]) -> None:
         """Write results.json."""
         path = self.path / "results.json"
-        try:
-            path.write_text(json.dumps(finite(results), indent=2) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise CheckpointError(f"cannot write {path}: {error.strerror}; make room and resume the run") from error
+        with writing(path, "make room and resume the run", CheckpointError):
+            write_json(path, finite(results))
 
 
 class SilentRun(RunFolder):
@@ -293,7 +279,7 @@ def step_rates(timing: Sequence[Mapping[str, Any]]) -> list[float]:
 
 def _check_unused(path: Path) -> None:
     """Raise :class:`CheckpointError` unless a folder is empty, but for what a run that ended as it began left there."""
-    debris = {LOCK, NEW_CONFIG, "environment.json", *(f"{name}.jsonl" for name in LOGS)}
+    debris = {LOCK, WRITER, NEW_CONFIG, "environment.json", *(f"{name}.jsonl" for name in LOGS)}
     if any(entry.name not in debris for entry in path.iterdir()):
         remedy = f", or continue with --resume {path}" if (path / "config.yaml").is_file() else ""
         raise CheckpointError(f"{path} is not empty; give another --out{remedy}")

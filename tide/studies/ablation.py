@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ from tide.analysis.costs import count_costs
 from tide.config import Config
 from tide.config.io import differences, from_dict
 from tide.errors import CheckpointError, ConfigError, TrainingError, did_you_mean
-from tide.files import read_mapping
+from tide.files import number, percent, read_mapping, table, write_json
 from tide.runs.folder import RunFacts, describe_environment
 from tide.studies.comparison import budget, task_config
 from tide.studies.runner import Trial
@@ -329,6 +328,7 @@ def _row(
         "whole_accuracy": run.last.get("whole_accuracy"),
         "accuracy_per_tick": run.last["accuracy_per_tick"],
         "ei_ratio": run.last["ei_ratio"],
+        "ratio_target": getattr(run.config.core, "ratio_target", None),
         "time_factor": factors.get(variant.trial.name),
         "difference": difference,
         "distinguishable": abs(difference) >= DISTINCT * spread if difference is not None and spread else None,
@@ -372,14 +372,15 @@ def markdown(result: Mapping[str, Any]) -> str:
             "",
             f"## {study['title'][0].upper()}{study['title'][1:]}{where}",
             "",
-            "| variant | best, % | last, % | whole, % | Δ, points | E-I ratio | time factor | |",
-            "|---|---|---|---|---|---|---|---|",
+            *table(COLUMNS, map(_line, study["rows"])),
         ]
-        lines += [_line(row) for row in study["rows"]]
     return "\n".join(lines) + "\n"
 
 
-def _line(row: Mapping[str, Any]) -> str:
+COLUMNS = ("variant", "best, %", "last, %", "whole, %", "Δ, points", "E-I ratio", "time factor", "")
+
+
+def _line(row: Mapping[str, Any]) -> tuple[str, ...]:
     remarks = []
     if row["is_baseline"]:
         remarks.append("baseline")
@@ -390,13 +391,15 @@ def _line(row: Mapping[str, Any]) -> str:
     if row["rejected_steps"]:
         remarks.append(f"{row['rejected_steps']} steps rejected")
     marks = "†" * row["drift"] + "‡" * (row["silent"] is not None)
-    ratio = f"{row['ei_ratio']:.3g}" if row["ei_ratio"] is not None else "-"
-    factor = f"{row['time_factor']:.2f}" if row["time_factor"] is not None else "-"
-    whole = f"{100 * row['whole_accuracy']:.2f}" if row["whole_accuracy"] is not None else "-"
-    difference = f"{100 * row['difference']:+.2f}" if row["difference"] is not None else "-"
     return (
-        f"| {row['variant']} | {100 * row['best_accuracy']:.2f} | {100 * row['last_accuracy']:.2f}{marks} | "
-        f"{whole} | {difference} | {ratio} | {factor} | {', '.join(remarks)} |"
+        row["variant"],
+        percent(row["best_accuracy"]),
+        percent(row["last_accuracy"]) + marks,
+        percent(row["whole_accuracy"]),
+        percent(row["difference"], "+.2f"),
+        number(row["ei_ratio"], ".3g"),
+        number(row["time_factor"]),
+        ", ".join(remarks),
     )
 
 
@@ -443,7 +446,7 @@ def step_time_factors(
             "rounds": rounds,
             "environment": describe_environment(),
         }
-        file.write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
+        write_json(file, measured)
     return factors
 
 

@@ -13,6 +13,7 @@ from tide.config import Config, ModelConfig, TrainConfig
 from tide.config.io import from_dict
 from tide.errors import ConfigError, InputError, did_you_mean
 from tide.evaluate.statistics import Interval, agreement, cohens_kappa, joint_outcomes, t_interval, welch_interval
+from tide.files import number, percent, table
 from tide.models.presets import MODELS, TASKS
 from tide.runs.folder import RunFacts, mean_and_std
 from tide.studies.robustness import CLEAN, Suite
@@ -216,19 +217,21 @@ def seeds_markdown(part: Mapping[str, Any], title: str) -> str:
         "and over images (on other images? bootstrap, of the mean over seeds). Where a part of the seeds is shared, "
         "the differences are of these alone, the accuracies of all.",
         "",
-        "| model | seeds | images | accuracy, % | difference, over seeds | difference, over images |",
-        "|---|---|---|---|---|---|",
     ]
-    for name, model in part["models"].items():
-        for images, row in model["groups"].items():
-            mean, spread = row["accuracy"]["mean"], row["accuracy"]["std"]
-            accuracy = f"{100 * mean:.2f}" + (f" ± {100 * spread:.2f}" if spread is not None else "")
-            pairing = "" if name == base else _pairing(model)
-            lines.append(
-                f"| {name} | {', '.join(model['runs'])}{pairing} | {images} | {accuracy} | "
-                f"{in_points(row['over_seeds'])} | {in_points(row['over_images'])} |"
-            )
-    return "\n".join(lines) + "\n"
+    columns = ("model", "seeds", "images", "accuracy, %", "difference, over seeds", "difference, over images")
+    rows = [
+        (
+            name,
+            ", ".join(model["runs"]) + ("" if name == base else _pairing(model)),
+            images,
+            with_spread(row["accuracy"], percent),
+            in_points(row["over_seeds"]),
+            in_points(row["over_images"]),
+        )
+        for name, model in part["models"].items()
+        for images, row in model["groups"].items()
+    ]
+    return "\n".join([*lines, *table(columns, rows)]) + "\n"
 
 
 def _pairing(model: Mapping[str, Any]) -> str:
@@ -253,7 +256,7 @@ Runs = Mapping[str, Sequence[RunFacts]]
 
 
 def check_comparable(runs: Runs) -> None:
-    """Raise :class:`InputError` unless all runs saw the same data: the same set, test images and number of steps."""
+    """Raise :class:`InputError` unless all runs saw the same set and test images, for as many steps."""
     every = [run for group in runs.values() for run in group]
     first = every[0]
     for run in every[1:]:
@@ -261,6 +264,12 @@ def check_comparable(runs: Runs) -> None:
             raise InputError(
                 f"{run.path} was trained on {run.config.data.title}, {first.path} on {first.config.data.title}: only "
                 "runs on the same data can be compared"
+            )
+        steps, others = run.config.train.steps, first.config.train.steps
+        if steps != others:
+            raise InputError(
+                f"train.steps must be the same in all runs, got {steps} in {run.path} and {others} in {first.path}; "
+                "train them equally long"
             )
         if not run.answers["label"].equal(first.answers["label"]):
             raise InputError(f"{run.path} and {first.path} were tested on different images: they cannot be compared")
@@ -365,21 +374,22 @@ def markdown(result: Mapping[str, Any]) -> str:
     """Return the comparison as Markdown: the table, sample efficiency, joint outcomes."""
     models = result["models"]
     rows: list[tuple[str, Callable[[Mapping[str, Any]], str]]] = [
-        ("best accuracy, %", lambda m: _percent(m["best_accuracy"])),
-        ("last accuracy, %", lambda m: _percent(m["last_accuracy"])),
-        ("last accuracy at the last tick, %", lambda m: _percent(m["last_tick_accuracy"])),
-        ("hedging, points", lambda m: _percent(m["hedging"]) if m["hedging"] else "-"),
-        ("mean certainty", lambda m: _plain(m["certainty"])),
-        ("expected calibration error", lambda m: _plain(m["calibration_error"])),
-        ("E-I ratio", lambda m: _plain(m["ei_ratio"]) if m["ei_ratio"] else "-"),
+        ("best accuracy, %", lambda m: with_spread(m["best_accuracy"], percent)),
+        ("last accuracy, %", lambda m: with_spread(m["last_accuracy"], percent)),
+        ("last accuracy at the last tick, %", lambda m: with_spread(m["last_tick_accuracy"], percent)),
+        ("hedging, points", lambda m: with_spread(m["hedging"], percent)),
+        ("mean certainty", lambda m: with_spread(m["certainty"], number, ".3f")),
+        ("expected calibration error", lambda m: with_spread(m["calibration_error"], number, ".3f")),
+        ("E-I ratio", lambda m: with_spread(m["ei_ratio"], number, ".3f")),
         ("parameters", lambda m: f"{m['parameters']:,}"),
-        ("steps per second", lambda m: f"{m['steps_per_second']:.2f}"),
+        ("steps per second", lambda m: number(m["steps_per_second"])),
     ]
     if any(model["whole_accuracy"] for model in models.values()):
-        rows.insert(2, ("last accuracy, whole answers, %", lambda m: _percent(m["whole_accuracy"])))
+        rows.insert(2, ("last accuracy, whole answers, %", lambda m: with_spread(m["whole_accuracy"], percent)))
     reached = [entry["accuracy"] for entry in next(iter(models.values()))["reach"]]
     for index, accuracy in enumerate(reached):
         rows.append((f"steps (seconds) to {100 * accuracy:g} %", partial(_reached, index)))
+    titles = [f"{name} ({len(m['seeds'])} seed{'s' * (len(m['seeds']) > 1)})" for name, m in models.items()]
     lines = [
         f"# {result['data']}: {', '.join(models)}",
         "",
@@ -387,40 +397,36 @@ def markdown(result: Mapping[str, Any]) -> str:
         f"{result['measured_on']} images; mean ± standard deviation over seeds. The same batches in the same "
         f"order for every model: **{'yes' if result['same_batches'] else 'NO'}**.",
         "",
-        "| | "
-        + " | ".join(f"{name} ({len(m['seeds'])} seed{'s' * (len(m['seeds']) > 1)})" for name, m in models.items())
-        + " |",
-        "|---|" + "---|" * len(models),
-    ]
-    lines += [f"| {title} | " + " | ".join(show(m) for m in models.values()) + " |" for title, show in rows]
-    lines += [
+        *table(("", *titles), [(title, *map(text, models.values())) for title, text in rows]),
         "",
         "Accuracies are those at the most certain tick. Steps and training seconds to an accuracy: the median over "
         f"seeds of the first point of the learning curve there, on the first {result['curve_images']} of "
         "these images.",
     ]
     if result["pairs"]:
-        lines += [
-            "",
-            "| | both right, % | only the first, % | only the second, % | none, % | same answer, % | Cohen's κ |",
-            "|---|---|---|---|---|---|---|",
+        pairs = [
+            (name, *(percent(pair[share]) for share in PAIR_SHARES), number(pair["kappa"], ".3f"))
+            for name, pair in result["pairs"].items()
         ]
-        for name, pair in result["pairs"].items():
-            shares = [f"{100 * pair[key]:.2f}" for key in ("both", "only_first", "only_second", "none", "agreement")]
-            lines.append(f"| {name} | " + " | ".join(shares) + f" | {pair['kappa']:.3f} |")
+        lines += ["", *table(("", *(f"{title}, %" for title in PAIR_SHARES.values()), "Cohen's κ"), pairs)]
     return "\n".join(lines) + "\n"
 
 
-def _percent(value: Mapping[str, float | None]) -> str:
-    return _with_spread(100 * (value["mean"] or 0.0), None if value["std"] is None else 100 * value["std"], 2)
+PAIR_SHARES = {
+    "both": "both right",
+    "only_first": "only the first",
+    "only_second": "only the second",
+    "none": "none",
+    "agreement": "same answer",
+}
 
 
-def _plain(value: Mapping[str, float | None]) -> str:
-    return _with_spread(value["mean"] or 0.0, value["std"], 3)
-
-
-def _with_spread(mean: float, std: float | None, digits: int) -> str:
-    return f"{mean:.{digits}f}" + (f" ± {std:.{digits}f}" if std is not None else "")
+def with_spread(
+    value: Mapping[str, float | None] | None, text: Callable[[float | None, str], str], form: str = ".2f"
+) -> str:
+    """Return a mean and its standard deviation over seeds by :func:`tide.files.number` or ``percent``."""
+    mean, std = (value["mean"], value["std"]) if value is not None else (None, None)
+    return text(mean, form) + (f" ± {text(std, form)}" if std is not None else "")
 
 
 def _reached(index: int, model: Mapping[str, Any]) -> str:

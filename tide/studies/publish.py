@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tide.errors import InputError
+from tide.files import write_json, writing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -88,14 +87,9 @@ def save_study(
     out: Path, name: str, result: Mapping[str, Any], text: str, figures: Mapping[str, Callable[[], Figure]]
 ) -> None:
     """Write NAME.json and NAME.md into the study's folder; draw the pictures only then, so that no number is lost."""
-    try:
+    with writing(out):
         out.mkdir(parents=True, exist_ok=True)
-        (out / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        write_json(out / f"{name}.json", result)
         (out / f"{name}.md").write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot write {out}: {error.strerror}; give another --out") from error
-    try:
         for file, draw in figures.items():
             save(draw(), out / file)
-    except OSError as error:
-        raise InputError(f"cannot write {out}: {error.strerror}; give another --out") from error

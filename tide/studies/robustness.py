@@ -35,7 +35,7 @@ from tide.data.shifted import (
 )
 from tide.errors import CheckpointError, DataError
 from tide.evaluate.answers import Answers, collect_answers
-from tide.files import read_mapping
+from tide.files import read_mapping, writing
 from tide.models.thinker import Thinker
 
 # Suites of shifted test images: each names its shifts and gives the images of one.
@@ -283,11 +283,9 @@ def agree(out: Path, settings: Mapping[str, object], weights: Mapping[str, str])
             f"{out} holds answers measured with other settings or models ({differ[0]}): give another --out, or the same"
         )
     text = json.dumps({**kept, **settings, WEIGHTS: {**there, **weights}}, indent=2, sort_keys=True) + "\n"
-    try:
+    with writing(file, error=CheckpointError):
         out.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise CheckpointError(f"cannot write {file}: {error.strerror}; give another --out") from error
 
 
 def _read(file: Path) -> dict[str, Any]:

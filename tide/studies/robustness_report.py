@@ -18,6 +18,7 @@ from tide.evaluate.statistics import (
     mean_corruption_error,
     relative_corruption_error,
 )
+from tide.files import number, percent, table
 from tide.studies.robustness import CLEAN, CellAnswers, Shift, Suite
 
 Answers = Mapping[str, Mapping[Shift, CellAnswers]]
@@ -129,7 +130,9 @@ def _group(
     if CLEAN in cells:
         clean = [1 - mine[CLEAN].accuracy for mine in (cells, base)]
         row["relative_mce"] = relative_corruption_error(errors, clean[0], baseline, clean[1])
-        row["accuracy_kept"] = means["accuracy"] / (1 - clean[0]) if means["accuracy"] and clean[0] < 1 else None
+        row["accuracy_kept"] = (
+            means["accuracy"] / (1 - clean[0]) if means["accuracy"] is not None and clean[0] < 1 else None
+        )
     row["difference"] = None
     if paired:
         row["difference"] = paired_difference([cells], [base], chosen, same_images=same_images)._asdict()
@@ -227,55 +230,49 @@ def markdown(result: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+COLUMNS = (
+    *("model", "clean, %", "shifted, %", "kept, %", "difference", "mCE, %", "relative mCE, %", "calibration error"),
+    *("certainty", "ticks clean, shifted", "E-I ratio clean, shifted"),
+)
+
+
 def _table(models: Mapping[str, Any], title: str) -> list[str]:
     clean = all("clean" in model["cells"] for model in models.values())
-    return [
-        "| model | clean, % | shifted, % | kept, % | difference | mCE, % | relative mCE, % | calibration error | "
-        "certainty | ticks clean, shifted | E-I ratio clean, shifted |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
-        *(_row(name, model, title, clean) for name, model in models.items()),
-    ]
+    return table(COLUMNS, (_row(name, model, title, clean) for name, model in models.items()))
 
 
 def _by_shift(models: Mapping[str, Any], shifts: Iterable[str], baseline: str) -> list[str]:
     titles = [f"{name}, %" for name in models] + [f"{name} less {baseline}" for name in models if name != baseline]
-    lines = [f"| shift | {' | '.join(titles)} |", "|---" * (1 + len(titles)) + "|"]
+    lines = []
     for shift in shifts:
         rows = {name: model["by_shift"][shift] for name, model in models.items()}
-        cells = [f"{100 * row['accuracy']:.2f}" for row in rows.values()]
-        cells += [in_points(row["difference"]) for name, row in rows.items() if name != baseline]
-        lines.append(f"| {shift} | {' | '.join(cells)} |")
-    return lines
+        accuracies = [percent(row["accuracy"]) for row in rows.values()]
+        differences = [in_points(row["difference"]) for name, row in rows.items() if name != baseline]
+        lines.append((shift, *accuracies, *differences))
+    return table(("shift", *titles), lines)
 
 
-def _row(name: str, model: Mapping[str, Any], title: str, clean: bool) -> str:
+def _row(name: str, model: Mapping[str, Any], title: str, clean: bool) -> list[str]:
     row, start = model["groups"][title], model["cells"].get("clean", {})
-    columns = [
-        _percent(start.get("accuracy")),
-        _percent(row["accuracy"]),
-        _percent(row.get("accuracy_kept")) if clean else "-",
+    return [
+        name,
+        percent(start.get("accuracy")),
+        percent(row["accuracy"]),
+        percent(row.get("accuracy_kept") if clean else None),
         in_points(row["difference"]),
-        _percent(row["mce"]),
-        _percent(row.get("relative_mce")),
-        f"{row['calibration_error']:.3f}",
-        f"{row['certainty']:.3f}",
-        f"{_number(start.get('ticks'))}, {_number(row['ticks'])}",
-        f"{_number(start.get('ei_ratio'))}, {_number(row['ei_ratio'])}",
+        percent(row["mce"]),
+        percent(row.get("relative_mce")),
+        number(row["calibration_error"], ".3f"),
+        number(row["certainty"], ".3f"),
+        f"{number(start.get('ticks'))}, {number(row['ticks'])}",
+        f"{number(start.get('ei_ratio'))}, {number(row['ei_ratio'])}",
     ]
-    return f"| {name} | {' | '.join(columns)} |"
 
 
 def in_points(interval: Mapping[str, float] | None) -> str:
     """Return a difference with its interval, in bold where zero lies outside; a dash for none."""
     if interval is None:
         return "-"
-    text = f"{100 * interval['mean']:+.2f} ({100 * interval['low']:+.2f} to {100 * interval['high']:+.2f})"
+    mean, low, high = (percent(interval[name], "+.2f") for name in ("mean", "low", "high"))
+    text = f"{mean} ({low} to {high})"
     return f"**{text}**" if interval["low"] > 0 or interval["high"] < 0 else text
-
-
-def _percent(value: float | None) -> str:
-    return f"{100 * value:.2f}" if value is not None else "-"
-
-
-def _number(value: float | None) -> str:
-    return f"{value:.2f}" if value is not None else "-"

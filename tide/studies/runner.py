@@ -16,7 +16,7 @@ from typing import Any
 from tide.config import Config, FolderConfig, HubConfig, ImageConfig
 from tide.config.io import differences, to_yaml
 from tide.errors import CheckpointError, InputError
-from tide.files import only_writer
+from tide.files import only_writer, writing
 from tide.runs.folder import RunFolder, step_rates
 from tide.train.report import format_seconds
 from tide.train.run import PARENT, StopRequest
@@ -162,10 +162,8 @@ class TrialRunner:
         """
         if self.jobs < 1:
             raise InputError(f"--jobs is {self.jobs}, 1 or more are wanted")
-        try:
+        with writing(self.out):
             (self.out / "logs").mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"cannot write {self.out}: {error.strerror}; give another --out") from error
         waiting, done, failed = list(trials), list[str](), dict[str, str]()
         shown = time.monotonic()
         with only_writer(self.out, self.report), StopRequest() as stop:

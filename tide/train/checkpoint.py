@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,7 +12,8 @@ from typing import Any
 
 import torch
 
-from tide.errors import CheckpointError
+from tide.errors import CheckpointError, one_line
+from tide.files import writing
 from tide.models.saved import write_model
 from tide.models.thinker import Thinker
 
@@ -60,7 +60,10 @@ def replace_folder(folder: Path, write: Callable[[Path], None]) -> None:
 
 def _flush(path: Path) -> None:
     """Force a file or folder to the disk before it takes the old one's place."""
-    descriptor = os.open(path, os.O_RDONLY)
+    on_windows = os.name == "nt"
+    if on_windows and path.is_dir():
+        return  # which Windows cannot open
+    descriptor = os.open(path, os.O_RDWR if on_windows else os.O_RDONLY)  # it flushes only what may be written
     try:
         os.fsync(descriptor)
     finally:
@@ -81,13 +84,9 @@ def save_checkpoint(folder: Path, model: Thinker, training: Mapping[str, Any] | 
             torch.save({"format": FORMAT, **training}, buffer)
             (new / TRAINING).write_bytes(buffer.getbuffer())
 
-    try:
+    intact = f"the last good one is intact: make room or mend permissions, then `tide train --resume {folder.parent}`"
+    with writing(folder, intact, CheckpointError, "checkpoint"):
         replace_folder(folder, write)
-    except OSError as error:
-        raise CheckpointError(
-            f"cannot write checkpoint {folder}: {error.strerror or error}; the last good one is intact: make room or "
-            f"mend permissions, then `tide train --resume {folder.parent}`"
-        ) from error
 
 
 def load_training(folder: Path) -> dict[str, Any]:
@@ -111,11 +110,6 @@ def load_training(folder: Path) -> dict[str, Any]:
 
 def _reason(error: BaseException) -> str:
     """Return in a few words why a file could not be read: not torch's advice to switch its protection off."""
-    text = str(error)
-    forbidden = re.search(r"GLOBAL ([\w.]+)", text) or re.search(r"global[^\w]+([\w]+(?:\.[\w]+)+)", text)
-    if isinstance(error, UnpicklingError) and forbidden:
-        return f"it names {forbidden[1]}, which is code and is never run"
     if isinstance(error, UnpicklingError):
-        return "it is no file that torch wrote"
-    first = text.strip().splitlines()[0] if text.strip() else type(error).__name__
-    return first[:120]
+        return "it is no file that torch wrote, or names code, which is never run"
+    return one_line(error)[:120]

@@ -64,10 +64,11 @@ def activity_quantities(dynamics: Dynamics, ratio: Tensor, n_e: int) -> dict[str
 @torch.no_grad()
 def answer_quantities(batch: MicroBatch, output: OutputConfig) -> dict[str, float]:
     """Return how far the ticks hedge on one training batch."""
-    logits, certainty = (part.detach() for part in batch.out.answers())
+    # On the CPU: means are taken in float64, which some devices lack.
+    logits, certainty, labels = (part.detach().cpu() for part in (*batch.out.answers(), batch.labels))
     answer = read_answers(logits, certainty, output)
-    correct = share_right(answer.classes, batch.labels)
-    hedging = read_hedging(tick_losses(logits, batch.labels, output), answer.certainty, correct)
+    correct = share_right(answer.classes, labels)
+    hedging = read_hedging(tick_losses(logits, labels, output), answer.certainty, correct)
     return {name: float(value) for name, value in hedging._asdict().items()}
 
 

@@ -36,7 +36,17 @@ class Team:
     def from_environment(cls) -> Team:
         """Return the team that ``torchrun`` describes in the environment, else a team of one."""
         names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
-        return cls(*(int(os.environ[name]) for name in names)) if "WORLD_SIZE" in os.environ else cls()
+        if "WORLD_SIZE" not in os.environ:
+            return cls()
+        missing = [name for name in names if name not in os.environ]
+        if missing:
+            raise ConfigError(
+                f"{missing[0]} must be set where WORLD_SIZE is; start the processes with torchrun, or unset WORLD_SIZE"
+            )
+        for name in names:
+            if not os.environ[name].isdecimal():
+                raise ConfigError(f"{name} must be a whole number, got {os.environ[name]!r}; start with torchrun")
+        return cls(*(int(os.environ[name]) for name in names))
 
     @contextmanager
     def together(self, device: torch.device) -> Iterator[None]:

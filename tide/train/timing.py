@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from tide.config import Config, ImageConfig
+from tide.device import synchronize
 from tide.errors import TrainingError
 from tide.models.inputs import example, moved
 from tide.models.thinker import Thinker
@@ -60,8 +61,7 @@ def alternate(
         for function, times in zip(functions, seconds, strict=True):
             began = time.perf_counter()
             function()
-            if device.type != "cpu":
-                torch.cuda.synchronize(device)
+            synchronize(device)
             if number >= 0:
                 times.append(time.perf_counter() - began)
     return seconds
