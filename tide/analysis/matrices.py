@@ -126,11 +126,11 @@ def normalised_matrices(model: Thinker, states: Iterable[TideMoment]) -> Tensor:
     """
     cell = tide_cell(model)
     w = cell.blocks().effective().double().cpu()
-    kept = []
+    matrices = []
     for state in states:
         factor = state.context.weights.dynamics.gain / divisors(cell, raw_preactivation(cell, state))
-        kept.append(factor.double().cpu()[:, :, None] * w)
-    return torch.stack(kept, 1)
+        matrices.append(factor.double().cpu()[:, :, None] * w)
+    return torch.stack(matrices, 1)
 
 
 # A Dale audit: whether influences have the sign that Dale's principle promises, and which component breaks it.

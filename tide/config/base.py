@@ -176,8 +176,8 @@ def builder(section: str, what: Any) -> Any:
     if key not in _BUILDERS[section] and key in _HOMES[section]:
         importlib.import_module(_HOMES[section][key])
     if key not in _BUILDERS[section]:
-        shown = key if isinstance(key, str) else key.__name__
-        raise ConfigError(f"unknown {section} {short_repr(shown)}{did_you_mean(str(shown), names(section))}")
+        name = key if isinstance(key, str) else key.__name__
+        raise ConfigError(f"unknown {section} {short_repr(name)}{did_you_mean(str(name), names(section))}")
     return _BUILDERS[section][key]
 
 

@@ -171,11 +171,11 @@ def collect_answers(
     """Ask ``model`` in eval mode about every image of ``split``, once; only unreadable photos are left out.
 
     ``positions`` (n,) names the images to ask about, ascending, where it is not all of them. ``classes`` (k,) names the
-    classes, ascending, among which the restricted answers are sought, where they are wanted. ``progress`` is called
+    classes, ascending, among which the restricted answers are sought. ``progress`` is called
     with (images done, images in all) after each batch.
     """
     device = model.mean.device
-    asked = len(split) if positions is None else len(positions)
+    count = len(split) if positions is None else len(positions)
     parts: list[Answers] = []
     done = 0
     stream = split.batches(batch, positions=positions)
@@ -185,7 +185,7 @@ def collect_answers(
             parts.append(Answers.of(out, labels.cpu(), places, model.config.output, classes))
             done += len(labels)
             if progress is not None:
-                progress(done, asked)
+                progress(done, count)
     return Answers.join(parts)
 
 

@@ -33,15 +33,15 @@ if TYPE_CHECKING:
 
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
 
-HIGHEST = torch.finfo(torch.float16).max
+MAX_HALF = torch.finfo(torch.float16).max
 
 
 def halved(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return a state dict with floating tensors as float16; raises :class:`InputError` where a number is too large."""
     for name, tensor in state.items():
-        if tensor.is_floating_point() and not tensor.abs().amax() <= HIGHEST:
+        if tensor.is_floating_point() and not tensor.abs().amax() <= MAX_HALF:
             raise InputError(
-                f"{name} must be at most {HIGHEST:g} in half precision, got {float(tensor.abs().amax()):g}"
+                f"{name} must be at most {MAX_HALF:g} in half precision, got {float(tensor.abs().amax()):g}"
             )
     return {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
 
@@ -84,17 +84,17 @@ class Card:
     def read(cls, path: Path) -> Card:
         """Read a card; raises :class:`CheckpointError` where it is damaged."""
         try:
-            found = read_mapping(path)
+            mapping = read_mapping(path)
         except (OSError, ValueError) as error:
             raise CheckpointError(f"{path} is not a card of this library ({one_line(error)}); it is damaged") from error
         kinds = {field.name: KINDS.get(str(field.type), str) for field in fields(cls)}
-        stated = {name: value for name, value in found.items() if name in kinds}
+        stated = {name: value for name, value in mapping.items() if name in kinds}
         required = kinds.keys() - {"whole_accuracy"}
         if not required <= stated.keys() or not all(isinstance(value, kinds[name]) for name, value in stated.items()):
             raise CheckpointError(
                 f"{path} is not a card of this library: it must say {', '.join(kinds)}; it is damaged"
             )
-        if newer := sorted(found.keys() - kinds.keys()):
+        if newer := sorted(mapping.keys() - kinds.keys()):
             warnings.warn(f"{path} says {', '.join(newer)[:100]}, which this version does not know", stacklevel=2)
         return cls(**stated)
 
@@ -129,10 +129,10 @@ def read_card(folder: Path, state: Mapping[str, Tensor]) -> Card | None:
     if not (folder / CARD).is_file():
         return None
     card = Card.read(folder / CARD)
-    found = digest(state)
-    if found != card.digest:
+    actual = digest(state)
+    if actual != card.digest:
         raise CheckpointError(
-            f"the weights in {folder} must have the checksum in {CARD}, {card.digest[:12]}..., got {found[:12]}...; "
+            f"the weights in {folder} must have the checksum in {CARD}, {card.digest[:12]}..., got {actual[:12]}...; "
             "install or fetch them again"
         )
     return card
@@ -158,8 +158,8 @@ def as_markdown(model: Thinker) -> str:
             "limits": card.limits,
         }
     table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
-    shown = model.kind.takes
-    use = USE.format(inputs=shown.partition(":")[0], shown=shown)
+    takes = model.kind.takes
+    use = USE.format(inputs=takes.partition(":")[0], takes=takes)
     return f"# TIDE: {config.core.kind}\n\n| | |\n|---|---|\n{table}\n\n{use}"
 
 
@@ -173,7 +173,7 @@ USE = """```python
 import tide
 
 model = tide.load("hub:OWNER/NAME")  # a folder works, too
-answer = model.predict({inputs}, halt=0.9)  # {shown}
+answer = model.predict({inputs}, halt=0.9)  # {takes}
 ```
 
 The library: `pip install tide-dynamics`. The network: TIDE (arXiv:2605.19403).
@@ -268,12 +268,12 @@ def existing(folder: Path) -> Path | None:
 
 def run_checkpoint(run: Path, name: str) -> Path:
     """Return the folder of checkpoint ``"best"`` or ``"last"`` of a run folder."""
-    found = existing(run / name)
-    if found is None:
+    folder = existing(run / name)
+    if folder is None:
         raise CheckpointError(
             f"{run} holds no checkpoint {name!r}; let the run reach its first evaluation or checkpoint"
         )
-    return found
+    return folder
 
 
 # Trained weights that come with the library: ``pretrained:NAME``.

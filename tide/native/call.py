@@ -55,18 +55,18 @@ class Pointers(Structure):
 
         Whoever calls keeps the tensors alive.
         """
-        found = cls()
+        pointers = cls()
         for name, tensor in tensors.items():
             if tensor is None:
                 continue
             assert tensor.is_contiguous(), name
             stem, _, number = name.rpartition("_")
             if number.isdigit():
-                getattr(found, stem)[int(number)] = tensor.data_ptr()
+                getattr(pointers, stem)[int(number)] = tensor.data_ptr()
             else:
-                assert hasattr(found, name), name
-                setattr(found, name, tensor.data_ptr())
-        return found
+                assert hasattr(pointers, name), name
+                setattr(pointers, name, tensor.data_ptr())
+        return pointers
 
 
 def _pointers(names: str) -> list[tuple[str, Any]]:

@@ -80,12 +80,12 @@ def cache_folder() -> Path:
 
 def _compiler() -> list[str]:
     """Return the command of the C++ compiler: ``CXX`` where it is set, else the first one found."""
-    given = shlex.split(os.environ.get("CXX", ""))
-    for candidate in [given] if given else [[name] for name in CANDIDATES]:
+    chosen = shlex.split(os.environ.get("CXX", ""))
+    for candidate in [chosen] if chosen else [[name] for name in CANDIDATES]:
         path = shutil.which(candidate[0])
         if path is not None:
             return [path, *candidate[1:]]
-    raise NativeError(f"no C++ compiler found ({given[0] if given else ', '.join(CANDIDATES)})")
+    raise NativeError(f"no C++ compiler found ({chosen[0] if chosen else ', '.join(CANDIDATES)})")
 
 
 def _processor_flags() -> list[str]:
@@ -151,9 +151,9 @@ def _compile(command: list[str], target: Path) -> None:
             process.communicate()
             raise
         if process.returncode != 0:
-            told = output.decode(errors="replace").strip().splitlines()
-            told = [line for line in told if "error" in line] or told or [f"exit code {process.returncode}"]
-            raise NativeError(f"{command[0]} failed: {told[0][:200]}")
+            lines = output.decode(errors="replace").strip().splitlines()
+            lines = [line for line in lines if "error" in line] or lines or [f"exit code {process.returncode}"]
+            raise NativeError(f"{command[0]} failed: {lines[0][:200]}")
         aside.replace(target)
     except subprocess.TimeoutExpired as error:
         raise NativeError(f"{command[0]} took more than {TIME_LIMIT:g} s") from error

@@ -91,11 +91,11 @@ class Workspace:
 
 def views(block: Tensor, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
     """Cut a block into named tensors, in order."""
-    found, at = {}, 0
+    tensors, at = {}, 0
     for name, shape in shapes.items():
-        found[name] = block[at : at + prod(shape)].view(shape)
+        tensors[name] = block[at : at + prod(shape)].view(shape)
         at += _places(shape)
-    return found
+    return tensors
 
 
 def _places(shape: tuple[int, ...]) -> int:
@@ -159,11 +159,11 @@ def _forward(
     shapes = trace_shapes(sizes, slots)
     block = workspace.block(shapes, like.dtype)
     pointers, _held = weight_pointers(plan, weights)
-    given = {name: tensor.contiguous() for name, tensor in start._asdict().items()}
+    entering = {name: tensor.contiguous() for name, tensor in start._asdict().items()}
     call = Call(
         sizes=sizes,
         weights=pointers,
-        start=Start.to(given),
+        start=Start.to(entering),
         outcome=Outcome.to(outcome),
         trace=Trace.to(views(block, shapes)),
     )
@@ -192,10 +192,10 @@ class _Loop(torch.autograd.Function):
         block, *tensors = ctx.saved_tensors
         start = LoopStart(*tensors[: len(LoopStart._fields)])
         weights = LoopWeights(*tensors[len(LoopStart._fields) :])
-        wanted = {name for name, needed in zip(NAMES, ctx.needs_input_grad[2:], strict=True) if needed}
+        names = {name for name, needed in zip(NAMES, ctx.needs_input_grad[2:], strict=True) if needed}
         arriving = dict(zip(LoopOutcome._fields, gradients, strict=True))
-        found = _backward(ctx.library, ctx.plan, start, weights, block, arriving, wanted)
-        return (None, None, *(found.get(name) if name in wanted else None for name in NAMES))
+        computed = _backward(ctx.library, ctx.plan, start, weights, block, arriving, names)
+        return (None, None, *(computed.get(name) if name in names else None for name in NAMES))
 
 
 def _backward(
@@ -205,9 +205,9 @@ def _backward(
     weights: LoopWeights,
     block: Tensor,
     arriving: Mapping[str, Tensor | None],
-    wanted: set[str],
+    names: set[str],
 ) -> dict[str, Tensor]:
-    """Return the gradients that are wanted, by the names of :class:`LoopStart` and :class:`LoopWeights`."""
+    """Return gradients by ``names``, those of :class:`LoopStart` and :class:`LoopWeights`."""
     sizes = plan.sizes(weights, start)
     sizes.keep_ticks = True
     panels = panels_of(sizes.batch)
@@ -216,7 +216,7 @@ def _backward(
     returned = {name: block.new_empty(shape) for name, shape in returned_shapes(sizes).items()}
     pointers, _held = weight_pointers(plan, weights)
     transposed = {name: tensor.transpose(-1, -2).contiguous() for name, tensor in _matrices(start, weights).items()}
-    given = {
+    contiguous = {
         name: None if gradient is None else gradient.contiguous()
         for name, gradient in arriving.items()
         if name != "iterations"
@@ -228,37 +228,34 @@ def _backward(
         start=Start.to({"scale": scale}),
         trace=Trace.to(trace),
         transposed=Transposed.to(transposed),
-        arriving=Arriving.to(given),
+        arriving=Arriving.to(contiguous),
         leaving=Leaving.to(leaving | returned),
     )
     library.backward(call, panels, sizes.neurons if sizes.hidden else 0)
-    return returned | _products(sizes, trace, leaving, wanted)
+    return returned | _products(sizes, trace, leaving, names)
 
 
 def _matrices(start: LoopStart, weights: LoopWeights) -> dict[str, Tensor]:
     names = ("query", "output", "skip", "map", "excite", "inhibit", "first", "stream_0", "stream_1", "stream_2")
-    found = {name: getattr(weights, name) for name in names}
-    return {name: value for name, value in found.items() if value is not None} | {
-        "keys": start.keys,
-        "values": start.values,
-    }
+    matrices = {name: getattr(weights, name) for name in names} | {"keys": start.keys, "values": start.values}
+    return {name: value for name, value in matrices.items() if value is not None}
 
 
 def _products(
-    s: Sizes, trace: Mapping[str, Tensor], leaving: Mapping[str, Tensor], wanted: set[str]
+    s: Sizes, trace: Mapping[str, Tensor], leaving: Mapping[str, Tensor], names: set[str]
 ) -> dict[str, Tensor]:
     """One product per matrix: gradients of its results at all ticks times its inputs at all ticks."""
-    ticks, found = s.ticks, {}
+    ticks, gradients = s.ticks, {}
     by_head = (s.batch * s.heads, ticks, -1)
-    if "keys" in wanted:
+    if "keys" in names:
         g_keys = trace["query"].view(by_head).transpose(1, 2) @ leaving["score"].view(by_head)
-        found["keys"] = g_keys.view(s.batch, s.heads, s.head_width, s.positions)
-    if "values" in wanted:
+        gradients["keys"] = g_keys.view(s.batch, s.heads, s.head_width, s.positions)
+    if "values" in names:
         g_values = trace["attention"].view(by_head).transpose(1, 2) @ leaving["read"].view(by_head)
-        found["values"] = g_values.view(s.batch, s.heads, s.positions, s.head_width)
+        gradients["values"] = g_values.view(s.batch, s.heads, s.positions, s.head_width)
     for name in ("attention_gain", "attention_bias", "gain", "retention", "latent_gain", "latent_bias"):
-        found[name] = leaving[name].sum((0, 2))
-    found["scale"] = leaving["scale"].sum(0)
+        gradients[name] = leaving[name].sum((0, 2))
+    gradients["scale"] = leaving["scale"].sum(0)
 
     latent = _Columns(lambda: trace["entering_latent"][:, :ticks])
     g_output, g_map = _Columns(lambda: leaving["output"]), _Columns(lambda: leaving["map"])
@@ -285,16 +282,16 @@ def _products(
             _Columns(partial(_part, leaving["streams"], features)),
             _Columns(partial(_part, trace["synchrony"], pairs)),
         )
-        if f"stream_bias_{number}" in wanted:
-            found[f"stream_bias_{number}"] = terms[f"stream_{number}"][0].matrix.sum(1)
+        if f"stream_bias_{number}" in names:
+            gradients[f"stream_bias_{number}"] = terms[f"stream_{number}"][0].matrix.sum(1)
     unused = ("excite", "inhibit") if s.iterations == 0 else ()  # no gradient, as in eager
     for name, (gradient, inputs) in terms.items():
-        if name in wanted and name not in unused:
-            found[name] = gradient.matrix @ inputs.matrix.t()
+        if name in names and name not in unused:
+            gradients[name] = gradient.matrix @ inputs.matrix.t()
     for name, gradient in {"query": g_query, "output": g_output, "skip": g_output, "map": g_map}.items():
-        if f"{name}_bias" in wanted:
-            found[f"{name}_bias"] = gradient.matrix.sum(1)
-    return found
+        if f"{name}_bias" in names:
+            gradients[f"{name}_bias"] = gradient.matrix.sum(1)
+    return gradients
 
 
 def _part(values: Tensor, features: slice) -> Tensor:
@@ -356,16 +353,16 @@ class Panels:
         scale = self._start.scale[sizes.first_tick : sizes.first_tick + ticks]
         sizes.ticks = len(scale)
         shapes = outcome_shapes(sizes)
-        found = {name: scale.new_empty(shapes[name] if name in PER_TICK else (0,)) for name in shapes}
+        outcome = {name: scale.new_empty(shapes[name] if name in PER_TICK else (0,)) for name in shapes}
         self._call.start = Start.to(self._start._asdict() | {"scale": scale, "sample": self._sample})
-        self._call.outcome = Outcome.to({name: found[name] for name in PER_TICK})
+        self._call.outcome = Outcome.to({name: outcome[name] for name in PER_TICK})
         panels = panels_of(sizes.batch)
         self._library.forward(self._call, panels, slots=min(self._slots, panels))
         sizes.goes_on = True
         sizes.first_tick += len(scale)
         if len(self._lane) < sizes.batch:
-            found |= {name: found[name][self._lane] for name in PER_TICK}
-        return LoopOutcome(**found)
+            outcome |= {name: outcome[name][self._lane] for name in PER_TICK}
+        return LoopOutcome(**outcome)
 
     def keep(self, index: Tensor) -> None:
         """Let all samples go but those at ``index`` (kept,), ascending, among those that :meth:`advance` returned."""
