@@ -138,6 +138,13 @@ class Tick:
         return float(self.eigenvalues().abs().max())
 
 
+# The Dale audit: whether influences have the sign that Dale's principle promises, and which component breaks it.
+#
+# ∂r_i/∂r_j (i ≠ j) should be non-negative for an excitatory neuron j and non-positive for an inhibitory one. The
+# weights have these signs; the norm's divisive coupling, the lateral inhibition and the signed corrections of the
+# neuron-level models need not keep them.
+
+
 STAGES = ("weights", "norm", "lateral inhibition", "neuron-level models")
 
 

@@ -1,4 +1,8 @@
-"""Everything that can be said of a TIDE network's stability, gathered, and in words and tables."""
+"""Everything that can be said of a TIDE network's stability, gathered, and in words and tables.
+
+Raw weights and the function that they compute are kept apart throughout: under norm ``rms`` the first say nothing of
+the second (the scale gauge, :mod:`tide.analysis.matrices`).
+"""
 
 from __future__ import annotations
 
@@ -26,12 +30,6 @@ from tide.files import number, table
 from tide.models.thinker import Thinker
 from tide.nn.constraints import RecurrentBlocks
 from tide.nn.dynamics import per_neuron, perron_estimate
-
-# Everything that can be said of a TIDE network's stability, gathered: weights, states met on images, fixed points.
-#
-# Raw weights and the function that they compute are kept apart throughout: under norm ``rms`` the first say nothing
-# of the second (the scale gauge, :mod:`tide.analysis.matrices`).
-
 
 SPECTRA = 4  # ticks at which spectra are taken
 APPROACH_TICKS = 600  # how long a trajectory with held input is followed

@@ -17,8 +17,6 @@ from tide.models.ticks import AnyMoment, TideMoment
 from tide.models.tide import TideCell, TideFeatures
 from tide.types import Activation
 
-# What a TIDE model does tick by tick on given images, in full.
-
 
 class Trajectory(NamedTuple):
     """States before and features of every tick, T each; ``rates`` (T, B, D) are those of the dynamics."""
