@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tide.data import ImageSet
-from tide.data.drawn.sequences import answer, draw_parity, draw_questions, draw_sorting, rising, scaled
+from tide.data.drawn.sequences import answer, draw_parity, draw_questions, draw_sorting, rising
 from tide.errors import DataError
 from tide.models.inputs import MINUS, PLUS
 
@@ -52,15 +52,6 @@ def test_the_targets_of_sorting_put_the_numbers_in_order(count, length, seed):
         assert [row[place] for place in order] == sorted(row)
         assert sorted(order) == list(range(length))
     assert torch.equal(rising(numbers), targets)
-
-
-def test_numbers_are_standard_normal_and_bits_are_even():
-    numbers, _ = draw_sorting(500, 30, generator(0))
-    assert float(numbers.mean()) == pytest.approx(0, abs=0.03)
-    assert float(numbers.std()) == pytest.approx(1, abs=0.03)
-    values, targets = draw_parity(500, 30, generator(0))
-    assert float(values.mean()) == pytest.approx(0, abs=0.03)
-    assert float(targets.float().mean()) == pytest.approx(0.5, abs=0.03)
 
 
 def slow_answer(labels: list[int], parts: list[int]) -> int:
@@ -122,15 +113,6 @@ def test_the_generator_alone_decides(task):
     assert torch.equal(torch.get_rng_state(), before)
     assert all(torch.equal(*pair) for pair in zip(first, again, strict=True))
     assert not torch.equal(first[0], other[0])
-
-
-def test_scaled_digits_keep_their_labels():
-    images = digits([1, 2])
-    assert scaled(images, 4) is images
-    larger = scaled(images, 7)
-    assert larger.images.shape == (2, 1, 7, 7)
-    assert larger.images[1].unique().tolist() == [2]
-    assert larger.labels is images.labels
 
 
 def test_bad_input_gives_one_line(refuses):

@@ -1,7 +1,5 @@
 """Photo folders."""
 
-import io
-import sys
 from pathlib import Path
 
 import pytest
@@ -97,19 +95,6 @@ def test_size_and_channels_are_needed(photos, refuses):
         load(f"folder:{photos}", channels=3)
     with refuses("photo channels must be 1 for grey or 3 for colour, got None"):
         load(f"folder:{photos}", size=8)
-
-
-def test_a_bar_is_shown_to_people_when_there_is_much_to_do(photos, monkeypatch):
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    monkeypatch.setattr(sys, "stderr", Terminal())
-    load(f"folder:{photos}", size=4, channels=1)
-    assert sys.stderr.getvalue() == ""
-    monkeypatch.setattr("tide.data.photos.BAR_FROM", 3)
-    load(f"folder:{photos}", size=4, channels=1)
-    assert "decoding photos" in sys.stderr.getvalue()
 
 
 def test_loads_real_photos(real_data):

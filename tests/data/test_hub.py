@@ -98,7 +98,7 @@ def test_refuses_folders_without_parts(tmp_path, refuses):
         open_photos(f"hub:{tmp_path}", size=4, channels=1)
     with refuses("got no folder that exists"):
         open_photos(f"hub:{tmp_path / 'other'}", size=4, channels=1)
-    with pytest.raises(ConfigError, match=r"data\.name is empty"):
+    with pytest.raises(ConfigError, match=r"data\.name must not be empty"):
         open_photos("hub:", size=4, channels=1)
 
 

@@ -161,9 +161,3 @@ def test_an_image_that_is_no_maze_is_refused_in_one_line(refuses):
     for size, told in ((8, ("size must be odd, got 8",)), (3, ("size must be at least 5, got 3",))):
         with refuses(*told):
             draw_mazes(1, size, 4, generator(0))
-
-
-def test_of_two_ways_the_shorter_is_found():
-    maze = drawn_as("#######", "#S...G#", "#.###.#", "#.....#", "#######")
-    assert shortest_route(maze) == [3, 3, 3, 3]
-    assert shortest_route(maze.flip(2)) == [2, 2, 2, 2]

@@ -88,12 +88,6 @@ def test_the_default_directory_follows_the_environment(monkeypatch, tmp_path):
     assert default_directory() == tmp_path / ".cache" / "tide"
 
 
-def test_the_default_directory_is_used(monkeypatch, tmp_path, tiny_mnist):
-    put(tiny_mnist, tmp_path / "mnist")
-    monkeypatch.setenv("TIDE_DATA", str(tmp_path))
-    assert len(load("mnist").test) == 10
-
-
 @pytest.mark.parametrize("shape", [(5,), (3, 28, 28)])
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
 def test_reads_idx_files_as_they_were_written(shape, pack, tmp_path, idx_bytes):

@@ -43,12 +43,6 @@ def test_a_batch_may_be_overwritten_without_harm():
     assert batch_indices(10, 5, 0, 7).tolist() == before
 
 
-def test_global_random_numbers_are_left_alone():
-    before = torch.get_rng_state()
-    batch_indices(11, 5, 0, 8)
-    assert torch.equal(torch.get_rng_state(), before)
-
-
 @pytest.mark.parametrize(
     ("count", "batch", "step", "name"),
     [(0, 1, 0, "count must be"), (1, 0, 0, "batch must be"), (1, 1, -1, "step must be at least 0, got -1")],
@@ -110,20 +104,6 @@ def test_draws_cover_their_range_evenly():
     for drawn, values in ((top, 3), (left, 3), (mirrored.long(), 2)):
         assert drawn.bincount().float() / 9000 == pytest.approx([1 / values] * values, abs=0.02)
     assert not torch.equal(top, left)
-
-
-def test_the_generator_alone_decides_how_to_crop():
-    images = pixels(16, 3, 8, 8)
-    before = torch.get_rng_state()
-    first = augment(images, pad=2, flip=True, generator=generator(1))
-    assert torch.equal(torch.get_rng_state(), before)
-    assert torch.equal(first, augment(images, pad=2, flip=True, generator=generator(1)))
-    assert not torch.equal(first, augment(images, pad=2, flip=True, generator=generator(2)))
-
-
-def test_nothing_to_do_costs_nothing():
-    images = pixels(4, 1, 6, 6)
-    assert augment(images, pad=0, flip=False, generator=generator()) is images
 
 
 def test_refuses_what_it_cannot_crop(refuses):

@@ -12,7 +12,7 @@ import tide
 from tests import slow_baselines
 from tide.models.ctm import choose_pairs
 from tide.models.thinker import Thinker
-from tide.models.ticks import Collector
+from tide.models.ticks import Collector, begin, run_ticks
 
 KINDS = ("ctm", "lstm")
 VARIANTS = {
@@ -38,12 +38,10 @@ def tokens(batch: int = 2, positions: int = 5) -> torch.Tensor:
     return torch.randn(batch, positions, 8, generator=torch.Generator().manual_seed(12), dtype=torch.float64)
 
 
-def think(cell, state, ticks: int):
+def think(cell, given: torch.Tensor, ticks: int):
     """The loop over ticks, without the model around it."""
-    collector = Collector(cell, cell.recordable())
-    for _ in range(ticks):
-        state, features = cell.step(state)
-        collector.observe(state, features)
+    collector = Collector(cell, cell.observables)
+    run_ticks(cell.step, begin(cell, given), collector, ticks)
     observed = collector.stacked()
     reading = cell.readout(observed)
     return {**observed, **reading.observed, "logits": reading.logits}
@@ -53,10 +51,10 @@ def think(cell, state, ticks: int):
 def test_everything_recorded_and_the_logits_equal_the_slow_forward(tiny_model, variant):
     cell = tiny_model(**VARIANTS[variant]).cell.train()
     with torch.no_grad():
-        found = think(cell, cell.begin(tokens()), 4)
+        found = think(cell, tokens(), 4)
     p = {name: value.numpy() for name, value in cell.state_dict().items()}
     expected = getattr(slow_baselines, VARIANTS[variant]["kind"])(tokens().numpy(), p, cell.config, 4)
-    assert set(found) == set(expected) - {"certainty"} == {*cell.recordable(), "logits"}
+    assert set(found) == set(expected) - {"certainty"} == {*cell.observables, "logits"}
     for name, value in found.items():
         np.testing.assert_allclose(value.numpy(), expected[name], rtol=1e-10, atol=1e-11, err_msg=name)
 
@@ -65,7 +63,7 @@ def test_everything_recorded_and_the_logits_equal_the_slow_forward(tiny_model, v
 def test_model_adds_normalisation_backbone_and_certainty_to_the_cell(tiny_model, kind):
     model, x = tiny_model(kind=kind).eval(), images()
     with torch.no_grad():
-        out = model(x, record=model.cell.recordable())
+        out = model(x, record=model.cell.observables)
         given = model.backbone((x - 0.5) / 0.25)
     p = {name: value.numpy() for name, value in model.cell.state_dict().items()}
     expected = getattr(slow_baselines, kind)(given.numpy(), p, model.config.core, 4)
@@ -126,7 +124,7 @@ def test_gradcheck_over_ticks(tiny_model, variant):
     arguments = (tokens().requires_grad_(), *cell.parameters())
 
     def logits(given, *_):
-        return think(cell, cell.begin(given), 3)["logits"]
+        return think(cell, given, 3)["logits"]
 
     assert torch.autograd.gradcheck(logits, arguments, fast_mode=True, rtol=1e-3)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from tests.nn.parts import part
 from tide.config import LossConfig
 from tide.losses import objective
 from tide.models.thinker import Thinker
-from tide.nn.synchrony import Synchrony
 from tide.train.monitor import activity_quantities
 from tide.train.step import component_parameters
 
@@ -23,7 +23,7 @@ def test_without_memory_nothing_is_recalled_trained_or_consolidated(tiny_model):
     model = tiny_model(memory={"enabled": False})
     out = model(images())
     assert out.dynamics.recall is None
-    assert not {"memory", "surprise", "gate", "reconstruction"} & set(model.cell.recordable())
+    assert not {"memory", "surprise", "gate", "reconstruction"} & set(set(model.cell.observables))
     assert not any("memory" in name for name in model.state_dict())
     total, terms = objective(out, torch.tensor([0, 1, 2]), model.cell.blocks(), LossConfig(), curriculum=1.0)
     assert set(terms) == {"task", "ei", "game", "sync", "spectral"}
@@ -60,9 +60,9 @@ def test_without_neuron_models_the_inhibited_rates_go_on_as_they_are(tiny_model)
 
 def test_untyped_pairs_are_as_many_and_as_wide_distinct_and_drawn_among_all_neurons(tiny_config):
     every = {"pairs_ee": 120, "pairs_ei": 64, "pairs_ii": 6}  # all 190 pairs of 20 neurons
-    module = Synchrony(tiny_config(synchrony={"typed": False} | every).core, seed=1)
+    module = part("synchronisation", tiny_config(synchrony={"typed": False} | every).core, seed=1)
     pairs = {frozenset(pair) for pair in module.pairs().t().tolist()}
     assert pairs == {frozenset((i, j)) for i in range(20) for j in range(i)}
-    typed, untyped = (Synchrony(tiny_config(synchrony={"typed": t}).core, seed=1) for t in (True, False))
+    typed, untyped = (part("synchronisation", tiny_config(synchrony={"typed": t}).core, seed=1) for t in (True, False))
     assert untyped.pairs().shape == typed.pairs().shape == (2, 21)
     assert [stream.out_features for stream in untyped.streams] == [typed.norm.normalized_shape[0]] == [12]

@@ -11,7 +11,7 @@ import torch
 from tests import slow
 from tide.errors import InputError
 from tide.models.thinker import Thinker
-from tide.models.ticks import Collector
+from tide.models.ticks import Collector, begin, run_ticks
 
 SIZE = 9
 
@@ -55,10 +55,8 @@ def tokens(batch: int = 3, positions: int = 5) -> torch.Tensor:
 
 def think(cell, given: torch.Tensor, ticks: int, record: tuple[str, ...] = ()):
     """The loop over ticks, without the model around it."""
-    collector, state = Collector(cell, record), cell.begin(given)
-    for _ in range(ticks):
-        state, features = cell.step(state)
-        collector.observe(state, features)
+    collector = Collector(cell, record)
+    run_ticks(cell.step, begin(cell, given), collector, ticks)
     observed = collector.stacked()
     reading = cell.readout(observed)
     return {**observed, **reading.observed, "logits": reading.logits}, collector.last
@@ -73,7 +71,7 @@ def test_everything_recorded_and_the_logits_equal_the_slow_forward(tiny_model, v
     cell = tiny_model(**VARIANTS[variant]).cell.train(training)
     core, given = cell.config, tokens()
     with torch.no_grad():
-        found, last = think(cell, given, core.ticks, cell.recordable())
+        found, last = think(cell, given, core.ticks, tuple(cell.observables))
     p = {name: value.numpy() for name, value in cell.state_dict().items()}
     shared = training and core.memory.scope == "batch"
     expected = slow.forward(given.numpy(), p, core, core.ticks, shared=shared)
@@ -207,9 +205,9 @@ def test_halting_drops_finished_samples_and_answers_as_a_loop_over_images(tiny_m
     threshold = certainties.quantile(0.7).item()
     rows, step = [], model.cell.step
 
-    def counted(state):
+    def counted(context, state):
         rows.append(state.rates.shape[0])
-        return step(state)
+        return step(context, state)
 
     monkeypatch.setattr(model.cell, "step", counted)
     prediction = model.predict(x, halt=threshold)
@@ -234,7 +232,7 @@ def test_recorded_quantities_have_their_shapes_and_only_they_are_returned(tiny_m
         **{name: () for name in ("ei_ratio", "sync_power", "lateral_iterations", "surprise", "gate", "reconstruction")},
         **{"synchrony": (21,), "latent": (12,), "attention": (2, 64), "memory": (5,)},
     }
-    assert set(model.cell.recordable()) == set(shapes)
+    assert set(model.cell.observables) == set(shapes)
     out = model(images(2, torch.float32), record=tuple(shapes), ticks=3)
     assert {name: tuple(value.shape) for name, value in out.trace.items()} == {n: (2, 3, *s) for n, s in shapes.items()}
     assert (out.logits.shape, out.certainty.shape, out.ei_ratio.shape) == ((2, 4, 3), (2, 3), (2, 3))
@@ -242,7 +240,7 @@ def test_recorded_quantities_have_their_shapes_and_only_they_are_returned(tiny_m
 
 
 def test_an_unknown_record_name_is_answered_by_the_nearest(tiny_model):
-    with pytest.raises(InputError, match=r"cannot record 'rate_e'; did you mean 'rates_e'\?"):
+    with pytest.raises(InputError, match=r"got 'rate_e'; did you mean 'rates_e'\?"):
         tiny_model()(images(), record=("rate_e",))
 
 
@@ -262,12 +260,12 @@ def test_compiled_step_agrees_with_eager(tiny_model, dtype, training):
 @pytest.mark.parametrize(
     ("bad", "told"),
     [
-        (torch.zeros(2, 1, 9, 9, dtype=torch.uint8), r"torch\.uint8.*float"),
-        (torch.zeros(2, 3, 9, 9), r"\(2, 3, 9, 9\).*\(B, 1, H, W\)"),
-        (torch.zeros(1, 9, 9), r"\(1, 9, 9\).*\(B, 1, H, W\)"),
-        (torch.zeros(2, 1, 7, 9), r"7x9.*8x8"),
+        (torch.zeros(2, 1, 9, 9, dtype=torch.uint8), r"float in \[0, 1\], got torch\.uint8"),
+        (torch.zeros(2, 3, 9, 9), r"\(B, 1, H, W\), got \(2, 3, 9, 9\)"),
+        (torch.zeros(1, 9, 9), r"\(B, 1, H, W\), got \(1, 9, 9\)"),
+        (torch.zeros(2, 1, 7, 9), r"8x8 pixels or more, got 7x9"),
         (torch.full((2, 1, 9, 9), float("nan")), "NaN"),
-        (torch.zeros(0, 1, 9, 9), "0 images"),
+        (torch.zeros(0, 1, 9, 9), "at least 1 image, got 0"),
     ],
     ids=["integer", "channels", "dimensions", "small", "nan", "empty"],
 )

@@ -9,11 +9,10 @@ import pytest
 import torch
 
 from tide.models.thinker import Thinker
-from tide.models.ticks import Collector
+from tide.models.ticks import Collector, Moment, begin
 
 KINDS = ("tide", "ctm", "lstm")
 TICKS = 5
-HELD = ("weights", "keys", "values", "drive")  # what depends on the image and the weights alone keeps its gradient
 MOVING = {
     "tide": {"rates", "history", "synchrony.products", "synchrony.normalizer", "latent"},
     "ctm": {
@@ -35,9 +34,9 @@ def changed(state: Any, change: Callable[[str, torch.Tensor], torch.Tensor]) -> 
     def over(value: Any, name: str) -> Any:
         if isinstance(value, torch.Tensor):
             return change(name, value)
-        return type(value)(*(over(part, f"{name}.{field}") for field, part in value._asdict().items()))
+        return value.replace(**{field: over(part, f"{name}.{field}") for field, part in vars(value).items()})
 
-    return state._replace(**{name: over(v, name) for name, v in state._asdict().items() if name not in HELD})
+    return state.replace(**{name: over(v, name) for name, v in vars(state).items() if name != "carry"})
 
 
 def gradients(value: torch.Tensor, inputs: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
@@ -47,12 +46,12 @@ def gradients(value: torch.Tensor, inputs: list[torch.Tensor]) -> tuple[torch.Te
 def cut_by_hand(model: Thinker, x: torch.Tensor, window: int) -> torch.Tensor:
     """Logits of windows joined by hand: each starts from numbers that were never part of a graph."""
     cell, collector = model.cell, Collector(model.cell, ())
-    state = cell.begin(model.backbone((x - 0.5) / 0.25))
+    context, state = begin(cell, model.backbone((x - 0.5) / 0.25))
     for tick in range(TICKS):
         if tick and tick % window == 0:
             state = changed(state, lambda _, value: torch.from_numpy(value.detach().numpy().copy()))
-        state, features = cell.step(state)
-        collector.observe(state, features)
+        state, features = cell.step(context, state)
+        collector.observe(Moment(context, state), features)
     return cell.readout(collector.stacked()).logits
 
 
@@ -79,14 +78,14 @@ def test_every_part_of_the_state_reaches_the_answers_of_its_own_window_and_of_no
     model = tiny_model(kind=kind, ticks=TICKS, **{"activation": "softplus"} if kind == "tide" else {}).eval()
     nudges: list[dict[str, torch.Tensor]] = []
 
-    def step(state: Any) -> Any:
+    def step(context: Any, state: Any) -> Any:
         nudges.append({})
 
         def nudged(name: str, value: torch.Tensor) -> torch.Tensor:
             nudges[-1][name] = torch.zeros_like(value, requires_grad=True)
             return value + nudges[-1][name]
 
-        return model.cell.step(changed(state, nudged))
+        return model.cell.step(context, changed(state, nudged))
 
     model.compiled_step = step  # the loop's own cuts come before it
     logits = model(images(), tbptt=window).logits

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tide.models.ticks import Collector, run_native
+from tide.models.ticks import Collector, begin, run_native, run_ticks
 from tide.native.library import Library
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -33,14 +33,13 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 def think(cell: Any, tokens: Tensor, stretches: Sequence[int], library: Library | None) -> dict[str, Tensor]:
     """Return all that a read-out and losses see, and the state after the last tick."""
-    collector, state = Collector(cell, ()), cell.begin(tokens)
+    collector, moment = Collector(cell, ()), begin(cell, tokens)
     for ticks in stretches:
         if library is not None:
-            state = run_native(library, cell, state, collector, ticks)
-            continue
-        for _ in range(ticks):
-            state, features = cell.step(state)
-            collector.observe(state, features)
+            moment = run_native(library, cell, moment, collector, ticks)
+        else:
+            moment = run_ticks(cell.step, moment, collector, ticks)
+    state = moment.state
     last = {name: getattr(collector.last, name) for name in ("rates", "activation", "drive")}
     after = {
         "next rates": state.rates,

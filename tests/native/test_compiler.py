@@ -82,7 +82,7 @@ def test_two_processes_compile_once(cache, tmp_path):
     count = tmp_path / "count"
     slow = script(tmp_path, f'echo >> {count}\nsleep 0.5\nexec c++ "$@"')
     program = (
-        "import sys; from pathlib import Path; from tide.native import compiler\n"
+        "import sys; from pathlib import Path; from tide.native import library as compiler\n"
         "compiler.SOURCE = Path(sys.argv[1]); print(compiler.compiled())"
     )
     command = [sys.executable, "-c", program, str(compiler.SOURCE)]

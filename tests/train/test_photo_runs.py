@@ -64,7 +64,10 @@ def parquet(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def settings(folder: Path, **data: Any) -> Config:
     train = {**TINY["train"], "steps": STEPS, "batch": 3, "accumulation": 2, "probe_every": 3, "probe_images": 4}
-    sections = {**TINY, "train": train, "data": {"photos": "streamed", "name": f"folder:{folder}", "flip": True} | data}
+    source = {"name": f"folder:{folder}"} | data
+    if source["name"].startswith("folder:"):
+        source.setdefault("photos", "streamed")
+    sections = {**TINY, "train": train, "data": {"flip": True} | source}
     return resolved(preset("digits", input={"channels": 3, "mean": [0.5] * 3, "std": [0.2] * 3}, **sections))
 
 

@@ -93,7 +93,7 @@ def decode(
             range.
     """
     if not 0 < crop <= 1:
-        raise DataError(f"photo crop must be above 0 and at most 1, got {crop}; 1 keeps the whole square")
+        raise DataError(f"photo crop must be above 0 and at most 1, got {crop!r}; 1 keeps the whole square")
     choose = partial(centre_crop, size=size, share=crop)
     return decode_part(path_or_file, size, channels, choose, bilinear=bilinear)
 
@@ -137,9 +137,9 @@ def decode_part(
 def check_format(size: int | None, channels: int | None) -> tuple[int, int]:
     """Return ``size`` and ``channels`` if photos can be brought to them; raises :class:`DataError` otherwise."""
     if not isinstance(size, int) or size < 1:
-        raise DataError(f"photo size must be at least 1, got {size}; give the height and width in pixels")
+        raise DataError(f"photo size must be at least 1, got {size!r}; give the height and width in pixels")
     if channels not in (1, 3):
-        raise DataError(f"photo channels must be 1 for grey or 3 for colour, got {channels}")
+        raise DataError(f"photo channels must be 1 for grey or 3 for colour, got {channels!r}")
     return size, channels
 
 

@@ -243,28 +243,28 @@ class PhotoSet:
 
         Raises :class:`DataError` where there are none, or too many or all are unreadable.
         """
-        photos = self.part(torch.arange(len(self))[index])
-        images = torch.empty(len(photos), *self.shape, dtype=torch.uint8)
+        positions = torch.arange(len(self))[index]
+        images = torch.empty(len(positions), *self.shape, dtype=torch.uint8)
         failures: dict[int, str] = {}
 
-        def place(position: int) -> None:
+        def place(row: int, position: int) -> None:
             try:
-                images[position] = self.decoder(photos.source.open(position), position, self.size, self.channels)
+                images[row] = self.decoder(self.source.open(position), position, self.size, self.channels)
             except DataError as error:
                 failures[position] = str(error)
 
         # Threads suffice: Pillow lets go of Python's lock while it decodes and scales.
-        with ThreadPoolExecutor() as pool, _progress(len(photos)) as advance:
-            for _ in pool.map(place, range(len(photos))):
+        with ThreadPoolExecutor() as pool, _progress(len(positions)) as advance:
+            for _ in pool.map(place, range(len(positions)), positions.tolist()):
                 advance()
         if not failures:
-            return ImageSet(images, photos.labels, self.classes)
-        decoding = Decoding(limit=self.decoding.limit, on_unreadable=warnings.warn)
-        photos.decoded_with(decoding)._note_unreadable(dict(sorted(failures.items())))
-        readable = torch.tensor([place for place in range(len(photos)) if place not in failures], dtype=torch.int64)
-        if len(readable) == 0:
-            raise photos._none_readable()
-        return ImageSet(images[readable], photos.labels[readable], self.classes)
+            return ImageSet(images, self.labels[positions], self.classes)
+        decoding = replace(self.decoding, on_unreadable=warnings.warn)
+        self.decoded_with(decoding)._note_unreadable(dict(sorted(failures.items())))
+        readable = torch.tensor([position not in failures for position in positions.tolist()])
+        if not bool(readable.any()):
+            raise self._none_readable(len(positions), int(positions[0]))
+        return ImageSet(images[readable], self.labels[positions[readable]], self.classes)
 
     def _batches(self, dataset: Dataset[_Sample], requests: Iterator[Any]) -> Generator[Batch, None, None]:
         with closing(prefetch(dataset, requests, _stacked, self.decoding.workers)) as stream:
@@ -273,7 +273,7 @@ class PhotoSet:
                 if positions:
                     yield Batch(images, self.labels[positions], torch.tensor(positions))
                 elif len(self.unreadable) == len(self):
-                    raise self._none_readable()
+                    raise self._none_readable(len(self), 0)
 
     def _note_unreadable(self, messages: Mapping[int, str]) -> None:
         """Note and report unreadable photos by position; raises DataError once there are too many."""
@@ -289,10 +289,10 @@ class PhotoSet:
                     f"remove them, the first is {self.source.name(first)}, the last {self.source.name(last)}"
                 )
 
-    def _none_readable(self) -> DataError:
+    def _none_readable(self, count: int, first: int) -> DataError:
         return DataError(
-            f"at least one photo must be readable, got {len(self)} unreadable ones; replace them, the first is "
-            f"{self.source.name(0)}"
+            f"at least one photo must be readable, got {count} unreadable ones; replace them, the first is "
+            f"{self.source.name(first)}"
         )
 
 

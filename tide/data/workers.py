@@ -29,13 +29,23 @@ def prefetch(
 
     The processes start with the first batch that is asked for and live until the generator ends, is closed or let go
     of. Ctrl-C and a request to terminate do not reach them: what they mean is for the main process to decide. Requests
-    are taken ``2 * workers`` ahead of the batches and may be endless; with no workers all happens in this process.
+    are taken ``2 * workers`` ahead of the batches and may be endless; an error that they raise comes after the batches
+    of the requests before it. With no workers all happens in this process.
     Raises :class:`DataError` where a process died or ran out of memory.
     """
+    failures: list[Exception] = []
+
+    def until_failure() -> Iterator[list[Any]]:
+        # An error while PyTorch starts its processes would leave it half made.
+        try:
+            yield from requests
+        except Exception as failure:
+            failures.append(failure)
+
     with _undisturbed():
         loader = DataLoader(
             dataset,
-            batch_sampler=requests,
+            batch_sampler=until_failure(),
             collate_fn=stack,
             num_workers=workers,
             prefetch_factor=PREFETCH if workers else None,
@@ -64,6 +74,8 @@ def prefetch(
                     "a smaller batch"
                 ) from error
             if batch is None:
+                if failures:
+                    raise failures[0]
                 return
             yield batch
     finally:

@@ -57,7 +57,7 @@ class Readout(NamedTuple):
 class Cell(nn.Module):
     """One tick of a recurrent model, and its read-out.
 
-    ``observables`` are the quantities of a tick by name. ``components`` maps names that users know (for clipping,
+    ``components`` maps names that users know (for clipping,
     parameter counts, gradient norms) to the modules and parameters they cover; ``probes`` maps further names to
     prefixes of parameters whose gradient norms the stability monitor reports; ``activity`` maps the titles of the
     pictures of neurons over ticks to observables (B, T, neurons). What has a body below fits a model without
@@ -68,10 +68,14 @@ class Cell(nn.Module):
     gives the ``history`` of its configuration. Both may be missing. A cell is made known by :func:`tide.register`.
     """
 
-    observables: Mapping[str, Observable]
     components: ClassVar[Mapping[str, tuple[str, ...]]]
     activity: ClassVar[Mapping[str, str]]
     probes: ClassVar[Mapping[str, str]] = {}
+
+    @property
+    @abstractmethod
+    def observables(self) -> Mapping[str, Observable]:
+        """What can be recorded of a tick and of the read-out, by name."""
 
     @abstractmethod
     def context(self, x: Tensor) -> Context:

@@ -65,16 +65,15 @@ class CTMFeatures(NamedTuple):
     attention: Tensor
 
 
-def _observables(core: CTMConfig) -> dict[str, Observable]:
-    """Return what can be recorded of a core, by name."""
-    steered = {"synch_action": Observable(lambda f: f.synch_action), "attention": Observable(lambda f: f.attention)}
-    return {
-        "pre_activations": Observable(lambda f: f.pre_activations),
-        "post_activations": Observable(lambda f: f.post_activations),
-        "synch_out": Observable(lambda f: f.synch_out, "readout"),
-        "synchrony": Observable(lambda f: f.synch_out),
-        **(steered if core.attends else {}),
-    }
+OBSERVABLES: Mapping[str, Observable] = {
+    "pre_activations": Observable(lambda f: f.pre_activations),
+    "post_activations": Observable(lambda f: f.post_activations),
+    "synch_action": Observable(lambda f: f.synch_action),
+    "synch_out": Observable(lambda f: f.synch_out, "readout"),
+    "synchrony": Observable(lambda f: f.synch_out),
+    "attention": Observable(lambda f: f.attention),
+}
+"""What can be recorded of a tick, from its :class:`CTMFeatures`."""
 
 
 @register("core", CTMConfig)
@@ -101,7 +100,6 @@ class CTMCell(Cell):
         self.synchrony_action = PairSynchrony(action) if core.attends else None
         self.synchrony_out = PairSynchrony(out)
         self.inputs = core.attention_width if core.attends else features
-        self.observables = _observables(core)
         self.attention = (
             ProjectedAttention(action.shape[1], features, core.attention_width, core.heads, dropout=core.dropout)
             if core.attends
@@ -122,6 +120,12 @@ class CTMCell(Cell):
         self.start_history = nn.Parameter(
             _symmetric(core.neurons, core.memory_length, of=core.neurons + core.memory_length)
         )
+
+    @property
+    def observables(self) -> Mapping[str, Observable]:
+        """All of :data:`OBSERVABLES`; those of the attention only where there is one."""
+        left_out = () if self.config.attends else ("synch_action", "attention")
+        return {name: observable for name, observable in OBSERVABLES.items() if name not in left_out}
 
     def context(self, x: Tensor) -> CTMContext:
         """Compose the weights, and attach the input."""

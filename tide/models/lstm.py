@@ -45,6 +45,16 @@ class LSTMFeatures(NamedTuple):
     attention: Tensor
 
 
+OBSERVABLES: Mapping[str, Observable] = {
+    "post_activations": Observable(lambda f: f.hidden, "readout"),
+    # An LSTM has none; the reference reports zeros.
+    "pre_activations": Observable(lambda f: torch.zeros_like(f.hidden)),
+    "cell_state": Observable(lambda f: f.memory),
+    "attention": Observable(lambda f: f.attention),
+}
+"""What can be recorded of a tick, from its :class:`LSTMFeatures`."""
+
+
 @register("core", LSTMConfig)
 class LSTMCell(Cell):
     """Attention queried by the top layer's hidden state feeds a stack of LSTM layers, whose top gives the logits."""
@@ -65,13 +75,6 @@ class LSTMCell(Cell):
             if core.attends
             else None
         )
-        self.observables = {
-            "post_activations": Observable(lambda f: f.hidden, "readout"),
-            # An LSTM has none; the reference reports zeros.
-            "pre_activations": Observable(lambda f: torch.zeros_like(f.hidden)),
-            "cell_state": Observable(lambda f: f.memory),
-            **({"attention": Observable(lambda f: f.attention)} if core.attends else {}),
-        }
         self.inputs = core.attention_width if core.attends else features
         # Between layers only; torch warns where there is nothing between.
         dropout = core.dropout if core.layers > 1 else 0.0
@@ -80,6 +83,11 @@ class LSTMCell(Cell):
         self.start_hidden, self.start_memory = (
             nn.Parameter((2 * torch.rand(core.layers, core.neurons) - 1) / math.sqrt(core.neurons)) for _ in range(2)
         )
+
+    @property
+    def observables(self) -> Mapping[str, Observable]:
+        """All of :data:`OBSERVABLES`; attention only where there is one."""
+        return {name: item for name, item in OBSERVABLES.items() if name != "attention" or self.config.attends}
 
     def context(self, x: Tensor) -> LSTMContext:
         """Compose the weights, and attach the input."""

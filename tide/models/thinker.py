@@ -30,6 +30,7 @@ from tide.models.ticks import (
     Halter,
     Moment,
     Observer,
+    begin,
     is_as_written,
     run_native,
     run_ticks,
@@ -64,7 +65,6 @@ class Thinker(
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.kind: InputKind[Any] = input_kind(config)
         # The generators' state is put back afterwards: building a model has no side effect and depends on none.
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(config.seed)  # torch.manual_seed would reseed accelerators too
@@ -80,6 +80,11 @@ class Thinker(
         self.card: Card | None = None
         # Half precision of the backbone in training; the dynamics stay as they are (paper, Appendix F).
         self.backbone_precision: torch.dtype | None = None
+
+    @property
+    def kind(self) -> InputKind[Any]:
+        """The kind of input that it takes."""
+        return input_kind(self.config)
 
     def forward(
         self,
@@ -184,7 +189,7 @@ class Thinker(
         first = parts[0].content
         assert first is not None
         if state is None:
-            return Moment(self.cell.context(first), self.cell.initial(len(first))), parts
+            return begin(self.cell, first), parts
         own = type(self.cell.initial(1))
         if type(state) is not own:
             raise InputError(f"state must be a {own.__name__} of this model, got a {type(state).__name__}")
@@ -211,22 +216,22 @@ class Thinker(
         ticks += sum(part.ticks for part in parts)
         run = self._runner(observer, moment.state)
         ends = {end for every in (tbptt, recompute) if every for end in range(every, ticks, every)} | starts.keys()
-        begin = 0
+        done = 0
         for end in (*sorted(ends), ticks):
-            if begin in starts:
-                context = self.cell.set_input(moment.context, starts[begin].content)
+            if done in starts:
+                context = self.cell.set_input(moment.context, starts[done].content)
                 moment = moment._replace(context=context)
-            if tbptt and begin and begin % tbptt == 0:
+            if tbptt and done and done % tbptt == 0:
                 moment = moment._replace(state=moment.state.detach())
             if recompute and isinstance(observer, Collector) and torch.is_grad_enabled():
                 # Pure: computed again, a stretch collects into a collector of its own that nobody reads.
-                after, seen = checkpoint(_collected, run, moment, observer, end - begin, use_reentrant=False)
+                after, seen = checkpoint(_collected, run, moment, observer, end - done, use_reentrant=False)
                 observer.extend(seen)
             else:
-                after = run(moment, observer, end - begin)
+                after = run(moment, observer, end - done)
             if after is None:
                 return None
-            moment, begin = after, end
+            moment, done = after, end
         return moment
 
     def begin(self, images: Inputs) -> AnyMoment:

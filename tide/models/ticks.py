@@ -58,6 +58,11 @@ class Observer(Protocol):
         ...
 
 
+def begin(cell: Cell, x: Tensor) -> AnyMoment:
+    """Return where a cell stands before its first tick on tokens (B, N, d_kv) or a drive (B, d)."""
+    return Moment(cell.context(x), cell.initial(len(x)))
+
+
 def run_ticks(step: Step, moment: AnyMoment, observer: Observer, ticks: int) -> AnyMoment | None:
     """The only eager loop over ticks. The observer sees each and returns what goes on, None to stop."""
     for _ in range(ticks):
@@ -107,7 +112,7 @@ class Collector:
     def stacked(self) -> Mapping[str, Tensor]:
         """Return each kept quantity as (B, T, ...)."""
         if len(self._stretches) == 1:
-            return self._stretches[0]
+            return {name: self._stretches[0][name] for name in self._kept}
         if self._stretches:
             return {name: torch.cat([stretch[name] for stretch in self._stretches], 1) for name in self._kept}
         return {name: torch.stack(values, 1) for name, values in self._kept.items()}

@@ -83,31 +83,24 @@ class TideFeatures(NamedTuple):
     lateral_iterations: Tensor
 
 
-def _observables(core: CoreConfig) -> dict[str, Observable]:
-    """Return what can be recorded of a core, by name."""
-    read: dict[str, Callable[[TideFeatures], Tensor]] = {
-        "rates_e": lambda f: f.rates[:, : f.n_e],
-        "rates_i": lambda f: f.rates[:, f.n_e :],
-        "preactivation_e": lambda f: f.preactivation[:, : f.n_e],
-        "preactivation_i": lambda f: f.preactivation[:, f.n_e :],
-        "inhibited_e": lambda f: f.inhibited,
-        "corrected_e": lambda f: f.corrected[:, : f.n_e],
-        "corrected_i": lambda f: f.corrected[:, f.n_e :],
-        "ei_ratio": lambda f: f.ratio,
-        "synchrony": lambda f: f.synchrony,
-        "sync_power": lambda f: f.synchrony.square().mean(1),
-        "latent": lambda f: f.latent,
-        "attention": lambda f: f.attention,
-        "lateral_iterations": lambda f: f.lateral_iterations,
-    }
-    if not core.attends:
-        del read["attention"]
-    observables = {name: Observable(function) for name, function in read.items()}
-    for use, names in (("readout", ("latent", "ei_ratio")), ("dynamics", ("sync_power", "lateral_iterations"))):
-        observables |= {name: Observable(read[name], use) for name in names}  # type: ignore[arg-type]
-    if core.memory.enabled:
-        observables |= dict.fromkeys(("memory", "surprise", "gate", "reconstruction"), Observable(None))
-    return observables
+RECALLED = ("memory", "surprise", "gate", "reconstruction")
+OBSERVABLES: Mapping[str, Observable] = {
+    "rates_e": Observable(lambda f: f.rates[:, : f.n_e]),
+    "rates_i": Observable(lambda f: f.rates[:, f.n_e :]),
+    "preactivation_e": Observable(lambda f: f.preactivation[:, : f.n_e]),
+    "preactivation_i": Observable(lambda f: f.preactivation[:, f.n_e :]),
+    "inhibited_e": Observable(lambda f: f.inhibited),
+    "corrected_e": Observable(lambda f: f.corrected[:, : f.n_e]),
+    "corrected_i": Observable(lambda f: f.corrected[:, f.n_e :]),
+    "ei_ratio": Observable(lambda f: f.ratio, "readout"),
+    "synchrony": Observable(lambda f: f.synchrony),
+    "sync_power": Observable(lambda f: f.synchrony.square().mean(1), "dynamics"),
+    "latent": Observable(lambda f: f.latent, "readout"),
+    "attention": Observable(lambda f: f.attention),
+    "lateral_iterations": Observable(lambda f: f.lateral_iterations, "dynamics"),
+    **dict.fromkeys(RECALLED, Observable(None)),
+}
+"""What can be recorded of a tick, from its :class:`TideFeatures`, and of the read-out."""
 
 
 @register("core", CoreConfig)
@@ -135,7 +128,6 @@ class TideCell(Cell):
         """``features`` is the tokens' width d_kv; ``outputs`` how many logits a tick has; ``seed`` draws the pairs."""
         super().__init__()
         self.config = core
-        self.observables = _observables(core)
         n_e, n_i, memory, models, pairs = core.n_e, core.n_i, core.memory, core.neuron_models, core.synchrony
         latent, width, heads = 3 * pairs.width, core.attention.width, core.attention.heads
         self.inputs = width if core.attends else features
@@ -205,6 +197,12 @@ class TideCell(Cell):
         )
         read = latent + (memory.width if memory.enabled else 0)
         self.head = OutputHead(read, core.head.hidden, outputs, core.head.dropout, core.head.norm_epsilon)
+
+    @property
+    def observables(self) -> Mapping[str, Observable]:
+        """All of :data:`OBSERVABLES` but those of parts that are switched off."""
+        left_out = ("attention",) * (self.attention is None) + RECALLED * (self.memory is None)
+        return {name: observable for name, observable in OBSERVABLES.items() if name not in left_out}
 
     def compose(self) -> TickWeights:
         """Compose what every tick uses."""

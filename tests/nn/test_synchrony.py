@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests import slow
+from tests.nn.parts import part
 from tide.nn.synchrony import Synchrony, draw_pairs
 
 SIZES = (9, 7, 5)
@@ -18,7 +19,7 @@ SIZES = (9, 7, 5)
 
 def run(module: Synchrony, rates: torch.Tensor):
     """Start from tick 0 of ``rates`` (ticks, B, D), advance over the others."""
-    state, retention = module.begin(rates[0]), module.retention()
+    state, retention = module.initial(rates[0]), module.retention()
     for tick in rates[1:]:
         state = module(state, tick, retention)
     return state
@@ -28,7 +29,7 @@ def run(module: Synchrony, rates: torch.Tensor):
 @given(seed=st.integers(0, 10**6), ticks=st.integers(1, 12), dtype=st.sampled_from([torch.float32, torch.float64]))
 def test_recurrence_equals_the_defining_sum(tiny_config, seed, ticks, dtype):
     generator = torch.Generator().manual_seed(seed)
-    module = Synchrony(tiny_config().core, seed=0).to(dtype)
+    module = part("synchronisation", tiny_config().core, seed=0).to(dtype)
     decay = 15 * torch.rand(21, generator=generator, dtype=torch.float64) ** 3
     decay[:2] = torch.tensor([0.0, 15.0])
     module.decay.data.copy_(decay)
@@ -43,7 +44,7 @@ def test_recurrence_equals_the_defining_sum(tiny_config, seed, ticks, dtype):
         expected = slow.synchronisation(seen, i, j, float(exact[k]))
         assert synchrony[0, k].item() == pytest.approx(expected, rel=tolerance)
         count = sum(math.exp(-exact[k] * age) for age in range(ticks + 1))
-        assert state.normalizer[k].item() == pytest.approx(count, rel=tolerance)
+        assert state.normalizer[0, k].item() == pytest.approx(count, rel=tolerance)
 
 
 @pytest.mark.parametrize("epsilon", [1e-5, 1.0])
@@ -60,7 +61,7 @@ def test_latent_state_equals_the_slow_form(tiny_model, epsilon):
 def test_decays_start_log_uniform_over_time_scales_and_leave_the_pairs_as_they_are(tiny_config):
     pairs = {"pairs_ee": 3000, "pairs_ei": 500, "pairs_ii": 100}
     spread, none = (
-        Synchrony(tiny_config(neurons=200, synchrony={**pairs, "time_scales": scales}).core, seed=5)
+        part("synchronisation", tiny_config(neurons=200, synchrony={**pairs, "time_scales": scales}).core, seed=5)
         for scales in ([2.0, 32.0], None)
     )
     assert torch.equal(spread.pairs(), none.pairs())
@@ -71,7 +72,9 @@ def test_decays_start_log_uniform_over_time_scales_and_leave_the_pairs_as_they_a
     assert place.max() <= 1
     shares = torch.histc(place, 5, 0, 1) / len(place)
     assert (shares - 0.2).abs().max() < 4 * math.sqrt(0.2 * 0.8 / len(place))
-    again = Synchrony(tiny_config(neurons=200, synchrony={**pairs, "time_scales": [2.0, 32.0]}).core, seed=5)
+    again = part(
+        "synchronisation", tiny_config(neurons=200, synchrony={**pairs, "time_scales": [2.0, 32.0]}).core, seed=5
+    )
     assert torch.equal(again.decay, spread.decay)
 
 
@@ -86,11 +89,13 @@ def test_clamp_bounds_the_accumulators_at_every_tick_not_the_count(tiny_model):
             total = min(1.5, math.exp(-0.1) * total + (tick[i] * tick[j]).item())
         assert state.products[0, k].item() == pytest.approx(total, rel=1e-13)
     assert (state.products == 1.5).any()
-    assert state.normalizer[0].item() == pytest.approx(sum(math.exp(-0.1 * k) for k in range(5)), rel=1e-13)
+    assert state.normalizer[0, 0].item() == pytest.approx(sum(math.exp(-0.1 * k) for k in range(5)), rel=1e-13)
 
 
 def test_pairs_are_distinct_and_join_the_right_populations(tiny_config):
-    module = Synchrony(tiny_config(synchrony={"pairs_ee": 120, "pairs_ei": 64, "pairs_ii": 6}).core, seed=1)
+    module = part(
+        "synchronisation", tiny_config(synchrony={"pairs_ee": 120, "pairs_ei": 64, "pairs_ii": 6}).core, seed=1
+    )
     pairs = list(zip(module.left.tolist(), module.right.tolist(), strict=True))
     # As many as exist: each must appear once, none of a neuron with itself.
     assert {frozenset(pair) for pair in pairs[:120]} == {frozenset((i, j)) for i in range(16) for j in range(i)}

@@ -40,9 +40,9 @@ def test_push_keeps_the_newest_entries_oldest_first():
         assert history[1, 0].tolist() == [-x for x in expected]
 
 
-def test_correction_equals_the_slow_form(tiny_model):
+def test_correction_equals_the_slow_form(tiny_model, tiny_config):
     module = tiny_model(neuron_models={"memory_length": 6, "hidden": 3}).cell.neuron_models
-    core = module.config
+    core = tiny_config().core
     history = torch.rand(core.neurons, 2, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     found = module(history, module.compose()).detach()
     p = {name: value.numpy() for name, value in module.state_dict().items()}
@@ -53,9 +53,9 @@ def test_correction_equals_the_slow_form(tiny_model):
         assert found[b, n].item() == pytest.approx(expected, rel=1e-11, abs=1e-14)
 
 
-def test_first_layer_starts_scaled_up_by_the_root_of_the_history_length(tiny_config):
+def test_first_layer_starts_scaled_up_by_the_root_of_the_history_length():
     torch.manual_seed(0)
-    module = NeuronModels(tiny_config(neuron_models={"memory_length": 25, "hidden": 4}).core)
+    module = NeuronModels(16, 4, length=25, hidden=4)
     usual = 1 / math.sqrt(25)
     assert module.first.abs().max().item() == pytest.approx(usual * math.sqrt(25), rel=1e-2)
     assert module.second.abs().max().item() == pytest.approx(1 / math.sqrt(4), rel=2e-2)

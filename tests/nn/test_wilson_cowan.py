@@ -152,7 +152,7 @@ def test_rms_cap_is_one_lipschitz_on_each_population(seed, scale, distance):
 @pytest.mark.parametrize("inhibition", [True, False])
 def test_effective_matrix_obeys_dale(tiny_model, inhibition):
     module = populations(tiny_model, inhibition=inhibition)
-    w = module.effective_matrix().detach()
+    w = module.blocks().effective().detach()
     assert (w[:, :N_E] >= 0).all()
     assert (w[:, N_E:] <= 0).all()
     assert bool((w[:N_E, N_E:] == 0).all()) != inhibition
@@ -161,9 +161,9 @@ def test_effective_matrix_obeys_dale(tiny_model, inhibition):
     np.testing.assert_array_equal(w.numpy(), slow.effective_matrix(p))
 
 
-def test_initial_weights_fill_the_stated_intervals(tiny_config):
+def test_initial_weights_fill_the_stated_intervals():
     torch.manual_seed(0)
-    module = WilsonCowan(tiny_config(neurons=200).core)
+    module = WilsonCowan(200, 6)
     for weights, width in ((module.w_ee, 1.6), (module.w_ei, 2.0), (module.w_ie, 2.0), (module.w_ii, 2.0)):
         scaled = weights.detach() * weights.shape[1] / width
         assert 0 <= scaled.min() < 0.02
@@ -172,15 +172,15 @@ def test_initial_weights_fill_the_stated_intervals(tiny_config):
     assert 0.75 < module.start.max() <= 0.8
 
 
-def test_start_rates_fill_the_interval_of_their_population(tiny_config):
+def test_start_rates_fill_the_interval_of_their_population():
     torch.manual_seed(0)
-    core = tiny_config(neurons=1000, start_rates=[0.1, 0.4]).core
-    start = WilsonCowan(core).start
+    core = WilsonCowan(1000, 6, start_rates=(0.1, 0.4))
+    start = core.start
     for part, highest in ((start[: core.n_e], 0.1), (start[core.n_e :], 0.4)):
         assert 0 <= part.min() < 0.05 * highest
         assert 0.95 * highest < part.max() <= highest
     torch.manual_seed(0)
-    torch.testing.assert_close(WilsonCowan(tiny_config(neurons=1000).core).start[: core.n_e], 8 * start[: core.n_e])
+    torch.testing.assert_close(WilsonCowan(1000, 6).start[: core.n_e], 8 * start[: core.n_e])
 
 
 @pytest.mark.parametrize("norm", ["rms", "rms_cap", "rms_shared", "none"])

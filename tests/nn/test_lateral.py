@@ -8,7 +8,6 @@ import numpy as np
 import torch
 
 from tests import slow
-from tide.config import LateralConfig
 from tide.nn.lateral import LateralInhibition
 
 N_E, POOL = 12, 3
@@ -17,7 +16,7 @@ N_E, POOL = 12, 3
 def make(iterations: int = 5, tolerance: float = 0.0, scale: float = 4.0) -> LateralInhibition:
     """Weights large enough that inhibition silences some neurons, yet the map contracts."""
     torch.manual_seed(1)
-    module = LateralInhibition(N_E, POOL, LateralConfig(iterations=iterations, tolerance=tolerance)).double()
+    module = LateralInhibition(N_E, POOL, iterations=iterations, tolerance=tolerance).double()
     module.w_in.data *= scale
     module.w_out.data *= scale
     return module

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.nn.parts import part
 from tide.config import CoreConfig, LateralConfig, SynchronyConfig
 from tide.errors import ConfigError
 from tide.nn.constraints import (
@@ -15,14 +16,12 @@ from tide.nn.constraints import (
     MARGIN,
     RecurrentBlocks,
     balance_ratio,
-    certified_norm,
     lds_rate,
     project_contraction_,
     project_lds_,
     small_gain_matrix,
     small_gain_rate,
 )
-from tide.nn.dynamics import WilsonCowan
 
 PAIRS = SynchronyConfig(pairs_ee=3, pairs_ei=3, pairs_ii=1)
 KINDS = ("dense", "sparse", "block", "permutation", "nilpotent", "zero")
@@ -136,7 +135,7 @@ def test_a_small_violation_costs_less_than_scaling_would(mode):
 def test_the_implemented_core_contracts_at_the_certified_rate_whatever_the_input(activation):
     torch.manual_seed(0)
     config = core("contraction", activation=activation)
-    wilson_cowan = WilsonCowan(config).double()
+    wilson_cowan = part("wilson_cowan", config).double()
     rate = small_gain_rate(wilson_cowan.blocks(), config)
     assert 0.9 < rate < 1
     weights = wilson_cowan.compose()
@@ -144,16 +143,16 @@ def test_the_implemented_core_contracts_at_the_certified_rate_whatever_the_input
     with torch.no_grad():
         for _ in range(60):
             drive = 3 * torch.randn(8, config.attention.width).double()  # another input at every tick
-            before = certified_norm(first - second, wilson_cowan.blocks(), config)
+            before = wilson_cowan.certified_norm(first - second)
             first, second = (wilson_cowan(r, drive, weights).rates for r in (first, second))
-            after = certified_norm(first - second, wilson_cowan.blocks(), config)
+            after = wilson_cowan.certified_norm(first - second)
             assert bool((after <= rate * before + 1e-12).all())
 
 
 def test_without_projection_the_same_core_does_not_contract():
     torch.manual_seed(0)
     config = core()
-    wilson_cowan = WilsonCowan(config).double()
+    wilson_cowan = part("wilson_cowan", config).double()
     with torch.no_grad():
         for w in wilson_cowan.blocks():
             w.mul_(4)
@@ -163,7 +162,7 @@ def test_without_projection_the_same_core_does_not_contract():
 def test_initial_weights_of_a_guaranteed_core_are_inside():
     for mode in ("contraction", "lds"):
         config = core(mode)
-        wilson_cowan = WilsonCowan(config)
+        wilson_cowan = part("wilson_cowan", config)
         before = [b.clone() for b in wilson_cowan.blocks()]
         wilson_cowan.restrain_()
         assert all(torch.equal(a, b) for a, b in zip(before, wilson_cowan.blocks(), strict=True))
@@ -182,10 +181,10 @@ def test_small_gain_matrix_holds_exact_norms():
 @pytest.mark.parametrize(
     ("changes", "met"),
     [
-        ({"norm": "rms"}, "'rms_cap' is wanted with core.guarantee"),
+        ({"norm": "rms"}, "core.norm must be rms_cap with core.guarantee"),
         ({"dale": False}, "core.dale and core.inhibition are wanted"),
         ({"inhibition": False}, "core.dale and core.inhibition are wanted"),
-        ({"guarantee": "lyapunov"}, "one of none, contraction, lds"),
+        ({"guarantee": "lyapunov"}, "one of none, contraction, lds, got 'lyapunov'"),
     ],
 )
 def test_a_guarantee_that_would_mean_nothing_is_refused(changes, met):
