@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tide.config import TERMS, LossConfig, LossTerm, OutputConfig, SecondTick, register
+from tide.config import TERMS, LossConfig, OutputConfig, SecondTick, register
 from tide.config.base import builder
 from tide.models.heads import at_tick, over_positions
 from tide.nn.constraints import RecurrentBlocks
@@ -37,12 +37,11 @@ def objective(
     """Combine the terms: L = λ_task L_task + κ (λ_EI L_EI + λ_game L_game + λ_sync L_sync) + λ_spec L_spec (+ recon.).
 
     ``penalty`` holds the multipliers of the augmented Lagrangian (at the start where None). A model without excitatory
-    and inhibitory populations (CTM, LSTM) has the task term alone. A term whose factor is
-    zero is reported but takes no part: zero times an overflow would be NaN.
+    and inhibitory populations (CTM, LSTM) has the task term alone. A term whose factor is zero is reported but takes no
+    part: zero times an overflow would be NaN.
     """
-    evidence = Evidence(out, targets, blocks, config, penalty)
-    measured = {term: FUNCTIONS[term.name](evidence) for term in TERMS if evidence.has(term)}
-    terms = {term: value for term, value in measured.items() if value is not None}
+    measured = _measure(out, targets, blocks, config, penalty)
+    terms = {term: measured[term.name] for term in TERMS if term.name in measured}
     total = torch.zeros_like(terms[TERMS[0]])
     for term, value in terms.items():
         factor = config.weight(term) * (curriculum if term.ramped else 1.0)
@@ -51,70 +50,36 @@ def objective(
     return LossTerms(total, {term.name: value for term, value in terms.items()})
 
 
-class Evidence(NamedTuple):
-    """What the terms of the objective read."""
-
-    out: ThoughtOutput
-    targets: Tensor
-    blocks: RecurrentBlocks | None
-    config: LossConfig
-    penalty: GamePenalty | None
-
-    def has(self, term: LossTerm) -> bool:
-        """Whether the model has what a term is about."""
-        present = self.out.dynamics is not None and self.out.ei_ratio is not None and self.blocks is not None
-        return present or not term.of_populations
-
-
-def _task(e: Evidence) -> Tensor:
-    logits, certainty = e.out.answers()
-    loss: Tensor = builder("objective", e.config.objective)(logits, certainty, e.targets, e.config)
-    return loss
-
-
-def _ei(e: Evidence) -> Tensor:
-    assert e.out.ei_ratio is not None
-    assert e.out.dynamics is not None
-    return ei_loss(e.out.ei_ratio, e.out.dynamics.ratio_target)
+def _measure(
+    out: ThoughtOutput, targets: Tensor, blocks: RecurrentBlocks | None, config: LossConfig, penalty: GamePenalty | None
+) -> dict[str, Tensor]:
+    """Return each term of :data:`tide.config.TERMS` that the model has, unweighted."""
+    logits, certainty = out.answers()
+    terms: dict[str, Tensor] = {
+        "task": builder("objective", config.objective)(logits, certainty, targets, config),
+    }
+    dynamics = out.dynamics
+    if dynamics is None or out.ei_ratio is None or blocks is None:
+        return terms
+    terms |= {
+        "ei": ei_loss(out.ei_ratio, dynamics.ratio_target),
+        "game": _game(dynamics, blocks, config, penalty),
+        "sync": sync_loss(dynamics.sync_power),
+        "spectral": spectral_loss(blocks, config.spectral_targets, config.perron_iterations),
+    }
+    if dynamics.recall is not None:
+        terms["reconstruction"] = dynamics.recall.reconstruction.mean()
+    return terms
 
 
-def _sync(e: Evidence) -> Tensor:
-    assert e.out.dynamics is not None
-    return sync_loss(e.out.dynamics.sync_power)
-
-
-def _spectral(e: Evidence) -> Tensor:
-    assert e.blocks is not None
-    return spectral_loss(e.blocks, e.config.spectral_targets, e.config.perron_iterations)
-
-
-def _reconstruction(e: Evidence) -> Tensor | None:
-    assert e.out.dynamics is not None
-    return e.out.dynamics.recall.reconstruction.mean() if e.out.dynamics.recall is not None else None
-
-
-def _game(e: Evidence) -> Tensor:
-    dynamics, blocks, config = e.out.dynamics, e.blocks, e.config
-    assert dynamics is not None
-    assert blocks is not None
+def _game(dynamics: Dynamics, blocks: RecurrentBlocks, config: LossConfig, penalty: GamePenalty | None) -> Tensor:
     if config.game == "residual":
         return residual_game(dynamics.rates, dynamics.activation, blocks.ee.shape[0])
     epsilon, clip = config.game_epsilon, config.game_clip
     if config.game == "mean_field":
         return mean_field_game(dynamics.rates, dynamics.drive, blocks, epsilon=epsilon, clip=clip)
     residuals = clipped_residuals(dynamics, blocks, config)
-    return lagrangian_game(*residuals, e.penalty or GamePenalty(1.0, 1.0, config.game_penalty))
-
-
-FUNCTIONS: Mapping[str, Callable[[Evidence], Tensor | None]] = {
-    "task": _task,
-    "ei": _ei,
-    "game": _game,
-    "sync": _sync,
-    "spectral": _spectral,
-    "reconstruction": _reconstruction,
-}
-"""Each term of :data:`tide.config.training.TERMS`, unweighted; None where this model lacks the part."""
+    return lagrangian_game(*residuals, penalty or GamePenalty(1.0, 1.0, config.game_penalty))
 
 
 # The terms besides that of the task (equations §4). Each returns a scalar tensor.
@@ -256,11 +221,7 @@ def two_point(losses: Tensor, certainty: Tensor, every_tick: float = 0.0, second
 
 
 def task_loss(
-    logits: Tensor,
-    certainty: Tensor,
-    targets: Tensor,
-    every_tick: float = 0.0,
-    second: SecondTick = "certain",
+    logits: Tensor, certainty: Tensor, targets: Tensor, every_tick: float = 0.0, second: SecondTick = "certain"
 ) -> Tensor:
     """:func:`two_point` of the :func:`cross_entropies`."""
     return two_point(cross_entropies(logits, targets), certainty, every_tick, second)

@@ -202,4 +202,5 @@ def _weights_only(model: Thinker, state: TideMoment) -> Tensor:
     normed = h / divisor * weights.gain
     slope = (normed > 0).to(h) if cell.config.activation == "relu" else torch.sigmoid(normed)
     factor = weights.alpha * (slope * weights.gain / divisor)[0]
-    return torch.diag(1 - weights.alpha) + factor[:, None] * weights.recurrent.T
+    jacobian: Tensor = torch.diag(1 - weights.alpha) + factor[:, None] * weights.recurrent.T
+    return jacobian

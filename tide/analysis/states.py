@@ -94,7 +94,7 @@ def all_lateral_iterations(cell: TideCell) -> Iterator[None]:
 def raw_preactivation(cell: TideCell, state: TideMoment) -> Tensor:
     """Return h = W_eff r + U o + b of the tick that follows ``state``, before the norm, (B, D)."""
     weights = state.context.weights.dynamics
-    drive = torch.addmm(weights.bias, cell.read(*state).output, weights.input)
+    drive = torch.addmm(weights.bias, cell.read(state.context, state.state.latent).output, weights.input)
     return torch.addmm(drive, state.state.rates, weights.recurrent)
 
 

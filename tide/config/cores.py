@@ -142,8 +142,7 @@ class SynchronyConfig(Section):
         if self.time_scales is not None:
             shortest, longest = self.time_scales
             check(
-                shortest <= longest,
-                f"core.synchrony.time_scales must have the shortest first, got {self.time_scales}",
+                shortest <= longest, f"core.synchrony.time_scales must have the shortest first, got {self.time_scales}"
             )
 
 
@@ -428,7 +427,5 @@ def _check_heads(heads: int, width: int) -> None:
 
 
 declare(
-    "core",
-    {CoreConfig: "tide.models.tide", CTMConfig: "tide.models.ctm", LSTMConfig: "tide.models.lstm"},
-    CoreSettings,
+    "core", {CoreConfig: "tide.models.tide", CTMConfig: "tide.models.ctm", LSTMConfig: "tide.models.lstm"}, CoreSettings
 )

@@ -399,10 +399,7 @@ class ModelConfig(Section):
 
 
 def _check_positions(features: int) -> None:
-    check(
-        features % 4 == 0,
-        f"backbone.features must be a multiple of 4 for 2-D sinusoidal positions, got {features}",
-    )
+    check(features % 4 == 0, f"backbone.features must be a multiple of 4 for 2-D sinusoidal positions, got {features}")
 
 
 def _check_pixels(mean: tuple[float, ...], std: tuple[float, ...], channels: int) -> None:

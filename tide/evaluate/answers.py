@@ -45,12 +45,7 @@ class Answers:
 
     @classmethod
     def of(
-        cls,
-        out: ThoughtOutput,
-        labels: Tensor,
-        positions: Tensor,
-        output: OutputConfig,
-        classes: Tensor | None = None,
+        cls, out: ThoughtOutput, labels: Tensor, positions: Tensor, output: OutputConfig, classes: Tensor | None = None
     ) -> Self:
         """Take the answers of one batch from the model's output, the labels (B, *S) and the images' positions (B,).
 

@@ -93,9 +93,7 @@ class Start(Pointers):
 class Outcome(Pointers):
     """What a call returns."""
 
-    _fields_ = _pointers(
-        "latent sums power iterations euler preactivation attended rates history products",
-    )
+    _fields_ = _pointers("latent sums power iterations euler preactivation attended rates history products")
 
 
 class Trace(Pointers):
@@ -377,11 +375,7 @@ def trace_shapes(s: Sizes, slots: int) -> Shapes:
         "latent_hat": s.latent,
         "latent_scale": 1,
     }
-    entering = {
-        "entering": width + s.neurons,
-        "entering_products": s.pairs,
-        "entering_latent": s.latent,
-    }
+    entering = {"entering": width + s.neurons, "entering_products": s.pairs, "entering_latent": s.latent}
     return {
         **{name: (slots, kept, features, LANES) for name, features in every.items()},
         **{name: (places, states, features, LANES) for name, features in entering.items()},
