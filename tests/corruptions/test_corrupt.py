@@ -1,4 +1,4 @@
-"""Corrupting as a whole: the same bytes for any batch, the right form for any image, one line for bad input."""
+"""Corrupting as a whole: any batch, any size, every severity; the published numbers; one line for bad input."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import itertools
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 
+import numpy as np
 import pytest
 import torch
 
 from tests.corruptions.conftest import scenes
 from tide.corruptions import CORRUPTIONS, EXTRA, SEVERITIES, corrupt
 from tide.corruptions.draws import Draws
+from tide.corruptions.tables import MEANINGS, TABLES, constants
 from tide.errors import DataError
+from tide.plots.robustness import draw_corruptions
 
 ALL = (*CORRUPTIONS, *EXTRA)
 FIXED = {"defocus_blur", "zoom_blur", "brightness", "contrast", "pixelate", "jpeg_compression", "gaussian_blur"} | {
@@ -186,3 +189,84 @@ def test_refuses_what_it_cannot_corrupt(change, parts):
 def test_images_come_back_to_their_device():
     images = scenes(2, 3, 32)
     assert torch.equal(corrupt(images.cuda(), "snow", 2, seed=0).cpu(), corrupt(images, "snow", 2, seed=0))
+
+
+# The numbers of these do not grow in one direction from severity to severity; a classifier need not mind the pixels.
+EXCEPTIONS = {
+    "glass_blur": "more blur hides the moved pixels, and severity trades blur for moves",
+    "frost": "the image is dimmed more than the frost brightens it",
+    "elastic_transform": "from moving the whole image far to tearing it finely",
+    "spatter": "water at severities 1 to 3, mud at 4 and 5",
+    "saturate": "colour is taken away at 1 and 2 and added at 3 to 5; grey images stay as they are",
+}
+EQUAL = 0.95  # some neighbouring severities hardly differ: motion blur of deviation 2 over radius 6 and 8
+
+
+@pytest.mark.parametrize("size", [28, 32, 64, 224])
+@pytest.mark.parametrize("name", [name for name in (*CORRUPTIONS, *EXTRA) if name not in EXCEPTIONS])
+def test_severity_moves_images_further(name, size, real_images):
+    images = real_images(size)
+    if size == 224 and name in {"fog", "snow"}:  # four photos are too few where each has a sky of its own
+        images = images.repeat(6, 1, 1, 1)
+    differences = [
+        float((corrupt(images, name, severity, seed=0).double() - images.double()).square().mean())
+        for severity in SEVERITIES
+    ]
+    for before, after in itertools.pairwise(differences):
+        assert after > EQUAL * before, differences
+    assert differences[4] > 1.15 * differences[0]
+
+
+def test_exceptions_are_exceptions(real_images):
+    images = torch.cat([real_images(32)] * 2)
+    for name in EXCEPTIONS:
+        differences = [
+            float((corrupt(images, name, severity, seed=0).double() - images.double()).square().mean())
+            for severity in SEVERITIES
+        ]
+        assert any(after < before for before, after in itertools.pairwise(differences)), name
+
+
+@pytest.mark.parametrize("side", [32, 64, 224])
+def test_published_sizes_have_the_published_numbers(side):
+    assert set(TABLES[side]) == set(MEANINGS) == {*CORRUPTIONS, *EXTRA}
+    for name, rows in TABLES[side].items():
+        assert len(rows) == 5
+        for severity in SEVERITIES:
+            assert constants(name, severity, side) == rows[severity - 1]
+            assert len(rows[severity - 1]) == len(MEANINGS[name])
+
+
+@pytest.mark.parametrize(
+    ("side", "table"), [(8, 32), (28, 32), (45, 32), (46, 64), (96, 64), (119, 64), (120, 224), (192, 224), (500, 224)]
+)
+def test_other_sizes_scale_the_lengths_of_the_nearest_table(side, table):
+    for name, meanings in MEANINGS.items():
+        for severity in SEVERITIES:
+            for met, published, meaning in zip(
+                constants(name, severity, side), TABLES[table][name][severity - 1], meanings, strict=True
+            ):
+                assert met == pytest.approx(published * (side / table if meaning.endswith("*") else 1))
+
+
+def test_28_pixels_take_seven_eighths_of_the_lengths_at_32():
+    assert constants("gaussian_blur", 5, 28) == (0.875,)
+    assert constants("gaussian_noise", 5, 28) == (0.10,)
+    assert constants("motion_blur", 3, 28) == (6 * 0.875, 2 * 0.875)
+    assert constants("elastic_transform", 5, 28) == pytest.approx((2.8, 0.84, 0.84))
+
+
+def test_a_row_for_each_corruption_and_a_column_for_each_severity(tmp_path):
+    images = scenes(2, 3, 32)
+    figure = draw_corruptions(images, names=("snow", "contrast"), seed=4, indices=torch.tensor([7, 3]))
+    assert len(figure.axes) == 2 * 6
+    shown = np.asarray(figure.axes[5].images[0].get_array())
+    wanted = torch.cat(list(corrupt(images, "snow", 5, seed=4, indices=torch.tensor([7, 3]))), dim=2)
+    assert np.allclose(shown * 255, wanted.permute(1, 2, 0).numpy())
+    figure.savefig(tmp_path / "sheet.png")
+    assert (tmp_path / "sheet.png").stat().st_size > 10_000
+
+
+def test_gray_images_are_shown_gray():
+    figure = draw_corruptions(scenes(1, 1, 28), names=("fog",))
+    assert np.asarray(figure.axes[1].images[0].get_array()).shape == (28, 28)

@@ -9,22 +9,24 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 import tide
 from tide.errors import CheckpointError, ConfigError
-from tide.losses import task_loss
-from tide.models import ctm, lstm
-from tide.models.reference import ReferenceModel
+from tide.losses import list_loss, route_losses, second_tick, task_loss, two_point
+from tide.models.inputs import Inputs, Questions
+from tide.models.reference import ReferenceModel, from_reference_config
+from tide.types import ThoughtOutput
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 NAMES = ("ctm_unet", "ctm_linear", "lstm")
 TRACES = {"pre_activations", "post_activations", "synch_out", "synch_action", "attention"}
-HOMES = {"ctm": ctm, "lstm": lstm}
 
 
 def read(name: str) -> dict[str, Any]:
     """Return the arrays of a file, its configuration parsed."""
-    with np.load(GOLDEN / f"{name}.npz") as file:
+    (path,) = GOLDEN.rglob(f"{name}.npz")
+    with np.load(path) as file:
         return {key: json.loads(str(file[key])) if key == "config" else file[key] for key in file.files}
 
 
@@ -34,12 +36,8 @@ def part(golden: dict[str, Any], *kinds: str) -> dict[str, Any]:
     return {rest: value for (kind, _, rest), value in split if kind in kinds}
 
 
-def build(config: dict[str, Any]) -> ReferenceModel:
-    return HOMES[config["kind"]].from_reference_config(config)
-
-
 def loaded(golden: dict[str, Any]) -> ReferenceModel:
-    return build(golden["config"]).load_reference_state_dict(part(golden, "param", "buffer"))
+    return from_reference_config(golden["config"]).load_reference_state_dict(part(golden, "param", "buffer"))
 
 
 def distance(found: torch.Tensor, expected: np.ndarray) -> float:
@@ -79,7 +77,7 @@ CHANGES = {
 
 @pytest.mark.parametrize(("name", "change"), [(name, change) for name in CHANGES for change in CHANGES[name]])
 def test_reference_names_are_a_bijection_onto_all_parameters_of_the_cell(name, change):
-    model = build(read(name)["config"] | change)
+    model = from_reference_config(read(name)["config"] | change)
     names = model.reference_names()
     assert set(names) == {name for name, _ in model.cell.named_parameters()}
     assert len(set(names.values())) == len(names)
@@ -90,12 +88,12 @@ def test_reference_names_are_a_bijection_onto_all_parameters_of_the_cell(name, c
 def test_weights_come_out_as_they_went_in_decays_clamped(name):
     golden = read(name)
     given = part(golden, "param")
-    assert set(build(golden["config"]).reference_names().values()) == set(given)
+    assert set(from_reference_config(golden["config"]).reference_names().values()) == set(given)
     # Decays alone are bounded; the reference clamps them in its forward pass.
     given = {theirs: value - 20 if "decay" in theirs else value for theirs, value in given.items()}
     for shift in (0, 40):
         shifted = {theirs: value + shift * ("decay" in theirs) for theirs, value in given.items()}
-        model = build(golden["config"]).load_reference_state_dict(shifted | part(golden, "buffer"))
+        model = from_reference_config(golden["config"]).load_reference_state_dict(shifted | part(golden, "buffer"))
         for ours, theirs in model.reference_names().items():
             wanted = shifted[theirs].clip(0, 15) if "decay" in theirs else shifted[theirs]
             np.testing.assert_array_equal(model.cell.get_parameter(ours).detach().numpy(), wanted, err_msg=theirs)
@@ -105,7 +103,7 @@ def test_weights_come_out_as_they_went_in_decays_clamped(name):
 def test_neuron_indices_of_the_reference_become_all_pairs_between_them(selection):
     sizes = {"neuron_select_type": selection, "n_synch_out": 3, "n_synch_action": 2, "n_random_pairing_self": 0}
     config = read("ctm_unet")["config"] | sizes
-    model, other = build(config), build(config)
+    model, other = from_reference_config(config), from_reference_config(config)
     given: dict[str, Any] = {theirs: model.cell.get_parameter(ours) for ours, theirs in model.reference_names().items()}
     given |= {"out_neuron_indices_left": [4, 1, 7], "out_neuron_indices_right": [2, 1, 0]}
     other.load_reference_state_dict(
@@ -122,7 +120,7 @@ def test_the_width_of_the_feature_map_comes_with_the_weights_and_is_saved(name, 
     # The same function of a feature map whose first 16 channels are the old ones: the others meet a weight of zero.
     given["kv_proj.0.weight"] = np.pad(given["kv_proj.0.weight"], ((0, 0), (0, 4)))
     wide = np.pad(golden["input"], ((0, 0), (0, 4), (0, 0), (0, 0)), constant_values=3.0)
-    model = build(golden["config"]).load_reference_state_dict(given).eval()
+    model = from_reference_config(golden["config"]).load_reference_state_dict(given).eval()
     assert model.config.backbone.features == 20
     expected = loaded(golden).eval()(torch.from_numpy(golden["input"])).logits
     torch.testing.assert_close(model(torch.from_numpy(wide)).logits, expected)
@@ -160,7 +158,7 @@ def damaged(given: dict[str, Any], how: str) -> dict[str, Any]:
 @pytest.mark.parametrize("name", ["ctm_unet", "lstm"])
 def test_weights_that_do_not_fit_are_refused_in_one_line_and_leave_the_model_as_it_was(name, how, told):
     golden = read(name)
-    assert_refused(build(golden["config"]), damaged(part(golden, "param", "buffer"), how), told)
+    assert_refused(from_reference_config(golden["config"]), damaged(part(golden, "param", "buffer"), how), told)
 
 
 def assert_refused(model: ReferenceModel, given: dict[str, Any], told: str) -> None:
@@ -179,7 +177,7 @@ def assert_refused(model: ReferenceModel, given: dict[str, Any], told: str) -> N
 @pytest.mark.parametrize("key", ["action_neuron_indices_left", "out_neuron_indices_right"])
 def test_indices_of_neurons_that_the_configuration_does_not_have_are_refused(key, index):
     golden = read("ctm_linear")
-    given, model = part(golden, "param", "buffer"), build(golden["config"])
+    given, model = part(golden, "param", "buffer"), from_reference_config(golden["config"])
     neurons = golden["config"]["d_model"]
     for neuron in (-1, 0, neurons - 1, neurons):
         given[key] = np.array(given[key])
@@ -194,11 +192,14 @@ def test_indices_of_neurons_that_the_configuration_does_not_have_are_refused(key
 def test_a_reshaper_that_writes_out_the_number_of_classes_changes_nothing_and_another_is_refused(name):
     config = read(name)["config"]
     classes = config["out_dims"]
-    assert build(config | {"prediction_reshaper": [classes]}).config == build(config).config
-    assert build(config | {"prediction_reshaper": [-1]}).config == build(config).config
+    assert (
+        from_reference_config(config | {"prediction_reshaper": [classes]}).config
+        == from_reference_config(config).config
+    )
+    assert from_reference_config(config | {"prediction_reshaper": [-1]}).config == from_reference_config(config).config
     for other in ([classes + 1], [classes, 1], []):
         with pytest.raises(ConfigError, match=r"prediction_reshaper must be \[-1\], got \[.*\]"):
-            build(config | {"prediction_reshaper": other})
+            from_reference_config(config | {"prediction_reshaper": other})
 
 
 @pytest.mark.parametrize(
@@ -220,7 +221,7 @@ def test_a_reshaper_that_writes_out_the_number_of_classes_changes_nothing_and_an
 )
 def test_arguments_of_the_reference_that_are_unknown_or_not_built_are_refused_in_one_line(name, change, told):
     with pytest.raises(ConfigError, match=told) as caught:
-        build(read(name)["config"] | change)
+        from_reference_config(read(name)["config"] | change)
     assert "\n" not in str(caught.value)
 
 
@@ -229,4 +230,164 @@ def test_a_missing_argument_of_the_reference_is_named(name):
     config = read(name)["config"]
     del config["iterations"]
     with pytest.raises(ConfigError, match="argument 'iterations' of the reference is missing"):
-        build(config)
+        from_reference_config(config)
+
+
+TASKS = ("ctm_parity", "lstm_parity", "ctm_maze", "ctm_sort", "ctm_qamnist", "lstm_qamnist")
+NOISE = 1e-9
+"""A gradient that cancels (a bias before BatchNorm, a query among equal keys) is noise of float32, of this share."""
+
+
+def loaded_task(golden: dict[str, Any]) -> tuple[ReferenceModel, Inputs]:
+    """Return the model with the weights of a file, and its input."""
+    model = from_reference_config(golden["config"]).load_reference_state_dict(part(golden, "param", "buffer"))
+    inputs = torch.from_numpy(golden["input"])
+    if "question" not in golden:
+        return model, inputs
+    schedule, question = model.config.input, torch.from_numpy(golden["question"])
+    # The reference shows each digit and each part tick by tick.
+    return model, Questions(inputs[:, :: schedule.ticks_per_digit], question[:, :: schedule.ticks_per_part])
+
+
+def second(config: dict[str, Any]) -> str:
+    return "certain" if config.get("use_most_certain", True) else "last"
+
+
+def loss(out: ThoughtOutput, golden: dict[str, Any]) -> Tensor:
+    config, targets = golden["config"], torch.from_numpy(golden["targets"])
+    logits, certainty = out.answers()
+    if "blank" in config:
+        return list_loss(logits, targets).mean()
+    if "curriculum_lookahead" in config:
+        losses = route_losses(logits, targets, config["curriculum_lookahead"])
+        return two_point(losses, certainty, second=second(config))
+    return task_loss(logits, certainty, targets, second=second(config))
+
+
+def flat(logits: Tensor) -> Tensor:
+    """Return logits as the reference gives them, position by position: (B, |S| C, T)."""
+    return logits.movedim(1, -2).flatten(1, -2)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_traces_answers_loss_gradients_and_running_statistics_are_those_of_the_reference(name):
+    golden = read(name)
+    model, inputs = loaded_task(golden)
+    calm = model.eval()(inputs)
+    assert distance(flat(calm.logits), golden["eval/predictions"]) < 1e-5
+    assert distance(calm.certainty, golden["eval/certainties"][:, 1]) < 1e-5
+    expected, wanted = part(golden, "out"), [trace for trace in sorted(TRACES) if f"out/{trace}" in golden]
+    out = model.train()(inputs, record=(*wanted, *(["synchrony"] if "synch" in expected else [])))
+    for trace in wanted:
+        values = np.moveaxis(expected[trace], 0, 1)
+        values = values[:, :, :, 0] if trace == "attention" else values  # the axis of the single query
+        assert distance(out.trace[trace][:, : values.shape[1]], values) < 1e-5, trace
+    if "synch" in expected:  # of all ticks, or of the last
+        values = np.moveaxis(np.atleast_3d(expected["synch"].T).T, 0, 1)
+        assert distance(out.trace["synchrony"][:, -values.shape[1] :], values) < 1e-5
+    if "question_embeddings" in expected:
+        _, drives = model.backbone(inputs.digits, inputs.question)
+        found = torch.stack(drives).repeat_interleave(model.config.input.ticks_per_part, 0)
+        if name == "lstm_qamnist":  # it passes them through the projection of tokens
+            found = model.cell.attention.token_norm(model.cell.attention.tokens(found))
+        assert distance(found, expected["question_embeddings"]) < 1e-5
+    assert distance(flat(out.logits), expected["predictions"]) < 1e-5
+    assert distance(out.certainty, expected["certainties"][:, 1]) < 1e-5
+    if "where_most_certain" in expected:
+        ticks = second_tick(out.answers()[1], second(golden["config"]))
+        of_answer = out.answers()[1].shape[1]
+        assert ticks.tolist() == [int(tick) % of_answer for tick in expected["where_most_certain"]]
+    value = loss(out, golden)
+    assert value.item() == pytest.approx(float(expected["loss"]), rel=1e-5)
+    value.backward()
+    found, gradients = model.reference_gradients(), part(golden, "grad")
+    assert set(found) == set(gradients)
+    total = np.sqrt(sum(float(np.linalg.norm(values)) ** 2 for values in gradients.values()))
+    for parameter, values in gradients.items():
+        difference = np.linalg.norm(found[parameter].numpy() - values)
+        assert found[parameter].shape == values.shape
+        assert difference < 1e-4 * np.linalg.norm(values) + NOISE * total, parameter
+
+
+@pytest.mark.parametrize("name", ["ctm_qamnist", "lstm_qamnist"])
+def test_running_statistics_after_one_pass_are_those_of_the_reference(name):
+    golden = read(name)
+    model, inputs = loaded_task(golden)
+    model.train()(inputs)
+    found, after = model.reference_tensors(), part(golden, "after")
+    assert len(after) == 6
+    for buffer, values in after.items():
+        assert distance(found[buffer].double(), values.astype(np.float64)) < 1e-5, buffer
+
+
+CHANGES_OF_TASKS = {
+    "ctm_parity": ({}, {"neuron_select_type": "first-last"}, {"synapse_depth": 3}),
+    "lstm_parity": ({}, {"num_layers": 2}),
+    "ctm_maze": ({}, {"backbone_type": "resnet34-2"}, {"backbone_type": "resnet18-1"}),
+    "ctm_sort": ({}, {"neuron_select_type": "random", "deep_nlms": False, "synapse_depth": 1}),
+    "ctm_qamnist": ({},),
+    "lstm_qamnist": ({},),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "change"), [(name, change) for name in CHANGES_OF_TASKS for change in CHANGES_OF_TASKS[name]]
+)
+def test_weights_that_leave_by_the_references_names_come_back_and_are_saved(name, change, tmp_path):
+    model, other = (from_reference_config(read(name)["config"] | change | {"d_model": 40}) for _ in range(2))
+    names = set(model.reference_names()) | {f"backbone.{key}" for key in model.backbone.state_dict()}
+    every = {key.removeprefix("cell.") for key in model.state_dict()} - {
+        f"synchrony_{use}.{side}" for use in ("action", "out") for side in ("left", "right")
+    }
+    assert names == every
+    out = {key: value + (0.25 if value.is_floating_point() else 3) for key, value in model.reference_tensors().items()}
+    indices = {key: torch.arange(*shape) for key, shape in model.reference_buffer_shapes().items()}
+    other.load_reference_state_dict(out | indices)
+    assert set(out) == set(other.reference_tensors())
+    for key, value in other.reference_tensors().items():
+        assert torch.equal(value, out[key].clamp(min=0) if "decay" in key else out[key]), key
+    other.save_pretrained(tmp_path)
+    again = tide.load(tmp_path)
+    assert again.config == other.config
+    assert all(torch.equal(value, again.state_dict()[key]) for key, value in other.state_dict().items())
+
+
+def test_a_model_of_mazes_of_15_pixels_has_as_many_parameters_as_published():
+    size = {
+        "d_model": 1024,
+        "d_input": 256,
+        "heads": 8,
+        "n_synch_out": 1024,
+        "n_synch_action": 1024,
+        "synapse_depth": 8,
+    }
+    models = {"memory_length": 25, "memory_hidden_dims": 32, "neuron_select_type": "random-pairing"}
+    answer = {"backbone_type": "resnet18-1", "out_dims": 250, "prediction_reshaper": [50, 5]}
+    model = from_reference_config(read("ctm_maze")["config"] | size | models | answer)
+    assert sum(parameter.numel() for parameter in model.parameters()) == 8_967_160
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "told"),
+    [
+        ("ctm_parity", {"prediction_reshaper": [7, 3]}, r"must be \[positions, classes\] of .* got \[7, 3\]"),
+        ("ctm_parity", {"prediction_reshaper": [-1]}, r"prediction_reshaper must be .* got \[-1\]"),
+        ("ctm_parity", {"backbone_type": "none"}, "backbone_type must be 'parity_backbone', got 'none'"),
+        ("ctm_parity", {"kind": "ctm_party"}, "unknown kind 'ctm_party'; did you mean 'ctm_parity'"),
+        ("ctm_parity", {"kind": "lstm_parity"}, "unknown argument 'deep_nlms'"),
+        ("ctm_maze", {"backbone_type": "resnet50-2"}, "unknown backbone_type 'resnet50-2'; did you mean"),
+        ("ctm_sort", {"use_most_certain": True}, "unknown argument 'use_most_certain'"),
+        ("ctm_qamnist", {"iterations_per_digit": 0}, "input.ticks_per_digit must be at least 1, got 0"),
+        ("lstm_qamnist", {"num_layers": 2}, "unknown argument 'num_layers'"),
+    ],
+)
+def test_arguments_that_are_not_built_are_refused_in_one_line(name, change, told):
+    with pytest.raises(ConfigError, match=told) as caught:
+        from_reference_config(read(name)["config"] | change)
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_of_another_task_are_refused():
+    golden = read("ctm_parity")
+    with pytest.raises(CheckpointError, match="is missing"):
+        from_reference_config(golden["config"]).load_reference_state_dict(part(read("ctm_sort"), "param", "buffer"))

@@ -1,4 +1,4 @@
-"""Thinking on from a state: ten ticks and then fifteen are twenty-five, bit for bit, eager and native."""
+"""Thinking on from a state; recomputation; models without values."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 import tide
+from tide.config import LossConfig
 from tide.errors import InputError
+from tide.losses import objective, task_loss
 from tide.models.thinker import Thinker
 
 Make = Callable[..., Thinker]
@@ -111,3 +113,68 @@ def test_a_state_of_another_model_or_batch_is_refused_in_one_line() -> None:
         model(x, state=model(x[:2]).state)
     with pytest.raises(InputError, match="state must be a TideState of this model, got a tuple"):
         model.predict(x, state=(1, 2))
+
+
+CUTS = [(0, 1), (0, 3), (0, 4), (0, 9), (2, 3), (3, 2)]  # (tbptt, recompute) at 7 ticks
+
+
+def gradients(model, images, **options):
+    torch.manual_seed(5)  # dropout, where there is one, must fall alike
+    model.zero_grad()
+    out = model(images, record="attention", **options)
+    task_loss(out.logits, out.certainty, torch.tensor([0, 1, 2])).backward()
+    return out, {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize("kind", ["tide", "ctm", "lstm"])
+@pytest.mark.parametrize(("tbptt", "recompute"), CUTS)
+def test_outputs_and_gradients_are_those_of_kept_ticks(tiny_model, kind, tbptt, recompute):
+    dropout = {} if kind == "tide" else {"dropout": 0.3}
+    model = tiny_model(kind=kind, **dropout).train()
+    images = torch.rand(3, 1, 9, 9, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    kept, expected = gradients(model, images, ticks=7, tbptt=tbptt)
+    again, found = gradients(model, images, ticks=7, tbptt=tbptt, recompute=recompute)
+    torch.testing.assert_close(again.logits, kept.logits, rtol=0, atol=0)
+    torch.testing.assert_close(again.trace["attention"], kept.trace["attention"], rtol=0, atol=0)
+    assert found.keys() == expected.keys()
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient, rtol=1e-9, atol=1e-12, msg=name)
+
+
+def test_fewer_tensors_are_saved_for_the_backward_pass(tiny_model):
+    model = tiny_model().train()
+    images = torch.rand(3, 1, 9, 9, dtype=torch.float64)
+
+    def saved(recompute: int) -> int:
+        held: dict[int, int] = {}
+
+        def pack(tensor: torch.Tensor) -> torch.Tensor:
+            held[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            out = model(images, ticks=24, recompute=recompute)
+        assert out.logits.requires_grad
+        return sum(held.values())
+
+    assert saved(6) < 0.5 * saved(0)
+
+
+@pytest.mark.parametrize(
+    ("core", "options"),
+    [
+        ({"lateral": {"tolerance": 1e-4}}, {}),
+        ({"memory": {"scope": "batch"}, "head": {"dropout": 0.1}, "lateral": {"tolerance": 1e-4}}, {"tbptt": 2}),
+        ({"kind": "ctm"}, {"recompute": 2}),
+        ({"kind": "lstm"}, {}),
+    ],
+    ids=["tide", "tide_batch", "ctm", "lstm"],
+)
+def test_training_and_evaluation_read_no_value_back(tiny_model, core, options):
+    model = tiny_model(torch.float32, **core).to("meta").train()
+    images, labels = torch.empty(3, 1, 9, 9, device="meta"), torch.empty(3, dtype=torch.long, device="meta")
+    out = model(images, record=("attention",), **options)
+    objective(out, labels, model.cell.blocks(), LossConfig(), curriculum=1.0).total.backward()
+    assert all(p.grad is not None for p in model.cell.head.parameters())
+    with torch.no_grad():
+        assert model.eval()(images).certainty.shape == (3, model.config.core.ticks)

@@ -356,7 +356,7 @@ def markdown(result: Mapping[str, Any], name: str) -> str:
         "",
         "## Fixed points, input held",
         "",
-        f"{_capital(_fixed_points_in_words(result['fixed_points']))}.",
+        f"{_fixed_points_in_words(result['fixed_points']).capitalize()}.",
         "",
         *table(("fixed point", "residual", "starts", "spectral radius"), points),
         "",
@@ -400,7 +400,3 @@ def _yes(value: bool) -> str:
 
 def _step(value: float) -> str:
     return f"below {value:.4g}" if value > 0 else "none: not Hurwitz"
-
-
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:]

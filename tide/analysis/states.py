@@ -144,14 +144,6 @@ def inverse_activation_integral(rates: Tensor, activation: Activation) -> Tensor
     return half_square + torch.where(rates < math.log(2), near_zero, _series(torch.exp(-rates)) - math.pi**2 / 6)
 
 
-def dilogarithm(z: Tensor) -> Tensor:
-    """Return Li₂(z) = Σ_k zᵏ/k² for arguments in (0, 1], in any shape; differentiable (slope +∞ at 1).
-
-    Up to 1/2 the series itself; above, Euler's reflection Li₂(z) + Li₂(1 − z) = π²/6 − ln z ln(1 − z).
-    """
-    return torch.where(z <= 0.5, _series(z), math.pi**2 / 6 + _dilogarithm_deficit(1 - z, torch.log(z)))
-
-
 def nash_residual(rates: Tensor, w_eff: Tensor, drive: Tensor) -> Tensor:
     """Return x − [x − ∂E]₊ for ReLU, (..., D): zero exactly at the Nash equilibria on x ≥ 0.
 

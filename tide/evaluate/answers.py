@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, fields, replace
@@ -13,7 +12,6 @@ from torch import Tensor
 
 from tide.config import OutputConfig
 from tide.data import LabelledSet
-from tide.data.drawn.mazes import started_at, walk
 from tide.evaluate.statistics import expected_calibration_error
 from tide.losses import dual_losses, tick_losses
 from tide.models.heads import at_tick, over_positions, read_answers, share_right
@@ -255,31 +253,3 @@ def answering_ticks(certainty: Tensor) -> Tensor:
     """Return the share of images whose most certain tick is each of T, (T,) float64, given certainty (B, T)."""
     counts: Tensor = torch.bincount(certainty.argmax(1), minlength=certainty.shape[1])
     return counts.double() / len(certainty)
-
-
-# Mazes walked in several answers: each goes on where the one before it ended (Darlow et al., arXiv:2505.05522).
-
-
-def walk_on(model: Thinker, mazes: Tensor, passes: int) -> Tensor:
-    """Return whether the goal of mazes (B, 3, H, W), uint8, is reached after each of ``passes`` answers, (B, passes).
-
-    A route answered at the most certain tick is walked up to its first ``end`` or wall; from there the model is asked
-    again, without a memory of what came before. So a model can be tested on mazes larger, and routes longer, than
-    those that it was trained on.
-    """
-    device = next(model.parameters()).device
-    arrived = torch.zeros(len(mazes), passes, dtype=torch.bool)
-    waiting = torch.arange(len(mazes))
-    with evaluating(model), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="images are .* the model was made for")  # on purpose
-        for number in range(passes):
-            logits, certainty = model(to_float(mazes[waiting]).to(device)).answers()
-            answer = read_answers(logits.cpu(), certainty.cpu(), model.config.output)
-            walked = walk(mazes[waiting], at_tick(answer.classes, answer.certainty.argmax(1)))
-            arrived[waiting[walked.arrived], number:] = True
-            mazes = mazes.clone()
-            mazes[waiting] = started_at(mazes[waiting], walked.places[:, -1])
-            waiting = waiting[~walked.arrived]
-            if len(waiting) == 0:
-                break
-    return arrived

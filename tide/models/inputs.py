@@ -351,25 +351,6 @@ class Schedules(InputKind[ScheduleConfig]):
         digits, parts = inputs.digits.shape[1], inputs.question.shape[1]
         return digits * self.settings.ticks_per_digit + parts * self.settings.ticks_per_part
 
-    def from_frames(self, frames: Tensor, question: Tensor) -> Questions:
-        """Return digits and questions from what is shown tick by tick, as the reference implementation writes them.
-
-        ``frames`` (B, N · ticks_per_digit, channels, H, W) repeat each digit, ``question`` (B, Q · ticks_per_part) each
-        part. Raises :class:`InputError` where what is shown changes at another tick.
-        """
-        kept = []
-        for name, values, ticks in (
-            ("frames", frames, self.settings.ticks_per_digit),
-            ("parts", question, self.settings.ticks_per_part),
-        ):
-            if values.dim() < 2 or values.shape[1] % ticks:
-                raise InputError(f"{name} must have shape (B, a multiple of {ticks}, ...), got {tuple(values.shape)}")
-            each = values.reshape(len(values), -1, ticks, *values.shape[2:])
-            if not torch.equal(each, each[:, :, :1].expand_as(each)):
-                raise InputError(f"{name} must change every {ticks} ticks only; give each for {ticks} ticks")
-            kept.append(each[:, :, 0])
-        return Questions(*kept)
-
 
 def input_kind(config: ModelConfig) -> InputKind[Any]:
     """Return the kind of input that a model takes."""

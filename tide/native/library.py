@@ -13,7 +13,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -209,20 +208,13 @@ def _processor() -> str:
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """Hold a lock that the system takes back when this process ends; raises :class:`NativeError` after the limit."""
-    import fcntl  # not on Windows
+    from filelock import FileLock, Timeout
 
-    give_up = time.monotonic() + TIME_LIMIT
-    with path.open("w") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError as error:
-                if time.monotonic() > give_up:
-                    message = f"another process holds {path} for more than {TIME_LIMIT:g} s"
-                    raise NativeError(message) from error
-                time.sleep(0.05)
-        yield
+    try:
+        with FileLock(path, timeout=TIME_LIMIT):
+            yield
+    except Timeout as error:
+        raise NativeError(f"another process holds {path} for more than {TIME_LIMIT:g} s") from error
 
 
 def _compile(command: list[str], target: Path) -> None:

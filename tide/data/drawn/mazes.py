@@ -200,17 +200,6 @@ def place_of(mazes: Tensor, colour: tuple[int, int, int]) -> Tensor:
     return torch.stack((index // mazes.shape[3], index % mazes.shape[3]), 1)
 
 
-def started_at(mazes: Tensor, places: Tensor) -> Tensor:
-    """Return the mazes with their start moved to ``places`` (B, 2): to walk on from where an answer ended.
-
-    The goal stays where it is, also where a walk has reached it: there is then no start.
-    """
-    moved = mazes.clone()
-    for where, colour in ((place_of(mazes, START), FREE), (places, START), (place_of(mazes, GOAL), GOAL)):
-        moved[torch.arange(len(mazes)), :, where[:, 0], where[:, 1]] = moved.new_tensor(colour)
-    return moved
-
-
 def shortest_route(maze: Tensor) -> list[int]:
     """Return the moves of a shortest way from start to goal through a maze (3, H, W), uint8.
 
