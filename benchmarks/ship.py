@@ -2,8 +2,8 @@
 
 ``python benchmarks/ship.py runs/mnist mnist "What it is not good for."`` The accuracy on the card is measured here,
 with the rounded weights of the last checkpoint, on the run's held-out training images; a run that held out none, as
-those of ``tide study paper-table``, is measured on the test split, which chose nothing. Of a task that a program draws
-it is measured on samples of their own. A run that was made without git is told its ``--commit``, one that a study
+those of ``benchmarks/paper_table.py``, is measured on the test split, which chose nothing. Of a task that a program
+draws it is measured on samples of their own. A run that was made without git is told its ``--commit``, one that a study
 made the study's ``--command``.
 """
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import tide
+from tide.cli.main import COMMANDS
 from tide.cli.parse import parse
 from tide.config import Config
 from tide.models.thinker import Thinker
@@ -98,10 +99,11 @@ def test_every_command_in_the_documentation_is_understood(monkeypatch: pytest.Mo
         raise Understood
 
     for _, command, *arguments in lines:
-        module = importlib.import_module(f"tide.cli.{command}")
+        name, _, function = COMMANDS[command].place.partition(":")
+        module = importlib.import_module(f"tide.cli.{name}")
         monkeypatch.setattr(module, "parse", understand)
         with pytest.raises(Understood):
-            module.run(arguments)
+            getattr(module, function)(arguments)
 
 
 def test_python_in_the_documentation_runs() -> None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import pytest
 import torch
@@ -17,9 +17,10 @@ from torch import Tensor, nn
 import tide
 from tests.test_general_shape import train
 from tide.cli.main import main
-from tide.config import TERMS, BackboneSettings, Config, CoreSettings, LossConfig, ModelConfig
+from tide.config import TERMS, BackboneSettings, Config, CoreSettings, DataSettings, LossConfig, ModelConfig
+from tide.config.base import Bound
 from tide.config.io import from_dict, to_dict
-from tide.data import DrawnTask
+from tide.data import DrawnTask, ImageSet, Parts, read_splits
 from tide.errors import CheckpointError, ConfigError
 from tide.models.cell import Cell, Context, Observable, Readout, State
 from tide.plots.axes import attention_maps, grid
@@ -108,6 +109,31 @@ def bright_task(model: ModelConfig, directory: Path | None) -> DrawnTask:
     return DrawnTask(bright, (bright,))
 
 
+@dataclass(frozen=True, kw_only=True)
+class CheckerConfig(DataSettings):
+    """Checkerboards and noise."""
+
+    kind: Literal["checker"] = "checker"
+    name: str = "8"
+    images: Annotated[int, Bound(2)] = 24
+    crop_padding: int = 0
+    flip: bool = False
+
+
+@tide.register("data", CheckerConfig)
+def open_checkers(data: CheckerConfig, model: ModelConfig, directory: Path | None) -> Parts:
+    size = model.input.extent
+
+    def part(seed: int) -> ImageSet:
+        noise = torch.randint(256, (data.images, 1, size, size), generator=torch.Generator().manual_seed(seed))
+        board = 255 * ((torch.arange(size)[:, None] + torch.arange(size)) // int(data.name) % 2)
+        labels = torch.arange(data.images) % 2
+        images = torch.where(labels[:, None, None, None] == 0, noise, board)
+        return ImageSet(images.to(torch.uint8), labels, ("noise", "board"))
+
+    return Parts(data.title, lambda: part(0), lambda: part(1))
+
+
 @tide.register("objective", "last_tick")
 def last_tick(logits: Tensor, certainty: Tensor, targets: Tensor, config: LossConfig) -> Tensor:
     return nn.functional.cross_entropy(logits[..., -1], targets)
@@ -146,6 +172,19 @@ def test_a_registered_kind_is_read_written_and_chosen_by_an_option(capsys: Captu
     same = tide.create("digits", core={"kind": "pooled"}, loss=NONE)
     assert isinstance(same.cell, GRUCell)
     assert same(torch.rand(2, 1, 16, 16)).logits.shape == (2, 10, 4)
+
+
+def test_data_of_an_extension_are_trained_on_held_out_and_named_on_the_command_line(tmp_path: Path) -> None:
+    settings = {**EXPERIMENT, "data": {"kind": "checker", "name": "2"}, "loss": NONE}
+    assert read_splits(from_dict(Config, settings)).test.classes == ("noise", "board")
+    (tmp_path / "checker.yaml").write_text(yaml.safe_dump({**settings, "output": {"classes": 2}}))
+    arguments = ["train", "--config", str(tmp_path / "checker.yaml"), "--data", "checker:3", "--device", "cpu"]
+    assert main([*arguments, "--data.validation", "0.25", "--out", str(tmp_path / "run")]) == 0
+    config = RunFolder.open(tmp_path / "run").config
+    assert config.data == CheckerConfig(name="3", validation=0.25)
+    assert main(["eval", str(tmp_path / "run")]) == 0
+    with pytest.raises(ConfigError, match=r"data\.images must be at least 2, got 1"):
+        from_dict(Config, {"data": {"kind": "checker", "images": 1}})
 
 
 def test_every_command_works_on_a_run_of_an_extension(run: Path, tmp_path: Path, capsys: Capture) -> None:

@@ -190,12 +190,15 @@ def test_help_names_every_kind_and_shows_none_as_a_default(capsys: Capture) -> N
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--core.ticks", "2.5"], "--core.ticks is '2.5', a whole number is wanted"),
-        (["--train.clip.total", "x"], "--train.clip.total is 'x', a number is wanted"),
-        (["--core.synchrony.time-scales", "a", "b"], "--core.synchrony.time-scales is ['a', 'b'], other values"),
-        (["--core.guarantee", "lsd"], "--core.guarantee is 'lsd', one of 'none', 'contraction', 'lds' is wanted"),
-        (["--core.kind", "--dry-run"], "--core.kind has no value, one is wanted"),
-        (["--data.flip", "yes"], "yes is one argument too many"),
+        (["--core.ticks", "2.5"], "--core.ticks must be a whole number, got '2.5'"),
+        (["--train.clip.total", "x"], "--train.clip.total must be a number, got 'x'"),
+        (
+            ["--core.synchrony.time-scales", "a", "b"],
+            "--core.synchrony.time-scales: Could not parse",
+        ),
+        (["--core.guarantee", "lsd"], "--core.guarantee must be one of none, contraction, lds, got 'lsd'"),
+        (["--core.kind", "--dry-run"], "Missing value for argument '--core.kind'"),
+        (["--data.flip", "yes"], "Unrecognized options: yes"),
     ],
 )
 def test_what_the_parser_refuses_is_said_as_everything_is(options: list[str], said: str, capsys: Capture) -> None:

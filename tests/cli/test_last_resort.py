@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tide.cli import presets
+from tide.cli import lists
 from tide.cli.main import main
 
 Capture = pytest.CaptureFixture[str]
@@ -33,7 +33,7 @@ def test_what_the_machine_does_is_told_in_one_line(
     def failing(arguments: list[str]) -> int:
         raise error
 
-    monkeypatch.setattr(presets, "run", failing)
+    monkeypatch.setattr(lists, "presets", failing)
     assert main(["presets"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("tide: error: ")
@@ -48,7 +48,7 @@ def test_a_fault_of_the_program_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -
     def failing(arguments: list[str]) -> int:
         raise RuntimeError("shapes do not match")
 
-    monkeypatch.setattr(presets, "run", failing)
+    monkeypatch.setattr(lists, "presets", failing)
     with pytest.raises(RuntimeError, match="shapes"):
         main(["presets"])
 
@@ -83,7 +83,7 @@ def test_terminals_of_few_characters_and_warnings_of_one_line(monkeypatch: pytes
         return 0
 
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="ascii") for _ in range(2))
-    monkeypatch.setattr(presets, "run", speaking)
+    monkeypatch.setattr(lists, "presets", speaking)
     monkeypatch.setattr(sys, "stdout", out)
     monkeypatch.setattr(sys, "stderr", err)
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)

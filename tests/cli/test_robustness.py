@@ -13,10 +13,11 @@ from safetensors.torch import load_file
 
 import tide
 from tests.train.conftest import TINY
-from tide.cli import robustness_figures
+from tide.cli import robustness
 from tide.cli.main import main
 from tide.config.io import flatten
 from tide.data import load
+from tide.plots import robustness as plots
 from tide.runs.reopen import SplitSource
 
 Capture = pytest.CaptureFixture[str]
@@ -38,7 +39,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 def test_all_corruptions_of_a_few_images(
     runs: list[str], tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(robustness_figures, "EXAMPLES", 1)  # pictures take most of the time
+    monkeypatch.setattr(robustness, "EXAMPLES", 1)  # pictures take most of the time
     options = ["--images", "12", "--out", str(tmp_path), "--device", "cpu", "--threads", "1"]
     assert main(["robustness", *runs, *options, "--baseline", runs[1]]) == 0
     printed = capsys.readouterr().out
@@ -55,7 +56,7 @@ def test_all_corruptions_of_a_few_images(
         assert (tmp_path / name).stat().st_size > 10_000
     cells = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.safetensors")}
     (tmp_path / "robustness.json").unlink()
-    monkeypatch.setattr(robustness_figures, "draw_differences", failing)
+    monkeypatch.setattr("tide.plots.robustness.draw_differences", failing)
     with pytest.raises(RuntimeError, match="no picture"):
         main(["robustness", *runs, *options, "--baseline", runs[1]])
     assert {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.safetensors")} == cells
@@ -118,14 +119,12 @@ def test_a_set_by_name_without_the_middle_severity_and_clean_images_of_its_class
     runs: list[str], imagenet_c: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    shown: list[list[str]] = []
-    draw = robustness_figures.draw_sheet
-    monkeypatch.setattr(
-        robustness_figures, "draw_sheet", lambda images, *rest: shown.append(list(images)) or draw(images, *rest)
-    )
+    drawn: list[list[str]] = []
+    draw = plots.draw_sheet
+    monkeypatch.setattr(plots, "draw_sheet", lambda images, *rest: drawn.append(list(images)) or draw(images, *rest))
     options = ["--suite", "imagenet-c", "--data-dir", str(imagenet_c), "--device", "cpu", "--workers", "0"]
     assert main(["robustness", runs[0], *options]) == 0
-    assert shown == [["fog-2", "snow-4"]]
+    assert drawn == [["fog-2", "snow-4"]]
     out = tmp_path / "runs" / "robustness-ImageNet_C"
     clean = load_file(out / "cells" / "tide-1" / "clean.safetensors")
     test = load("digits").test
@@ -170,7 +169,7 @@ def test_a_saved_model_names_its_data_only_where_they_are_wanted(
     ("words", "met"),
     [
         ("", "no run given"),
-        ("RUN --images 0", "--images is 0"),
+        ("RUN --images 0", "--images must be at least 1, got 0"),
         ("RUN --suite corruption", "suite 'corruption' is no folder and no known name; did you mean 'corruptions'?"),
         ("RUN --suite imagenet-R", "did you mean 'imagenet-r'?"),
         ("RUN --suite imagenet-r --data-dir empty", "no folder imagenet-r in empty, one is wanted"),

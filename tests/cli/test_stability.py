@@ -94,7 +94,7 @@ def test_a_network_with_a_perron_eigenvalue_of_fifteen_is_refuted_with_the_reaso
     ("arguments", "met"),
     [
         (["nowhere"], "nowhere is not a run folder"),
-        (["RUN", "--images", "0"], "--images is 0"),
+        (["RUN", "--images", "0"], "--images must be at least 1, got 0"),
         (["RUN", "--verify", "--out", "empty"], "holds no whole analysis"),
     ],
 )

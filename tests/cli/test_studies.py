@@ -15,8 +15,7 @@ import yaml
 
 from tests.train.conftest import TINY
 from tide.cli.main import main
-from tide.cli.study_arguments import StudyArguments
-from tide.cli.studying import changes_of
+from tide.cli.studies import StudyOptions, changes_of
 
 Capture = pytest.CaptureFixture[str]
 
@@ -63,9 +62,9 @@ def test_compare_trains_reports_and_does_nothing_twice(folder: Path, capsys: Cap
 @pytest.mark.parametrize(
     ("text", "met"),
     [
-        ("core: 3", "core is 3, a mapping of settings is wanted"),
-        ("train: {learning_rate: many}", "train.learning_rate is 'many' (str), a value of type float is wanted"),
-        ("just text", "a mapping of settings is wanted"),
+        ("core: 3", "core must be a mapping of settings, got 3"),
+        ("train: {learning_rate: many}", "train.learning_rate must be of type float, got 'many' (str)"),
+        ("just text", "configuration must be a mapping of settings"),
     ],
 )
 def test_a_file_of_settings_is_read_as_training_reads_it(text: str, met: str, tmp_path: Path, capsys: Capture) -> None:
@@ -75,7 +74,7 @@ def test_a_file_of_settings_is_read_as_training_reads_it(text: str, met: str, tm
     (line,) = capsys.readouterr().err.splitlines()
     assert met in line
     file.write_text("train: {learning_rate: 1e-3}", encoding="utf-8")  # PyYAML alone reads this as text
-    assert changes_of(StudyArguments(file=file, ticks=2)) == {"train": {"learning_rate": 1e-3}, "core": {"ticks": 2}}
+    assert changes_of(StudyOptions(file=file, ticks=2)) == {"train": {"learning_rate": 1e-3}, "core": {"ticks": 2}}
 
 
 def test_other_settings_in_the_same_folder_are_refused(folder: Path, capsys: Capture) -> None:
@@ -168,8 +167,8 @@ def test_halt_sweep_writes_numbers_and_a_picture(folder: Path, tmp_path: Path, c
         ("compare digits --runs nowhere", "both a task (digits) and --runs are given"),
         ("ablate mnits", "did you mean 'mnist'?"),
         ("ablate digits --studies tau", "did you mean 'tau-"),
-        ("ablate digits --steps 0", "--steps is 0"),
-        ("ablate digits --rounds -1", "--rounds is -1"),
+        ("ablate digits --steps 0", "--steps must be at least 1, got 0"),
+        ("ablate digits --rounds -1", "--rounds must be at least 0"),
         ("ablate digits --spread-seeds 3 3", "seed 3 is given 2 times"),
     ],
 )

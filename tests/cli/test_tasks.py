@@ -67,13 +67,13 @@ def test_answers_are_told_as_the_model_gives_them(runs: Path, capsys: Capture) -
 @pytest.mark.parametrize(
     ("task", "asked", "words"),
     [
-        ("parity.16", ["0110"], "sequences have shape (1, 4), (B, 16) is wanted"),
+        ("parity.16", ["0110"], "sequences must have shape (B, 16), got (1, 4)"),
         ("parity.16", ["01x0"], "'01x0' holds 'x', 0 and 1 are wanted"),
         ("parity.16", ["0" * 16, "--question", "0+1"], "the model takes a sequence"),
         ("sort.8", ["1,2,3,4,5,6,7,1"], "holds a number twice"),
         ("sort.8", ["1,two"], "is no list of numbers"),
-        ("maze.9", ["photo.png"], "must be black (wall)"),
-        ("maze.9", ["walled.png"], "must have a way from start to goal, got none from (1, 1) to (7, 7)"),
+        ("maze.9", ["photo.png"], "must be black (wall), white (free)"),
+        ("maze.9", ["walled.png"], "maze must have a way from start to goal, got none from (1, 1) to (7, 7)"),
     ],
 )
 def test_what_is_asked_wrongly_ends_in_one_line(
@@ -96,7 +96,7 @@ def test_what_is_asked_wrongly_ends_in_one_line(
     [
         (["show", "maze.9", "maze.png"], "the number of a test sample is wanted"),
         (["export", "maze.9", "parity.16", "--html", "page.html"], "the same is wanted of all"),
-        (["show", "maze.9", "3", "--out", ""], "--out: a path is empty"),
+        (["show", "maze.9", "3", "--out", ""], "--out must be a path, got ''"),
         (["show", "sort.8", "3", "--animate", "a.gif"], "none is wanted"),
     ],
 )
@@ -113,10 +113,10 @@ def test_what_a_task_has_not_is_refused(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["train", "sort.8", "--core.ticks", "7"], "core.ticks is 7, output.emitted = 8 or more are wanted"),
+        (["train", "sort.8", "--core.ticks", "7"], "core.ticks must be at least output.emitted = 8, got 7"),
         (
             ["train", "parity.16", "--input.length", "20"],
-            "output must be of 2 classes at positions (20,) for this task, got 2 at (16,)",
+            "output must be of 2 classes at positions (20,)",
         ),
         (["train", "anytime.sort.8"], "anytime.sort.8"),
     ],

@@ -1,23 +1,28 @@
-"""``tide eval``: accuracy on a whole test split."""
+"""``tide eval``: accuracy on a whole test split, and what stopping early costs and gains."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from tide.cli.parse import parse
-from tide.cli.targets import check_file
+from tide.cli.parse import Checkpoint, DataDir, Device, Workers, parse
 from tide.config import ImageConfig
-from tide.device import DeviceName, pick_device, pick_workers, set_threads
+from tide.device import pick_device, pick_workers, set_threads
 from tide.errors import InputError
+from tide.files import check_file, finite, write_json, writing
+
+if TYPE_CHECKING:
+    from tide.evaluate.halting import HaltingSweep, LongerThought
+    from tide.models.thinker import Thinker
+    from tide.runs.reopen import TestData
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvalArguments:
+class EvalOptions(Checkpoint, DataDir, Device, Workers):
     """Options of an evaluation."""
 
     run: Annotated[Path, tyro.conf.Positional]
@@ -25,10 +30,6 @@ class EvalArguments:
     data: str | None = None
     """Data set (none: the run's): a name, hub:DIR, or folder:DIR, also of a published test set: DIR/CLASS/*,
     DIR/val/images with annotations, CORRUPTION/SEVERITY of ImageNet-C."""
-    data_dir: Path | None = None
-    """Folder of the data sets (none: the run's, else $TIDE_DATA, else a cache folder of the user's)."""
-    checkpoint: Literal["best", "last"] = "best"
-    """Which checkpoint of a run to read."""
     ticks: int | None = None
     """Ticks to think (none: as trained)."""
     batch: int = 500
@@ -36,74 +37,61 @@ class EvalArguments:
     halt_sweep: bool = False
     """Accuracy, ticks and measured speed at thresholds of certainty, and thought up to four times as long as trained:
     a table, and JSON and a picture in the current folder or at --out."""
-    workers: int | None = None
-    """Processes that decode photos (none: one for each core but one, 8 at most)."""
     images: int | None = None
     """With --halt-sweep: use only the first so many test images."""
     out: Path | None = None
     """Write the numbers as JSON to this file."""
-    device: DeviceName = "auto"
-    """Device to compute on."""
-    threads: int | None = None
-    """Threads of one operation on the CPU."""
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command."""
-    given = parse(
-        EvalArguments,
+    options = parse(
+        EvalOptions,
         arguments,
         prog="tide eval",
         description="Accuracy of a run on a whole test split, at every tick.",
     )
-    if given.images is not None and not given.halt_sweep:
-        raise InputError("--images is for --halt-sweep: an evaluation is on the whole test split")
-    if given.workers is not None and given.halt_sweep:
-        raise InputError("--workers is for an evaluation: --halt-sweep decodes its images first, leave it out")
-    if given.batch < 1:
-        raise InputError(f"--batch is {given.batch}, 1 or more are wanted")
-    check_file("--out", given.out)
-    set_threads(given.threads)
-    import json
+    if options.images is not None and not options.halt_sweep:
+        raise InputError("--images must be left out without --halt-sweep; an evaluation is on the whole test split")
+    if options.workers is not None and options.halt_sweep:
+        raise InputError("--workers must be left out with --halt-sweep, which decodes its images first")
+    if options.batch < 1:
+        raise InputError(f"--batch must be at least 1, got {options.batch}")
+    check_file("--out", options.out)
+    set_threads(options.threads)
+    from tide.models.saved import local
+    from tide.runs import reopen
+    from tide.studies.publish import command_line
 
+    device = pick_device(options.device)
+    model, data = reopen(options.run, checkpoint=options.checkpoint, data=options.data, data_dir=options.data_dir)
+    if options.halt_sweep:
+        return _sweep(model.to(device), data, local(options.run).name, options, command_line("eval", arguments))
+    return _evaluate(model.to(device), data, options)
+
+
+def _evaluate(model: Thinker, data: TestData, options: EvalOptions) -> int:
+    """Print, and write where that is wanted, what the answers to all images say."""
     from rich.console import Console
 
     from tide.data import Decoding
     from tide.evaluate.answers import evaluate
-    from tide.files import finite
-    from tide.models.saved import local
-    from tide.runs import reopen
+    from tide.train.report import Pieces
 
-    device = pick_device(given.device)
-    model, data = reopen(given.run, checkpoint=given.checkpoint, data=given.data, data_dir=given.data_dir)
-    if given.halt_sweep:
-        from tide.cli.halting import run as sweep
-        from tide.studies.publish import told
-
-        return sweep(
-            model.to(device),
-            data,
-            local(given.run).name,
-            batch=given.batch,
-            ticks=given.ticks,
-            images=given.images,
-            out=given.out,
-            command=told("eval", arguments),
-        )
     console = Console(stderr=True)
     decoding = Decoding(
-        workers=pick_workers(given.workers), on_unreadable=lambda what: console.print(f"left out: {what}")
+        workers=pick_workers(options.workers), on_unreadable=lambda what: console.print(f"left out: {what}")
     )
-    with console.status("evaluating") as status:
+    with Pieces(console) as pieces:
         result = evaluate(
-            model.to(device),
+            model,
             data.test.decoded_with(decoding),
-            batch=given.batch,
-            ticks=given.ticks,
-            progress=lambda done, total: status.update(f"evaluating: {done} of {total} images"),
+            batch=options.batch,
+            ticks=options.ticks,
+            progress=lambda done, total: pieces("images", done, total),
         )
     samples = "images" if isinstance(model.config.input, ImageConfig) else "samples"
-    print(f"{data.name}, {result.images} test {samples}, {given.run}")
+    print(f"{data.name}, {result.images} test {samples}, {options.run}")
     print(f"  most certain tick   {100 * result.accuracy:6.2f} %")
     print(f"  last tick           {100 * result.accuracy_last_tick:6.2f} %")
     if result.whole_accuracy is not None:
@@ -128,9 +116,85 @@ def run(arguments: Sequence[str]) -> int:
         for first in range(0, len(values), 10):
             row = values[first : first + 10]
             print(f"    {first + 1:>3}-{first + len(row):<3} " + " ".join(f"{100 * value:6.2f}" for value in row))
-    if given.out is not None:
-        try:
-            given.out.write_text(json.dumps(finite(result.readings()), indent=2) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise InputError(f"cannot write {given.out}: {error.strerror}; give another --out") from error
+    if options.out is not None:
+        with writing(options.out):
+            write_json(options.out, finite(result.readings()))
     return 0
+
+
+# What stopping early costs and gains, and what thinking longer does.
+
+
+def _sweep(model: Thinker, data: TestData, name: str, options: EvalOptions, command: str) -> int:
+    """Sweep, print the table, write JSON and picture: to ``--out`` and beside it, else into the current folder."""
+    import torch
+    from rich.console import Console
+
+    from tide.evaluate.halting import sweep_thresholds, think_longer
+    from tide.plots.halting import draw_halting
+    from tide.studies.publish import save
+    from tide.train.report import Pieces
+
+    images = options.images
+    if images is not None and images < 1:
+        raise InputError(f"--images must be at least 1, got {images}")
+    test = data.test if images is None else data.test.part(torch.arange(min(images, len(data.test))))
+    with Pieces(Console(stderr=True)) as pieces:
+        sweep = sweep_thresholds(
+            model,
+            test,
+            batch=options.batch,
+            ticks=options.ticks,
+            progress=lambda done, total: pieces("images at all thresholds", done, total),
+        )
+        longer = think_longer(
+            model, test, progress=lambda done, total: pieces("images thought about for longer", done, total)
+        )
+    path = options.out or Path(f"halting-{name}.json")
+    _print_sweep(sweep, longer, data.name, len(test))
+    figure = draw_halting(sweep, longer, test, f"{name}: {data.name}, {len(test)} test images")
+    with writing(path):
+        write_json(path, _sweep_as_json(sweep, longer, data.name, name, command))
+        save(figure, path.with_suffix(".png"))
+    print(f"{path}, {path.with_suffix('.png')}")
+    return 0
+
+
+def _print_sweep(sweep: HaltingSweep, longer: LongerThought, data: str, images: int) -> None:
+    import torch
+
+    print(f"{data}, {images} test images, {torch.get_num_threads()} threads")
+    print("  threshold  accuracy  mean ticks  images/s  speed-up")
+    for run in sweep.runs:
+        threshold = "none" if run.threshold is None else f"{run.threshold:g}"
+        print(
+            f"  {threshold:>9}  {100 * run.accuracy:6.2f} %  {run.mean_ticks:10.2f}  {run.images_per_second:8.0f}  "
+            f"{run.speed_up:7.2f}x"
+        )
+    print(
+        f"  thinking {len(longer.fixed_tick)} ticks, trained with {longer.trained_ticks}: "
+        f"{100 * longer.fixed_tick[-1]:.2f} % at the last, "
+        f"{100 * longer.most_certain_so_far[-1]:.2f} % at the most certain"
+    )
+
+
+def _sweep_as_json(sweep: HaltingSweep, longer: LongerThought, data: str, name: str, command: str) -> dict[str, Any]:
+    from tide.plots.halting import stopping_shares
+    from tide.runs.folder import describe_environment
+
+    classes = int(sweep.labels.max()) + 1
+    return {
+        "run": name,
+        "data": data,
+        "images": len(sweep.labels),
+        "thresholds": [asdict(run) for run in sweep.runs],
+        "shown_threshold": sweep.shown,
+        # An answer of several positions is of no one class.
+        "stopping_ticks_per_class": [[round(float(v), 4) for v in row] for row in stopping_shares(sweep, classes)]
+        if sweep.labels.dim() == 1
+        else None,
+        "easiest": sweep.easiest(),
+        "hardest": sweep.hardest(),
+        "thinking_longer": asdict(longer),
+        "environment": {**describe_environment(), "command": command},
+    }

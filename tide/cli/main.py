@@ -1,4 +1,4 @@
-"""The command ``tide``: one thin module per subcommand, imported only when it is called."""
+"""The command ``tide``: what each subcommand needs is imported only when it is called."""
 
 from __future__ import annotations
 
@@ -8,28 +8,37 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from tide.errors import InputError, did_you_mean
 
-COMMANDS = {
-    "train": "train a preset on a data set, or continue a run",
-    "eval": "accuracy of a run on a whole test split, at every tick",
-    "predict": "classify images: label, certainty, ticks used",
-    "show": "one picture of how a model thinks about an image, or of how its training went",
-    "export": "a trained model as ONNX, or as a page to watch it think",
-    "demo": "the page to draw on and watch models think, served on this machine",
-    "robustness": "trained models on corrupted and otherwise shifted test images",
-    "compare": "train several models under equal conditions and put them side by side",
-    "ablate": "run named studies of one setting or part at a time",
-    "study": "start, continue and report a study of many hours",
-    "stability": "what is proved, and what was measured, of a run's stability",
-    "models": "list the trained models that come with TIDE",
-    "data": "list the data sets found, or fetch one",
-    "presets": "list the presets with their parameters, ticks and steps",
-}
 
-WITHOUT_SETTINGS = ("models", "data", "presets")
-"""Commands that read no settings of a run, and so need no extension."""
+class Command(NamedTuple):
+    """What a command is for, the function that runs it as ``module:function``, and whether it reads settings of runs.
+
+    Those that do know the extensions of installed packages.
+    """
+
+    text: str
+    place: str
+    settings: bool = True
+
+
+COMMANDS = {
+    "train": Command("train a preset on a data set, or continue a run", "train:run"),
+    "eval": Command("accuracy of a run on a whole test split, at every tick", "eval:run"),
+    "predict": Command("classify images: label, certainty, ticks used", "predict:run"),
+    "show": Command("one picture of how a model thinks about an image, or of how its training went", "show:run"),
+    "export": Command("a trained model as ONNX, or as a page to watch it think", "export:run"),
+    "demo": Command("the page to draw on and watch models think, served on this machine", "export:demo"),
+    "robustness": Command("trained models on corrupted and otherwise shifted test images", "robustness:run"),
+    "compare": Command("train several models under equal conditions and put them side by side", "studies:compare"),
+    "ablate": Command("run named studies of one setting or part at a time", "studies:ablate"),
+    "stability": Command("what is proved, and what was measured, of a run's stability", "stability:run"),
+    "models": Command("list the trained models that come with TIDE", "lists:models", settings=False),
+    "data": Command("list the data sets found, or fetch one", "lists:data", settings=False),
+    "presets": Command("list the presets with their parameters, ticks and steps", "lists:presets", settings=False),
+}
 
 TRACEBACK = "TIDE_TRACEBACK"
 """Environment variable that lets an error of the machine show where in the program it came up."""
@@ -50,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; bad input prints one line and returns 2."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or arguments[0] in ("-h", "--help", "help"):
-        listing = "\n".join(f"  {name:<9} {text}" for name, text in COMMANDS.items())
+        listing = "\n".join(f"  {name:<9} {command.text}" for name, command in COMMANDS.items())
         print(USAGE.format(commands=listing), end="")
         return 0
     if arguments[0] in ("-V", "--version"):
@@ -58,17 +67,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         print(f"tide {__version__}")
         return 0
-    _speak_plainly()
+    _one_line_warnings()
     try:
-        command = arguments[0]
-        if command not in COMMANDS:
-            raise InputError(f"unknown command {command!r}{did_you_mean(command, COMMANDS)}")
-        if command not in WITHOUT_SETTINGS:
+        name = arguments[0]
+        if name not in COMMANDS:
+            raise InputError(f"unknown command {name!r}{did_you_mean(name, COMMANDS)}")
+        command = COMMANDS[name]
+        if command.settings:
             from tide.config.base import load_extensions
 
             load_extensions()
-        module = importlib.import_module(f"tide.cli.{command}")
-        return int(module.run(arguments[1:]))
+        module, _, function = command.place.partition(":")
+        run = getattr(importlib.import_module(f"tide.cli.{module}"), function)
+        return int(run(arguments[1:]))
     except InputError as error:
         return _fail(str(error))
     except KeyboardInterrupt:
@@ -99,15 +110,15 @@ def _from_outside(error: BaseException) -> bool:
 def _what(error: BaseException) -> str:
     """Return in one line what went wrong, and what to do."""
     if isinstance(error, RecursionError):
-        return "something given is nested too deeply, a plain file is wanted"
+        return "a file is nested too deeply; give a plain one"
     if isinstance(error, OSError):
         place = f"{error.filename}: " if error.filename else ""
-        return f"{place}{error.strerror or error}, a file or folder that can be read and written is wanted"
-    return "there is not enough memory, more is wanted: lower the batch, the ticks or the number of neurons"
+        return f"{place}{error.strerror or error}; give a file or folder that can be read and written"
+    return "there is not enough memory; lower the batch, the ticks or the number of neurons"
 
 
-def _speak_plainly() -> None:
-    """Let warnings take one line, and let no terminal or file end the command because it knows few characters."""
+def _one_line_warnings() -> None:
+    """Print warnings on one line; never fail on characters that the terminal cannot encode."""
     warnings.showwarning = lambda message, *_, **__: print(f"tide: warning: {message}", file=sys.stderr)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

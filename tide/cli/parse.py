@@ -6,31 +6,79 @@ import contextlib
 import dataclasses
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Literal,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
+from tide.config.base import settings
 from tide.config.io import means_none
+from tide.device import DeviceName
 from tide.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
     from tyro.constructors import ConstructorRegistry
 
 A = TypeVar("A")
+MESSAGE = 160  # characters of the parser's own messages: some name types in full
 
-PLAINLY = {
-    r"^Error parsing settings[\w.]*: ": "",
-    r"^Error parsing (\S+): ": r"\1: ",
-    r"^(--\S+): invalid literal for int\(\) with base 10: (.*)": r"\1 is \2, a whole number is wanted",
-    r"^(--\S+): could not convert string to float: (.*)": r"\1 is \2, a number is wanted",
-    r"^(--\S+): Could not (?:find valid parse for|parse) arguments:? (\[.*?\]).*": r"\1 is \2, other values are wanted",
-    r"^invalid choice (.*) for argument '(.*)'. Expected one of \((.*)\)$": r"\2 is \1, one of \3 is wanted",
-    r"^Missing value for argument '(.*)'.*": r"\1 has no value, one is wanted",
-    r"^Missing from tide \w+: (\S+) (.*?)\.? \(required\)$": r"\1 is missing, one is wanted: \2",
-    r"^Unrecognized options: (.*)$": r"\1 is one argument too many, options are wanted",
-}
-"""What the parser's messages become: what is met, what is wanted."""
+# Options that several commands have.
+
+
+@dataclass(frozen=True, kw_only=True)
+class Threads:
+    """How many threads there are."""
+
+    threads: int | None = None
+    """Threads of one operation on the CPU."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Device(Threads):
+    """What is computed on."""
+
+    device: DeviceName = "auto"
+    """Device to compute on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataDir:
+    """Where data lie."""
+
+    data_dir: Path | None = None
+    """Folder of the data sets (none: the run's, else $TIDE_DATA, else a cache folder of the user's)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workers:
+    """Who decodes photos."""
+
+    workers: int | None = None
+    """Processes that decode photos (none: one for each core but one, 8 at most)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """Which weights of a run are read."""
+
+    checkpoint: Literal["best", "last"] = "best"
+    """Which checkpoint of a run to read."""
+
+
+# Parsing with errors of one line.
 
 
 def parse(cls: type[A], arguments: Sequence[str], *, prog: str, description: str, default: Any = None) -> A:
@@ -78,7 +126,7 @@ def _registry(alternatives: Mapping[str, tuple[str, ...]]) -> ConstructorRegistr
             if len(given) == 1 and means_none(given[0]):
                 return None
             if len(given) != spec.nargs:
-                raise ValueError(f"{given[0]!r} is one value, {spec.metavar} or none is wanted")
+                raise ValueError(f"must be {spec.metavar} or none, got {given[0]!r}")
             return spec.instance_from_str(given)
 
         return dataclasses.replace(
@@ -89,47 +137,64 @@ def _registry(alternatives: Mapping[str, tuple[str, ...]]) -> ConstructorRegistr
             str_from_instance=lambda value: ["none"] if value is None else spec.str_from_instance(value),
         )
 
-    @registry.primitive_rule
-    def _(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
-        if info.type is not Path:
-            return None
-
-        def read(given: list[str]) -> Path:
-            if not given[0]:
-                raise ValueError("a path is empty, one with a name is wanted: . is the folder at hand")
-            return Path(given[0])
-
+    def rule(metavar: str, read: Callable[[str], Any], *kinds: type[Any]) -> PrimitiveConstructorSpec[Any]:
         return PrimitiveConstructorSpec(
-            1, "PATH", read, lambda value: isinstance(value, Path), lambda value: [str(value)]
+            1, metavar, lambda texts: read(texts[0]), lambda value: isinstance(value, kinds), lambda value: [str(value)]
         )
 
     @registry.primitive_rule
     def _(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
-        value, *others = get_args(info.type) or (None,)
-        if others or not isinstance(value, str) or value not in alternatives:
+        if info.type is int:
+            return rule("INT", _whole_number, int)
+        if info.type is float:
+            return rule("FLOAT", _number, float, int)
+        if info.type is Path:
+            return rule("PATH", _path, Path)
+        if get_origin(info.type) is not Literal or not all(isinstance(option, str) for option in get_args(info.type)):
             return None
-        return PrimitiveConstructorSpec(
-            nargs=1,
-            metavar=f"{{{','.join(alternatives[value])}}}",
-            instance_from_str=lambda given: given[0],
-            is_instance=lambda given: given == value,
-            str_from_instance=lambda given: [given],
-            choices=(value,),
-        )
+        options = get_args(info.type)
+        # Of a section that comes in several kinds, the parser knows one; which it is is settled before it is called.
+        names = alternatives.get(options[0], options) if len(options) == 1 else options
+        return rule(f"{{{','.join(names)}}}", partial(_choice, names), str)
 
     return registry
 
 
+def _whole_number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"must be a whole number, got {text!r}") from None
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"must be a number, got {text!r}") from None
+
+
+def _path(text: str) -> Path:
+    if not text:
+        raise ValueError("must be a path, got ''; . is the folder at hand")
+    return Path(text)
+
+
+def _choice(options: Sequence[str], text: str) -> str:
+    if text not in options:
+        raise ValueError(f"must be one of {', '.join(options)}, got {text!r}")
+    return text
+
+
 def kinds(cls: type[Any]) -> dict[str, tuple[str, ...]]:
     """Return, of every section that comes in several kinds, each kind with all of its section."""
-    found: dict[str, tuple[str, ...]] = {}
+    known: dict[str, tuple[str, ...]] = {}
     for hint in get_type_hints(cls).values():
-        sections = [option for option in get_args(hint) or (hint,) if dataclasses.is_dataclass(option)]
-        names = tuple(get_args(get_type_hints(section).get("kind"))[0] for section in sections if len(sections) > 1)
-        found |= dict.fromkeys(names, names)
-        for section in sections:
-            found |= kinds(cast("type[Any]", section))
-    return found
+        if dataclasses.is_dataclass(hint):
+            section = cast("type[Any]", hint)
+            names = tuple(settings(section.section)) if "kind" in get_type_hints(section) else ()
+            known |= dict.fromkeys(names, names) | kinds(section)
+    return known
 
 
 def _one_line(text: str, prog: str) -> str:
@@ -139,9 +204,10 @@ def _one_line(text: str, prog: str) -> str:
     first = rules.pop(0) + 1 if rules and lines[rules[0]].startswith("-") else 0  # under a title that is no line there
     wanted = lines[first : rules[0] if rules else None]
     message = " ".join(" ".join(wanted).split()).rstrip(".")
-    for pattern, plain in PLAINLY.items():
-        message = re.sub(pattern, plain, message)
-    return f"{message}; see {prog} --help"
+    # The parser's own words stay as they are; of ours, raised while it reads a value, it says where that was.
+    message = re.sub(r"^Error parsing (?:settings[\w.]*: |(?=--))", "", message)
+    message = message.replace(": must be ", " must be ", 1)
+    return f"{message[:MESSAGE]}; see {prog} --help"
 
 
 def _check_options(known: Sequence[str], arguments: Sequence[str]) -> None:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
-from tide.cli.parse import parse
-from tide.device import DeviceName, pick_device, set_threads
+from tide.cli.parse import Checkpoint, Device, parse
+from tide.device import pick_device, set_threads
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictArguments:
+class PredictOptions(Checkpoint, Device):
     """Options of a prediction."""
 
     run: Annotated[Path, tyro.conf.Positional]
@@ -25,36 +25,30 @@ class PredictArguments:
     """For a model of questions, one about the digits on the images, named by their places: 0+1-0."""
     halt: float | None = None
     """Stop thinking about an image once the certainty reaches this value, e.g. 0.9."""
-    checkpoint: Literal["best", "last"] = "best"
-    """Which checkpoint of a run to read."""
-    device: DeviceName = "auto"
-    """Device to compute on."""
-    threads: int | None = None
-    """Threads of one operation on the CPU."""
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command: one line per image with label, certainty and ticks used."""
-    given = parse(
-        PredictArguments,
+    options = parse(
+        PredictOptions,
         arguments,
         prog="tide predict",
         description="Answer about images or sequences: label, certainty, ticks used.",
     )
-    set_threads(given.threads)
+    set_threads(options.threads)
     from tide.errors import InputError
     from tide.models.inputs import moved
     from tide.models.load import load
     from tide.runs.reopen import read_asked, told
 
-    if not given.images:
+    if not options.images:
         raise InputError("no image given; name one or more PNG or JPEG files after the run")
-    device = pick_device(given.device)
-    model = load(given.run, checkpoint=given.checkpoint).to(device)
-    asked = read_asked(model, given.images, given.question)
+    device = pick_device(options.device)
+    model = load(options.run, checkpoint=options.checkpoint).to(device)
+    asked = read_asked(model, options.images, options.question)
     width = max(len(name) for name, _ in asked)
     for name, inputs in asked:
-        answer = model.predict(moved(inputs, device), halt=given.halt)
+        answer = model.predict(moved(inputs, device), halt=options.halt)
         label = told(model, answer)
         print(f"{name:<{width}}  {label}  certainty {float(answer.certainty):.3f}  ticks {int(answer.ticks)}")
     return 0

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import tyro
 
-from tide.cli.parse import parse
+from tide.cli.parse import Checkpoint, DataDir, Device, parse
 from tide.config import ScheduleConfig
-from tide.device import DeviceName, pick_device, set_threads
+from tide.device import pick_device, set_threads
 from tide.errors import InputError
+from tide.files import writing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShowArguments:
+class ShowOptions(Checkpoint, DataDir, Device):
     """Options of the picture."""
 
     run: Annotated[Path, tyro.conf.Positional]
@@ -38,36 +39,27 @@ class ShowArguments:
     animate: Path | None = None
     """Write the thought as an animation instead, a frame for every tick (images, mazes, parity): .gif, .webp, or .mp4
     where ffmpeg is found."""
-    data_dir: Path | None = None
-    """Folder of the data sets, for a test image by number."""
-    checkpoint: Literal["best", "last"] = "best"
-    """Which checkpoint of a run to read."""
-    device: DeviceName = "auto"
-    """Device to compute on."""
-    threads: int | None = None
-    """Threads of one operation on the CPU."""
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command."""
-    given = parse(
-        ShowArguments,
+    options = parse(
+        ShowOptions,
         arguments,
         prog="tide show",
         description="One picture of how a model thinks about an image; without an image, of how its training went.",
     )
-    set_threads(given.threads)
+    set_threads(options.threads)
     from tide.studies.publish import save
 
-    if given.animate is not None:
-        return _animate(given, given.animate)
-    figure, name = _thought(given, given.image) if given.image is not None else _training(given.run)
-    path = given.out or Path(f"{name.replace('/', '-').replace(':', '-')}.png")
-    try:
+    if options.animate is not None:
+        return _animate(options, options.animate)
+    figure, name = _thought(options, options.image) if options.image is not None else _training(options.run)
+    path = options.out or Path(f"{name.replace('/', '-').replace(':', '-')}.png")
+    if path.suffix.removeprefix(".") not in ("", *figure.canvas.get_supported_filetypes()):
+        raise InputError(f"--out must end as pictures do, got {path}; give a .png file with --out")
+    with writing(path, "give a .png file with --out"):
         save(figure, path)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise InputError(f"cannot write {path}: {reason}; give a .png file with --out") from error
     print(path)
     return 0
 
@@ -78,36 +70,36 @@ def _training(run: Path) -> tuple[Figure, str]:
     return draw_training(run), f"training-{run.name}"
 
 
-def _animate(given: ShowArguments, path: Path) -> int:
+def _animate(options: ShowOptions, path: Path) -> int:
     """Write the thought about an input as an animation."""
     import torch
 
     from tide.plots.animation import Moving, check_kind, frames, write_animation
     from tide.runs.reopen import open_with_source
 
-    if given.image is None:
+    if options.image is None:
         raise InputError(
             "no image given, --animate shows the thought about one: name a file or the number of a test image"
         )
     check_kind(path)
-    model, source = open_with_source(given.run, given.checkpoint, directory=given.data_dir)
+    model, source = open_with_source(options.run, options.checkpoint, directory=options.data_dir)
     if isinstance(model.config.input, ScheduleConfig) or model.config.output.emitted:
         raise InputError(
             f"--animate is {path}, none is wanted: it shows neither a schedule nor what is emitted over the ticks; "
             "leave it out"
         )
-    seen = _think(given, given.image, model, source)
+    seen = _think(options, options.image, model, source)
     assert isinstance(seen.inputs, torch.Tensor)
     write_animation(path, frames(Moving.from_output(seen.inputs[0], seen.out, seen.model, seen.target)))
     print(f"{path}  {path.stat().st_size:,} bytes")
     return 0
 
 
-def _thought(given: ShowArguments, chosen: str) -> tuple[Figure, str]:
+def _thought(options: ShowOptions, chosen: str) -> tuple[Figure, str]:
     from tide.plots.thought import Thought, draw_task_thought, draw_thought
     from tide.runs.reopen import open_with_source
 
-    seen = _think(given, chosen, *open_with_source(given.run, given.checkpoint, directory=given.data_dir))
+    seen = _think(options, chosen, *open_with_source(options.run, options.checkpoint, directory=options.data_dir))
     name = f"thought-{seen.name}"
     if not seen.model.config.classifies_images:
         assert seen.target is not None
@@ -126,7 +118,7 @@ class Seen(NamedTuple):
     truth: str | None
 
 
-def _think(given: ShowArguments, chosen: str, model: Thinker, source: SplitSource) -> Seen:
+def _think(options: ShowOptions, chosen: str, model: Thinker, source: SplitSource) -> Seen:
     """Think about a photo, or about a test sample given by its number."""
     import torch
 
@@ -135,9 +127,9 @@ def _think(given: ShowArguments, chosen: str, model: Thinker, source: SplitSourc
     from tide.runs.reopen import read_photo
 
     photos = model.config.classifies_images
-    device, target, truth = pick_device(given.device), None, None
+    device, target, truth = pick_device(options.device), None, None
     if chosen.isdigit() and not Path(chosen).exists():
-        number, data = int(chosen), source.read(given.run)
+        number, data = int(chosen), source.read(options.run)
         what = "image" if photos else "sample"
         if number >= len(data.test):
             raise InputError(f"test {what} {number} does not exist, 0 to {len(data.test) - 1} do; give one of them")

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from tide.cli.parse import parse
-from tide.cli.targets import check_folder
+from tide.cli.parse import DataDir, Threads, parse
 from tide.device import set_threads
 from tide.errors import InputError
+from tide.files import check_folder, writing
 
 if TYPE_CHECKING:
     from tide.models.thinker import Thinker
 
 
 @dataclass(frozen=True, kw_only=True)
-class StabilityArguments:
+class StabilityOptions(DataDir, Threads):
     """Options of the analysis."""
 
     run: Annotated[Path, tyro.conf.Positional]
@@ -33,33 +33,29 @@ class StabilityArguments:
     """Which checkpoint of the run to read."""
     verify: bool = False
     """Only check the certificate that an earlier analysis stored, against the weights of the run."""
-    data_dir: Path | None = None
-    """Folder of the data sets (none: the run's, else $TIDE_DATA, else a cache folder of the user's)."""
-    threads: int | None = None
-    """Threads of one operation on the CPU."""
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command."""
-    given = parse(
-        StabilityArguments,
+    options = parse(
+        StabilityOptions,
         arguments,
         prog="tide stability",
         description="What can be proved, and what was measured, of a run's stability: a report with a certificate.",
     )
-    if given.images < 1:
-        raise InputError(f"--images is {given.images}, 1 or more are wanted")
-    set_threads(given.threads)
-    out = given.out or (given.run / "stability" if given.run.is_dir() else Path("stability"))
-    if given.verify:
-        return _verify(given, out)
-    from tide.studies.publish import told
+    if options.images < 1:
+        raise InputError(f"--images must be at least 1, got {options.images}")
+    set_threads(options.threads)
+    out = options.out or (options.run / "stability" if options.run.is_dir() else Path("stability"))
+    if options.verify:
+        return _verify(options, out)
+    from tide.studies.publish import command_line
 
     check_folder("--out", out)
-    return _analyse(given, out, told("stability", arguments))
+    return _analyse(options, out, command_line("stability", arguments))
 
 
-def _analyse(given: StabilityArguments, out: Path, command: str) -> int:
+def _analyse(options: StabilityOptions, out: Path, command: str) -> int:
     from rich.console import Console
     from safetensors.torch import save
 
@@ -72,28 +68,26 @@ def _analyse(given: StabilityArguments, out: Path, command: str) -> int:
     from tide.studies.publish import save_study
 
     # Weights that come with the library have no readings over their training.
-    readings = [] if local(given.run) != given.run else RunFolder.open(given.run).metrics("monitor")
-    model, data = reopen(given.run, checkpoint=given.checkpoint, data_dir=given.data_dir)
-    images = to_float(data.test.select(slice(given.images)).images)
+    readings = [] if local(options.run) != options.run else RunFolder.open(options.run).metrics("monitor")
+    model, data = reopen(options.run, checkpoint=options.checkpoint, data_dir=options.data_dir)
+    images = to_float(data.test.select(slice(options.images)).images)
     with Console(stderr=True).status("analysing") as status:
         result, certificate = analyse(model, images, progress=lambda what: status.update(f"analysing: {what}"))
     # Named by how they came about, so that another machine can do the same.
-    result |= {"run": given.run.name, "data": data.name, "checkpoint": given.checkpoint}
+    result |= {"run": options.run.name, "data": data.name, "checkpoint": options.checkpoint}
     result["environment"] = {**describe_environment(), "command": command}
-    text = markdown(result, given.run.name)
-    title = f"{given.run.name}, {data.name}"
+    text = markdown(result, options.run.name)
+    title = f"{options.run.name}, {data.name}"
     save_study(out, "stability", result, text, {"stability.png": lambda: draw_stability(result, readings, title)})
     proof = {name: part for name in ("p", "witness") if (part := getattr(certificate, name)) is not None}
-    try:
+    with writing(out):
         (out / "certificate.safetensors").write_bytes(save({name: t.contiguous() for name, t in proof.items()}))
-    except OSError as error:
-        raise InputError(f"cannot write {out}: {error.strerror}; give another --out") from error
     print(text, end="")
     print(f"\n{out}: stability.json, stability.md, stability.png, certificate.safetensors")
     return 0
 
 
-def _verify(given: StabilityArguments, out: Path) -> int:
+def _verify(options: StabilityOptions, out: Path) -> int:
     """Check a stored certificate against the weights; 0 when it holds, 2 with one line when it does not."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -106,8 +100,8 @@ def _verify(given: StabilityArguments, out: Path) -> int:
         answer = json.loads((out / "stability.json").read_text(encoding="utf-8"))["lds"]
         proof = load_file(out / "certificate.safetensors")
     except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise InputError(f"{out} holds no whole analysis ({error}); make one: tide stability {given.run}") from error
-    model: Thinker = load(given.run, checkpoint=given.checkpoint)
+        raise InputError(f"{out} holds no whole analysis ({error}); make one: tide stability {options.run}") from error
+    model: Thinker = load(options.run, checkpoint=options.checkpoint)
     certificate = Certificate(
         answer["answer"], answer["margin"], answer["reason"], p=proof.get("p"), witness=proof.get("witness")
     )
@@ -116,7 +110,7 @@ def _verify(given: StabilityArguments, out: Path) -> int:
         return 0
     if not verify(tide_cell(model).blocks().effective(), certificate):
         raise InputError(
-            f"the certificate in {out} does not prove {answer['answer']!r} for the weights of {given.run}: they, or "
+            f"the certificate in {out} does not prove {answer['answer']!r} for the weights of {options.run}: they, or "
             "the file, changed since; analyse again"
         )
     print(f"{out}: the certificate proves {answer['answer']!r} ({answer['reason']})")

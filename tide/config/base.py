@@ -69,7 +69,7 @@ class Section:
 def _hints(cls: type[Any]) -> dict[str, Any]:
     """Return the annotations of a section's fields that ask for a check."""
     hints = get_type_hints(cls, include_extras=True)
-    return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+    return {field.name: hints[field.name] for field in dataclasses.fields(cls) if get_origin(hints[field.name])}
 
 
 def _check_value(name: str, value: Any, hint: Any) -> None:

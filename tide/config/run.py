@@ -36,6 +36,16 @@ class DataSettings(Section):
     split, as in the paper."""
 
     @property
+    def crop_padding(self) -> int:
+        """Random crop after padding by this many pixels; of data in memory."""
+        return 0
+
+    @property
+    def flip(self) -> bool:
+        """Random horizontal flip."""
+        return False
+
+    @property
     def measured_on(self) -> str:
         """What the evaluations of a run are on, in a word."""
         return "validation" if self.validation else "test"

@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 OPSET = 20
 
 
-def check_installed(*modules: str, extra: str = "export") -> None:
+def check_installed(*modules: str) -> None:
     """Raise :class:`InputError` with the command that installs what is missing."""
     from importlib.util import find_spec
 
     for module in modules:
         if find_spec(module) is None:
-            raise InputError(f"{module} is not installed, it is wanted here: pip install 'tide-dynamics[{extra}]'")
+            raise InputError(f"{module} must be installed; pip install 'tide-dynamics[export]'")
 
 
 def to_onnx(graph: Graph, *, batch: int | None = None) -> ModelProto:

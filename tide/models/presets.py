@@ -352,12 +352,13 @@ TASKS: Mapping[str, Callable[[], Config]] = {
 }
 """TIDE's experiment on each named data set and each task."""
 
+# A list that is emitted over the ticks has no answer at every one of them.
+_OF_LISTS = {task for task, base in TASKS.items() if base().output.emitted}
 PRESETS: tuple[str, ...] = tuple(
     task if model == "tide" else f"{model}.{task}"
     for model in MODELS
-    for task, base in TASKS.items()
-    # A list that is emitted over the ticks has no answer at every one of them.
-    if not (model.startswith("anytime") and base().output.emitted)
+    for task in TASKS
+    if not (model.startswith("anytime") and task in _OF_LISTS)
 )
 """Every preset: a task for TIDE with the paper's objective, or MODEL.TASK for another objective or a baseline."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -148,16 +147,6 @@ def read_asked(model: Thinker, texts: Sequence[str], question: str | None) -> li
         raise InputError("--question is missing, one about the digits is wanted: --question 0+1-0 names them by place")
     digits = [_digit(Path(text), settings) for text in texts]
     return [(question, Questions(torch.stack(digits)[None], _parts(question)[None]))]
-
-
-def read_sent(model: Thinker, content: bytes) -> Inputs:
-    """Return what came over a wire as an input: the bytes of a photo, or a sequence as text; raises as above."""
-    settings = model.config.input
-    if isinstance(settings, SequenceConfig):
-        return _sequence(content.decode("ascii", errors="replace").strip(), settings)
-    wanted = model.config.images
-    photo = to_float(decode(io.BytesIO(content), wanted.size, wanted.channels, crop=wanted.crop))
-    return walkable(model, photo[None])
 
 
 def walkable(model: Thinker, images: torch.Tensor) -> torch.Tensor:

@@ -136,7 +136,7 @@ class Study:
         return self.variants(base) if callable(self.variants) else self.variants
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """The title and the names of the variants, where they are the same for every task."""
         return self.title if callable(self.variants) else f"{self.title}: {', '.join(self.variants)}"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -65,22 +67,27 @@ PLACES = ("--data-dir", "--out", "--jobs")
 """Options that say where and how, not what: left out of the command that a result is published with."""
 
 
-def told(command: str, arguments: Sequence[str]) -> str:
+def command_line(command: str, arguments: Sequence[str]) -> str:
     """Return the command line that gives the same result anywhere, without the places of this machine."""
-    return " ".join(["tide", command, *without_places(arguments)])
+    return shlex.join(["tide", command, *without_places(arguments)])
 
 
 def without_places(arguments: Sequence[str]) -> list[str]:
-    """Return a command's arguments without those that name places of this machine."""
+    """Return a command's arguments without options that say where and how; of a path outside, its name is left."""
     kept, skip = [], False
     for argument in arguments:
+        option, equals, _ = argument.partition("=")
         if skip:
             skip = False
-        elif argument in PLACES:
-            skip = True
-        elif not argument.startswith(tuple(f"{place}=" for place in PLACES)):
-            kept.append(argument)
+        elif option.replace("_", "-") in PLACES:
+            skip = not equals
+        else:
+            kept.append(_OUTSIDE.sub(r"\1", argument))
     return kept
+
+
+_OUTSIDE = re.compile(r"((?:^|[:=]))(?:~|\.\.|[A-Za-z]:[\\/]|/)[^:=]*[\\/](?=[^\\/]+[\\/]?$)")
+"""What a path outside the current folder (or one after ``folder:`` or ``--option=``) has before its name."""
 
 
 def save_study(

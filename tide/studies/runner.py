@@ -15,9 +15,10 @@ from typing import Any
 
 from tide.config import Config, FolderConfig, HubConfig, ImageConfig
 from tide.config.io import differences, to_yaml
+from tide.device import DeviceName, available_cores, pick_device
 from tide.errors import CheckpointError, InputError
 from tide.files import only_writer, writing
-from tide.runs.folder import RunFolder, step_rates
+from tide.runs.folder import RunFacts, RunFolder, step_rates
 from tide.train.report import format_seconds
 from tide.train.run import PARENT, StopRequest
 
@@ -262,3 +263,45 @@ def last_timing(folder: Path) -> tuple[int, float]:
 
 def _lines(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8", errors="replace").splitlines()
+
+
+# What the commands and scripts that run trials share.
+
+
+def make_runner(
+    out: Path, jobs: int | None = None, device: DeviceName = "auto", data_dir: Path | None = None
+) -> TrialRunner:
+    """Return a runner: on the CPU a run per core with one thread each, on an accelerator one run."""
+    on_cpu = pick_device(device).type == "cpu"
+    cores = available_cores()
+    jobs = (cores if on_cpu else 1) if jobs is None else jobs
+    directory = data_dir.resolve() if data_dir is not None else None
+    return TrialRunner(out, jobs, max(1, cores // max(1, jobs)), device, directory)
+
+
+def read_facts(trials: Sequence[Trial], outcome: Outcome, out: Path) -> dict[str, RunFacts]:
+    """Read every finished run by its name; one that was damaged since is counted among the failed."""
+    facts: dict[str, RunFacts] = {}
+    for trial in trials:
+        if trial.name in outcome.done:
+            try:
+                facts[trial.name] = RunFacts.read(trial.folder(out))
+            except InputError as error:
+                outcome.failed[trial.name] = str(error)
+    return facts
+
+
+def finish(outcome: Outcome, out: Path, command: str) -> int:
+    """Say how a study ended; return the exit code: 0, 2 where runs failed, 130 where a signal stopped it."""
+    if outcome.stopped:
+        print(f"stopped; everything is saved: continue with the same {command} command", file=sys.stderr)
+        return 130
+    reasons: dict[str, list[str]] = {}
+    for name, why in outcome.failed.items():
+        reasons.setdefault(why, []).append(name)
+    for why, names in reasons.items():
+        print(f"tide: error: {', '.join(names)}: {why}", file=sys.stderr)
+    if outcome.failed:
+        print(f"tide: error: {len(outcome.failed)} runs in {out} failed, the others are done", file=sys.stderr)
+        return 2
+    return 0

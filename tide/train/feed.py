@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from tide.config import Config, FolderConfig, HubConfig, NamedDataConfig
+from tide.config import Config
 from tide.data import Batch, DrawnSamples, ImageSet, PhotoSet, TrainingSet, augment, batch_indices, derive_seed
 from tide.errors import DataError
 from tide.models.inputs import Inputs, moved
@@ -47,7 +47,6 @@ class MemoryFeed:
     """Images decoded once, kept as uint8 on the device, and augmented there in batches."""
 
     def __init__(self, train: ImageSet, config: Config, device: torch.device) -> None:
-        assert isinstance(config.data, NamedDataConfig | FolderConfig)
         self.train = ImageSet(train.images.to(device), train.labels.to(device), train.classes)
         self.config, self.pad, self.flip = config, config.data.crop_padding, config.data.flip
 
@@ -78,7 +77,6 @@ class PhotoFeed:
         mine: Sequence[int],
     ) -> None:
         """``mine`` are the micro-batches of each step that this process takes, ascending."""
-        assert isinstance(config.data, FolderConfig | HubConfig)
         self.train, self.config, self.device, self.mine = train, config, device, mine
         self.flip = config.data.flip
         self._stream: Generator[Batch, None, None] | None = None
@@ -135,11 +133,11 @@ def make_feed(train: TrainingSet, config: Config, device: torch.device, mine: Se
     """Return the feed for a training set; ``mine`` are the micro-batches of each step that this process takes."""
     if isinstance(train, DrawnSamples):
         return DrawnFeed(train, config, device)
-    if isinstance(train, ImageSet) and isinstance(config.data, NamedDataConfig | FolderConfig):
+    if isinstance(train, ImageSet):
         return MemoryFeed(train, config, device)
-    if isinstance(train, PhotoSet) and isinstance(config.data, FolderConfig | HubConfig):
+    if isinstance(train, PhotoSet):
         return PhotoFeed(train, config, device, mine)
     raise DataError(
-        f"training images must be an ImageSet (named, folder), a PhotoSet (folder, hub) or DrawnSamples, got a "
-        f"{type(train).__name__} of data of kind {config.data.kind}"
+        f"training data must be an ImageSet, a PhotoSet or DrawnSamples, got a {type(train).__name__} of data of kind "
+        f"{config.data.kind}"
     )

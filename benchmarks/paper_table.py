@@ -1,4 +1,4 @@
-"""The small rows of the paper's Table 1 at the length that it trained, on few ticks, beside its numbers.
+"""The small rows of the paper's Table 1 in full length, on few ticks: ``python benchmarks/paper_table.py``.
 
 The paper's study of the number of ticks (its Table 2 v) gives at T = 10 what Table 1 gives at T = 50, so ten ticks are
 what a laptop can train in full. A row is a run of its own; one that has begun is continued, and reported so far.
@@ -6,17 +6,27 @@ what a laptop can train in full. A row is a run of its own; one that has begun i
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import tyro
+from matplotlib.figure import Figure
+from reporting import end, origin
+
 from tide.config import Config
 from tide.config.io import from_dict
-from tide.errors import ConfigError, did_you_mean
+from tide.device import DeviceName
+from tide.errors import ConfigError, InputError, did_you_mean
+from tide.files import number, percent, table
 from tide.models.presets import MODELS, TASKS
+from tide.plots.training import draw_training
 from tide.runs.folder import RunFolder
-from tide.studies.runner import State, Trial
+from tide.studies.publish import save_study
+from tide.studies.runner import State, Trial, finish, last_timing, make_runner
 from tide.train.supervised import resolved
 
 TEN = {"core": {"ticks": 10, "neuron_models": {"memory_length": 10}}}
@@ -100,14 +110,14 @@ def rows_named(names: Sequence[str]) -> list[Row]:
     return [known[name] for name in names] if names else list(ROWS)
 
 
-def table(rows: Sequence[Row], steps: int | None, out: Path) -> dict[str, Any]:
+def rows_so_far(rows: Sequence[Row], steps: int | None, out: Path) -> dict[str, Any]:
     """Return what the runs in ``out`` say so far, as plain data; rows that have not begun are left out."""
-    found: dict[str, Any] = {}
+    rows_begun: dict[str, Any] = {}
     for row in rows:
         trial = row.trial(steps)
         if trial.state(out) is not State.NEW:
-            found[row.name] = _reading(row, trial, RunFolder.open(trial.folder(out)))
-    return {"rows": found}
+            rows_begun[row.name] = _reading(row, trial, RunFolder.open(trial.folder(out)))
+    return {"rows": rows_begun}
 
 
 def _reading(row: Row, trial: Trial, run: RunFolder) -> dict[str, Any]:
@@ -140,28 +150,30 @@ def first_reaching(curve: Sequence[Sequence[float]], accuracy: float) -> int | N
     return next((int(point[0]) for point in curve if point[1] >= accuracy), None)
 
 
+COLUMNS = (
+    *("run", "steps", "best", "final", "final, last tick", "hedging, points", "clipped steps, %"),
+    "the paper: best / final (steps, where)",
+)
+
+
 def markdown(result: Mapping[str, Any]) -> str:
     """Return the table as Markdown, and below it how soon TIDE is where CTM ended."""
-    rows = result["rows"]
     lines = [
         "Test accuracy in %. Best and final are at the most certain tick, as the paper gives them; the best is the "
         "best evaluation, chosen on the test split as in the paper.",
         "",
-        "| run | steps | best | final | final, last tick | hedging, points | clipped steps, % | the paper: best / "
-        "final (steps, where) |",
-        "|---|---|---|---|---|---|---|---|",
+        *table(COLUMNS, (_line(name, row) for name, row in result["rows"].items())),
     ]
-    for name, row in rows.items():
-        paper = row["published"]
-        final = "-" if paper["final"] is None else f"{paper['final']:.2f}"
-        steps = f"{row['step']:,}" + ("" if row["step"] == row["steps"] else f" of {row['steps']:,}")
-        shares = [_percent(row[key]) for key in ("best", "final", "final_last_tick", "hedging", "clipped")]
-        lines.append(
-            f"| {name} | {steps} | {' | '.join(shares)} | {paper['best']:.2f} / {final} ({paper['steps']:,}, "
-            f"{paper['where']}) |"
-        )
-    reached = [line for task in TASKS if (line := _against_ctm(task, rows)) is not None]
+    reached = [line for task in TASKS if (line := _against_ctm(task, result["rows"])) is not None]
     return "\n".join([*lines, *([""] if reached else []), *reached]) + "\n"
+
+
+def _line(name: str, row: Mapping[str, Any]) -> list[str]:
+    paper = row["published"]
+    steps = f"{row['step']:,}" + ("" if row["step"] == row["steps"] else f" of {row['steps']:,}")
+    shares = [percent(row[key]) for key in ("best", "final", "final_last_tick", "hedging", "clipped")]
+    published = f"{paper['best']:.2f} / {number(paper['final'])} ({paper['steps']:,}, {paper['where']})"
+    return [name, steps, *shares, published]
 
 
 def _against_ctm(task: str, rows: Mapping[str, Any]) -> str | None:
@@ -171,12 +183,85 @@ def _against_ctm(task: str, rows: Mapping[str, Any]) -> str | None:
     others = [row for row in whole if row["model"] != "ctm"]
     if ctm is None or not others:
         return None
-    told = []
+    texts = []
     for row in others:
         step = first_reaching(row["curve"], ctm["final"])
-        told.append(f"{row['model']} (T = {row['ticks']}, seed {row['seed']}) " + (f"{step:,}" if step else "never"))
-    return f"Steps to CTM's final {100 * ctm['final']:.2f} % on {task} ({ctm['steps']:,} steps): {'; '.join(told)}."
+        texts.append(f"{row['model']} (T = {row['ticks']}, seed {row['seed']}) " + (f"{step:,}" if step else "never"))
+    return f"Steps to CTM's final {100 * ctm['final']:.2f} % on {task} ({ctm['steps']:,} steps): {'; '.join(texts)}."
 
 
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.2f}"
+def draw(result: Mapping[str, Any]) -> Figure:
+    """Draw test accuracy over steps of what :func:`table` returns, a panel for each data set."""
+    rows = {name: row for name, row in result["rows"].items() if row["curve"]}
+    tasks = list(dict.fromkeys(row["task"] for row in rows.values())) or [""]
+    figure = Figure(figsize=(6.5 * len(tasks), 4.6), layout="constrained")
+    for axes, task in zip(figure.subplots(1, len(tasks), squeeze=False)[0], tasks, strict=True):
+        ends = []
+        for place, row in enumerate(row for row in rows.values() if row["task"] == task):
+            steps, certain, last = zip(*row["curve"], strict=True)
+            reached = f"{100 * certain[-1]:.2f} %, last tick {100 * last[-1]:.2f} %"
+            label = f"{row['model']}, T = {row['ticks']}, seed {row['seed']}: {reached}"
+            axes.plot(steps, [100 * value for value in certain], color=f"C{place}", linewidth=1.3, label=label)
+            axes.plot(steps, [100 * value for value in last], color=f"C{place}", linewidth=0.8, linestyle=":")
+            axes.axhline(row["published"]["best"], color=f"C{place}", linewidth=0.6, linestyle="--")
+            ends += [100 * certain[-1], row["published"]["best"]]
+        if ends:
+            spread = 1.5 * max(1.0, 100 - min(ends))
+            axes.set_ylim(min(ends) - spread, min(100.0, max(ends) + spread / 10))
+            axes.legend(fontsize=8, loc="lower right")
+        axes.set(xlabel="step", ylabel="test accuracy, %")
+        axes.set_title(f"{task}\nfull: most certain tick; dotted: last tick; dashed: the paper's best", fontsize=9)
+        axes.grid(alpha=0.3)
+    return figure
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Train, continue and report the rows; stop whenever you like, and the same command goes on."""
+
+    rows: tuple[str, ...] = ()
+    """Only these runs, in this order (none: all; --list names them)."""
+    list: bool = False
+    """Name the runs and how far each is, and stop."""
+    report: bool = False
+    """Report what is there without training."""
+    steps: int | None = None
+    """Optimiser steps of each run in place of the paper's."""
+    out: Path = Path("runs/paper-table")
+    """Folder of the runs, JSON, Markdown and pictures."""
+    data_dir: Path | None = None
+    """Folder of the data sets (none: $TIDE_DATA, else a cache folder of the user's)."""
+    jobs: int | None = None
+    """Runs side by side (none: one per core on the CPU, else one)."""
+    device: DeviceName = "auto"
+    """Device to train on."""
+
+
+def run(settings: Settings) -> int:
+    """Do what the settings say; return the exit code: 0, 2 where runs failed, 130 where a signal stopped them."""
+    rows = rows_named(settings.rows)
+    trials = [row.trial(settings.steps) for row in rows]
+    if settings.list:
+        for trial in trials:
+            step = last_timing(trial.folder(settings.out))[0]
+            print(f"{trial.name:<28} {step:>7,} of {trial.config.train.steps:,} steps")
+        return 0
+    outcome = None
+    if not settings.report:
+        outcome = make_runner(settings.out, settings.jobs, settings.device, settings.data_dir).run(trials)
+    result = {**rows_so_far(rows, settings.steps, settings.out), "command": origin([])["command"]}
+    if not result["rows"]:
+        raise InputError(f"{settings.out} must hold a run for a report; leave --report out to train")
+    curves = [name for name, row in result["rows"].items() if row["curve"]]
+    figures = {f"{name}.png": partial(draw_training, settings.out / name) for name in curves}
+    text = markdown(result)
+    save_study(settings.out, "paper-table", result, text, {"paper-table.png": partial(draw, result), **figures})
+    print(text, end="")
+    return finish(outcome, settings.out, "benchmarks/paper_table.py") if outcome is not None else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(run(tyro.cli(Settings, description=__doc__)))
+    except InputError as error:
+        end("paper_table", error)
