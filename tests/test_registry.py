@@ -221,7 +221,7 @@ def test_saved_weights_come_back_and_an_unregistered_kind_is_named(run: Path, tm
     (tmp_path / "config.json").write_text(settings.replace('"pooled"', '"elsewhere"'))
     with pytest.raises(
         CheckpointError,
-        match=r"core\.kind must be a known one, got 'elsewhere'.*import the extension first",
+        match=r"core\.kind must be a known one, got 'elsewhere'.*import an extension before",
     ):
         tide.load(tmp_path)
 
@@ -275,7 +275,7 @@ def test_a_backbone_needs_the_width_of_its_tokens_and_a_class_may_be_defined_aga
 
 def test_a_cell_that_reads_tokens_is_not_given_bare_numbers() -> None:
     bare = {"input": {"kind": "sequence", "length": 5}, "backbone": {"kind": "none", "features": 5}}
-    with pytest.raises(ConfigError, match=r"core\.attends must be False for an input of numbers"):
+    with pytest.raises(ConfigError, match=r"core\.attends must be False with input numbers"):
         from_dict(ModelConfig, {**bare, "core": {"kind": "pooled"}})
 
 

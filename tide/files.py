@@ -25,12 +25,12 @@ def read_mapping(path: Path) -> dict[str, Any]:
         ValueError: it is no JSON, is nested beyond reason, or holds something else.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
-    if not isinstance(found, dict):
-        raise ValueError(f"it holds a {type(found).__name__}, no mapping")
-    return found
+    if not isinstance(value, dict):
+        raise ValueError(f"it holds a {type(value).__name__}, no mapping")
+    return value
 
 
 def finite(value: Any) -> Any:

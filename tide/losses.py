@@ -3,19 +3,155 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tide.config import TERMS, LossConfig, LossTerm, OutputConfig, SecondTick, register
+from tide.config import TERMS, LossConfig, OutputConfig, SecondTick, register
 from tide.config.base import builder
 from tide.models.heads import at_tick, over_positions
 from tide.nn.constraints import RecurrentBlocks
 from tide.nn.dynamics import perron_estimate
 from tide.types import Dynamics, GamePenalty, ThoughtOutput
+
+
+class LossTerms(NamedTuple):
+    """Weighted total, and the unweighted terms that this model has by name, each a scalar."""
+
+    total: Tensor
+    terms: Mapping[str, Tensor]
+
+
+def objective(
+    out: ThoughtOutput,
+    targets: Tensor,
+    blocks: RecurrentBlocks | None,
+    config: LossConfig,
+    *,
+    curriculum: float,
+    penalty: GamePenalty | None = None,
+) -> LossTerms:
+    """Combine the terms: L = λ_task L_task + κ (λ_EI L_EI + λ_game L_game + λ_sync L_sync) + λ_spec L_spec (+ recon.).
+
+    ``penalty`` holds the multipliers of the augmented Lagrangian (at the start where None). A model without excitatory
+    and inhibitory populations (CTM, LSTM) has the task term alone. A term whose factor is zero is reported but takes no
+    part: zero times an overflow would be NaN.
+    """
+    measured = _measure(out, targets, blocks, config, penalty)
+    terms = {term: measured[term.name] for term in TERMS if term.name in measured}
+    total = torch.zeros_like(terms[TERMS[0]])
+    for term, value in terms.items():
+        factor = config.weight(term) * (curriculum if term.ramped else 1.0)
+        if factor > 0:
+            total = total + factor * value
+    return LossTerms(total, {term.name: value for term, value in terms.items()})
+
+
+def _measure(
+    out: ThoughtOutput, targets: Tensor, blocks: RecurrentBlocks | None, config: LossConfig, penalty: GamePenalty | None
+) -> dict[str, Tensor]:
+    """Return each term of :data:`tide.config.TERMS` that the model has, unweighted."""
+    logits, certainty = out.answers()
+    terms: dict[str, Tensor] = {
+        "task": builder("objective", config.objective)(logits, certainty, targets, config),
+    }
+    dynamics = out.dynamics
+    if dynamics is None or out.ei_ratio is None or blocks is None:
+        return terms
+    terms |= {
+        "ei": ei_loss(out.ei_ratio, dynamics.ratio_target),
+        "game": _game(dynamics, blocks, config, penalty),
+        "sync": sync_loss(dynamics.sync_power),
+        "spectral": spectral_loss(blocks, config.spectral_targets, config.perron_iterations),
+    }
+    if dynamics.recall is not None:
+        terms["reconstruction"] = dynamics.recall.reconstruction.mean()
+    return terms
+
+
+def _game(dynamics: Dynamics, blocks: RecurrentBlocks, config: LossConfig, penalty: GamePenalty | None) -> Tensor:
+    if config.game == "residual":
+        return residual_game(dynamics.rates, dynamics.activation, blocks.ee.shape[0])
+    epsilon, clip = config.game_epsilon, config.game_clip
+    if config.game == "mean_field":
+        return mean_field_game(dynamics.rates, dynamics.drive, blocks, epsilon=epsilon, clip=clip)
+    residuals = clipped_residuals(dynamics, blocks, config)
+    return lagrangian_game(*residuals, penalty or GamePenalty(1.0, 1.0, config.game_penalty))
+
+
+# The terms besides that of the task (equations §4). Each returns a scalar tensor.
+
+
+def ei_loss(ratio: Tensor, target: float) -> Tensor:
+    """Mean over batch and ticks of (ratio − r*)², ratio (B, T)."""
+    return (ratio - target).square().mean()
+
+
+def sync_loss(sync_power: Tensor) -> Tensor:
+    """Mean over batch, ticks and pairs of s², given the mean over pairs (B, T)."""
+    return sync_power.mean()
+
+
+def nash_residuals(
+    rates: Tensor, drive: Tensor, blocks: RecurrentBlocks, *, epsilon: float = 0.1
+) -> tuple[Tensor, Tensor]:
+    """Mean-field Nash residuals of both players at the last tick, (B,) each.
+
+    The squared distance, in Newton steps, of each player from its best response. ``rates`` and ``drive`` are (B, D),
+    excitatory neurons first, rates before the lateral inhibition. Both players have dissipation 1. ε keeps the term
+    finite where w̄_EE = 1.
+    """
+    n_e = blocks.ee.shape[0]
+    mean_e, mean_i = rates[:, :n_e].mean(1), rates[:, n_e:].mean(1)
+    drive_e, drive_i = drive[:, :n_e].mean(1), drive[:, n_e:].mean(1)
+    ee, ei, ie, ii = (block.sum(1).mean() for block in blocks)
+    slope_e = (1 - ee) * mean_e + ei * mean_i - drive_e
+    slope_i = (1 + ii) * mean_i - ie * mean_e - drive_i
+    return slope_e.square() / ((1 - ee).square() + epsilon), slope_i.square() / ((1 + ii).square() + epsilon)
+
+
+def mean_field_game(
+    rates: Tensor, drive: Tensor, blocks: RecurrentBlocks, *, epsilon: float = 0.1, clip: float = 10.0
+) -> Tensor:
+    """Mean over samples of both players' :func:`nash_residuals`, clipped per sample.
+
+    A clipped mean would stop the gradient of the whole batch.
+    """
+    residual_e, residual_i = nash_residuals(rates, drive, blocks, epsilon=epsilon)
+    return (residual_e + residual_i).clamp(max=clip).mean()
+
+
+def lagrangian_game(residual_e: Tensor, residual_i: Tensor, penalty: GamePenalty) -> Tensor:
+    """Σ_p λ_p R_p + μ/2 R_p² of the two players' mean residuals (scalars)."""
+    linear = penalty.multiplier_e * residual_e + penalty.multiplier_i * residual_i
+    return linear + 0.5 * penalty.penalty * (residual_e.square() + residual_i.square())
+
+
+def residual_game(rates: Tensor, activation: Tensor, n_e: int) -> Tensor:
+    """½ [mean_b ‖r_E − φ(h_E)‖₂/√n_E + mean_b ‖r_I − φ(h_I)‖₂/√n_I] at the last tick; both (B, D)."""
+    gap = rates - activation
+    n_i = gap.shape[1] - n_e
+    norm_e: Tensor = torch.linalg.vector_norm(gap[:, :n_e], dim=1).mean()
+    norm_i: Tensor = torch.linalg.vector_norm(gap[:, n_e:], dim=1).mean()
+    return 0.5 * (norm_e / math.sqrt(n_e) + norm_i / math.sqrt(n_i))
+
+
+def spectral_loss(blocks: RecurrentBlocks, targets: tuple[float, float], iterations: int) -> Tensor:
+    """[ρ̂(W_EE) − ρ*_E]₊² + [ρ̂(W_II) − ρ*_I]₊²."""
+    estimates = perron_estimate(blocks.ee, iterations), perron_estimate(blocks.ii, iterations)
+    excess = [torch.relu(value - target).square() for value, target in zip(estimates, targets, strict=True)]
+    return excess[0] + excess[1]
+
+
+def clipped_residuals(dynamics: Dynamics, blocks: RecurrentBlocks, config: LossConfig) -> tuple[Tensor, Tensor]:
+    """Return both players' residuals, clipped per sample, mean over samples: the augmented Lagrangian's constraints."""
+    pair = nash_residuals(dynamics.rates, dynamics.drive, blocks, epsilon=config.game_epsilon)
+    residual_e, residual_i = (residual.clamp(max=config.game_clip).mean() for residual in pair)
+    return residual_e, residual_i
+
 
 # What an answer costs: one function for each kind of task. Pure functions of logits, certainty and targets.
 #
@@ -85,11 +221,7 @@ def two_point(losses: Tensor, certainty: Tensor, every_tick: float = 0.0, second
 
 
 def task_loss(
-    logits: Tensor,
-    certainty: Tensor,
-    targets: Tensor,
-    every_tick: float = 0.0,
-    second: SecondTick = "certain",
+    logits: Tensor, certainty: Tensor, targets: Tensor, every_tick: float = 0.0, second: SecondTick = "certain"
 ) -> Tensor:
     """:func:`two_point` of the :func:`cross_entropies`."""
     return two_point(cross_entropies(logits, targets), certainty, every_tick, second)
@@ -134,173 +266,3 @@ def _route(logits: Tensor, certainty: Tensor, targets: Tensor, config: LossConfi
 @register("objective", "ctc")
 def _ctc(logits: Tensor, certainty: Tensor, targets: Tensor, config: LossConfig) -> Tensor:
     return list_loss(logits, targets).mean()
-
-
-# The five terms of the objective (equations §4). Pure functions; each returns a scalar tensor.
-
-
-class LossTerms(NamedTuple):
-    """Weighted total, and the unweighted terms that this model has by name, each a scalar."""
-
-    total: Tensor
-    terms: Mapping[str, Tensor]
-
-
-def ei_loss(ratio: Tensor, target: float) -> Tensor:
-    """Mean over batch and ticks of (ratio − r*)², ratio (B, T)."""
-    return (ratio - target).square().mean()
-
-
-def sync_loss(sync_power: Tensor) -> Tensor:
-    """Mean over batch, ticks and pairs of s², given the mean over pairs (B, T)."""
-    return sync_power.mean()
-
-
-def nash_residuals(
-    rates: Tensor, drive: Tensor, blocks: RecurrentBlocks, *, epsilon: float = 0.1
-) -> tuple[Tensor, Tensor]:
-    """Mean-field Nash residuals of both players at the last tick, (B,) each.
-
-    The squared distance, in Newton steps, of each player from its best response. ``rates`` and ``drive`` are (B, D),
-    excitatory neurons first, rates before the lateral inhibition. Both players have dissipation 1. ε keeps the term
-    finite where w̄_EE = 1.
-    """
-    n_e = blocks.ee.shape[0]
-    mean_e, mean_i = rates[:, :n_e].mean(1), rates[:, n_e:].mean(1)
-    drive_e, drive_i = drive[:, :n_e].mean(1), drive[:, n_e:].mean(1)
-    ee, ei, ie, ii = (block.sum(1).mean() for block in blocks)
-    slope_e = (1 - ee) * mean_e + ei * mean_i - drive_e
-    slope_i = (1 + ii) * mean_i - ie * mean_e - drive_i
-    return slope_e.square() / ((1 - ee).square() + epsilon), slope_i.square() / ((1 + ii).square() + epsilon)
-
-
-def mean_field_game(
-    rates: Tensor, drive: Tensor, blocks: RecurrentBlocks, *, epsilon: float = 0.1, clip: float = 10.0
-) -> Tensor:
-    """Mean over samples of both players' :func:`nash_residuals`, clipped per sample.
-
-    A clipped mean would stop the gradient of the whole batch.
-    """
-    residual_e, residual_i = nash_residuals(rates, drive, blocks, epsilon=epsilon)
-    return (residual_e + residual_i).clamp(max=clip).mean()
-
-
-def lagrangian_game(residual_e: Tensor, residual_i: Tensor, penalty: GamePenalty) -> Tensor:
-    """Σ_p λ_p R_p + μ/2 R_p² of the two players' mean residuals (scalars)."""
-    linear = penalty.multiplier_e * residual_e + penalty.multiplier_i * residual_i
-    return linear + 0.5 * penalty.penalty * (residual_e.square() + residual_i.square())
-
-
-def residual_game(rates: Tensor, activation: Tensor, n_e: int) -> Tensor:
-    """½ [mean_b ‖r_E − φ(h_E)‖₂/√n_E + mean_b ‖r_I − φ(h_I)‖₂/√n_I] at the last tick; both (B, D)."""
-    gap = rates - activation
-    n_i = gap.shape[1] - n_e
-    norm_e: Tensor = torch.linalg.vector_norm(gap[:, :n_e], dim=1).mean()
-    norm_i: Tensor = torch.linalg.vector_norm(gap[:, n_e:], dim=1).mean()
-    return 0.5 * (norm_e / math.sqrt(n_e) + norm_i / math.sqrt(n_i))
-
-
-def spectral_loss(blocks: RecurrentBlocks, targets: tuple[float, float], iterations: int) -> Tensor:
-    """[ρ̂(W_EE) − ρ*_E]₊² + [ρ̂(W_II) − ρ*_I]₊²."""
-    estimates = perron_estimate(blocks.ee, iterations), perron_estimate(blocks.ii, iterations)
-    excess = [torch.relu(value - target).square() for value, target in zip(estimates, targets, strict=True)]
-    return excess[0] + excess[1]
-
-
-def objective(
-    out: ThoughtOutput,
-    targets: Tensor,
-    blocks: RecurrentBlocks | None,
-    config: LossConfig,
-    *,
-    curriculum: float,
-    penalty: GamePenalty | None = None,
-) -> LossTerms:
-    """Combine the terms: L = λ_task L_task + κ (λ_EI L_EI + λ_game L_game + λ_sync L_sync) + λ_spec L_spec (+ recon.).
-
-    ``penalty`` holds the multipliers of the augmented Lagrangian (at the start where None). A model without excitatory
-    and inhibitory populations (CTM, LSTM) has the task term alone. A term whose factor is
-    zero is reported but takes no part: zero times an overflow would be NaN.
-    """
-    evidence = Evidence(out, targets, blocks, config, penalty)
-    measured = {term: FUNCTIONS[term.name](evidence) for term in TERMS if evidence.has(term)}
-    terms = {term: value for term, value in measured.items() if value is not None}
-    total = torch.zeros_like(terms[TERMS[0]])
-    for term, value in terms.items():
-        factor = config.weight(term) * (curriculum if term.ramped else 1.0)
-        if factor > 0:
-            total = total + factor * value
-    return LossTerms(total, {term.name: value for term, value in terms.items()})
-
-
-class Evidence(NamedTuple):
-    """What the terms of the objective read."""
-
-    out: ThoughtOutput
-    targets: Tensor
-    blocks: RecurrentBlocks | None
-    config: LossConfig
-    penalty: GamePenalty | None
-
-    def has(self, term: LossTerm) -> bool:
-        """Whether the model has what a term is about."""
-        present = self.out.dynamics is not None and self.out.ei_ratio is not None and self.blocks is not None
-        return present or not term.of_populations
-
-
-def _task(e: Evidence) -> Tensor:
-    logits, certainty = e.out.answers()
-    loss: Tensor = builder("objective", e.config.objective)(logits, certainty, e.targets, e.config)
-    return loss
-
-
-def _ei(e: Evidence) -> Tensor:
-    assert e.out.ei_ratio is not None
-    assert e.out.dynamics is not None
-    return ei_loss(e.out.ei_ratio, e.out.dynamics.ratio_target)
-
-
-def _sync(e: Evidence) -> Tensor:
-    assert e.out.dynamics is not None
-    return sync_loss(e.out.dynamics.sync_power)
-
-
-def _spectral(e: Evidence) -> Tensor:
-    assert e.blocks is not None
-    return spectral_loss(e.blocks, e.config.spectral_targets, e.config.perron_iterations)
-
-
-def _reconstruction(e: Evidence) -> Tensor | None:
-    assert e.out.dynamics is not None
-    return e.out.dynamics.recall.reconstruction.mean() if e.out.dynamics.recall is not None else None
-
-
-def _game(e: Evidence) -> Tensor:
-    dynamics, blocks, config = e.out.dynamics, e.blocks, e.config
-    assert dynamics is not None
-    assert blocks is not None
-    if config.game == "residual":
-        return residual_game(dynamics.rates, dynamics.activation, blocks.ee.shape[0])
-    epsilon, clip = config.game_epsilon, config.game_clip
-    if config.game == "mean_field":
-        return mean_field_game(dynamics.rates, dynamics.drive, blocks, epsilon=epsilon, clip=clip)
-    residuals = clipped_residuals(dynamics, blocks, config)
-    return lagrangian_game(*residuals, e.penalty or GamePenalty(1.0, 1.0, config.game_penalty))
-
-
-FUNCTIONS: Mapping[str, Callable[[Evidence], Tensor | None]] = {
-    "task": _task,
-    "ei": _ei,
-    "game": _game,
-    "sync": _sync,
-    "spectral": _spectral,
-    "reconstruction": _reconstruction,
-}
-"""Each term of :data:`tide.config.training.TERMS`, unweighted; None where this model lacks the part."""
-
-
-def clipped_residuals(dynamics: Dynamics, blocks: RecurrentBlocks, config: LossConfig) -> tuple[Tensor, Tensor]:
-    """Return both players' residuals, clipped per sample, mean over samples: the augmented Lagrangian's constraints."""
-    pair = nash_residuals(dynamics.rates, dynamics.drive, blocks, epsilon=config.game_epsilon)
-    residual_e, residual_i = (residual.clamp(max=config.game_clip).mean() for residual in pair)
-    return residual_e, residual_i

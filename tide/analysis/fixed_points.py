@@ -22,9 +22,9 @@ from tide.models.thinker import Thinker
 from tide.models.ticks import AnyMoment, TideMoment
 from tide.models.tide import TideFeatures, TideState
 
-FOUND = 1e-8  # greatest change of a rate over one tick at what counts as a fixed point
+MAX_RESIDUAL = 1e-8  # greatest change of a rate over one tick at what counts as a fixed point
 RELAXATION = 50  # ticks before the search
-SAME = 1e-4  # rates closer than this everywhere are one fixed point
+SAME_POINT = 1e-4  # rates closer than this everywhere are one fixed point
 
 
 @dataclass(frozen=True)
@@ -91,21 +91,22 @@ class HeldCore:
 
     def find(self, starts: Sequence[Tensor]) -> list[FixedPoint]:
         """Search from every start (D,) by Powell's hybrid method with exact Jacobians; return what was found."""
-        found: list[tuple[Tensor, float, int]] = []
+        points: list[tuple[Tensor, float, int]] = []
         for start in starts:
             rates = torch.from_numpy(np.asarray(self._solve(start))).to(start)
             residual = self.residual(rates)
-            if not (residual <= FOUND and float(rates.min()) >= -FOUND):  # NaN, where the search diverged, included
+            # Written so that NaN, where the search diverged, is left out too.
+            if not (residual <= MAX_RESIDUAL and float(rates.min()) >= -MAX_RESIDUAL):
                 continue
             match = next(
-                (k for k, (other, _, _) in enumerate(found) if float((other - rates).abs().max()) < SAME), None
+                (k for k, (other, _, _) in enumerate(points) if float((other - rates).abs().max()) < SAME_POINT), None
             )
             if match is None:
-                found.append((rates, residual, 1))
+                points.append((rates, residual, 1))
             else:
-                other, smaller, count = found[match]
-                found[match] = (other, min(smaller, residual), count + 1)
-        return [self._describe(*entry) for entry in found]
+                other, smaller, count = points[match]
+                points[match] = (other, min(smaller, residual), count + 1)
+        return [self._describe(*entry) for entry in points]
 
     def _solve(self, start: Tensor) -> npt.NDArray[np.float64]:
         def function(x: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

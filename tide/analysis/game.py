@@ -1,4 +1,7 @@
-"""The game between the populations along trajectories, and the balance of excitation and inhibition."""
+"""The game between the populations along trajectories, and the balance of excitation and inhibition.
+
+Equations §4. Energies and residual are those of the core without norm and lateral inhibition, on raw weights.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,6 @@ from torch import Tensor
 from tide.analysis.states import energies, nash_residual
 from tide.nn.constraints import RecurrentBlocks
 from tide.types import Activation
-
-# The game along trajectories: distance from Nash equilibrium, whose energy falls, where there is no equilibrium.
-#
-# Equations §4. Energies and residual are those of the core without norm and lateral inhibition, on raw weights.
 
 
 @dataclass(frozen=True)

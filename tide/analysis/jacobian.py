@@ -138,6 +138,13 @@ class Tick:
         return float(self.eigenvalues().abs().max())
 
 
+# The Dale audit: whether influences have the sign that Dale's principle promises, and which component breaks it.
+#
+# ∂r_i/∂r_j (i ≠ j) should be non-negative for an excitatory neuron j and non-positive for an inhibitory one. The
+# weights have these signs; the norm's divisive coupling, the lateral inhibition and the signed corrections of the
+# neuron-level models need not keep them.
+
+
 STAGES = ("weights", "norm", "lateral inhibition", "neuron-level models")
 
 
@@ -195,4 +202,5 @@ def _weights_only(model: Thinker, state: TideMoment) -> Tensor:
     normed = h / divisor * weights.gain
     slope = (normed > 0).to(h) if cell.config.activation == "relu" else torch.sigmoid(normed)
     factor = weights.alpha * (slope * weights.gain / divisor)[0]
-    return torch.diag(1 - weights.alpha) + factor[:, None] * weights.recurrent.T
+    jacobian: Tensor = torch.diag(1 - weights.alpha) + factor[:, None] * weights.recurrent.T
+    return jacobian

@@ -205,11 +205,11 @@ def _part_not_proved(w: Tensor, decide: Callable[[Tensor], Certificate]) -> Cert
     count, labels = scipy.sparse.csgraph.connected_components(w.numpy() != 0, connection="strong")
     unknown = None
     for part in [torch.from_numpy(labels == k).nonzero().squeeze(1) for k in range(count) if count > 1]:
-        found = decide(part)
-        if found.witness is not None:
-            witness = w.new_zeros(len(w), found.witness.shape[1]).index_copy(0, part, found.witness)
-            return replace(found, margin=0.0, witness=witness)
-        unknown = found if found.answer == "unknown" else unknown
+        certificate = decide(part)
+        if certificate.witness is not None:
+            witness = w.new_zeros(len(w), certificate.witness.shape[1]).index_copy(0, part, certificate.witness)
+            return replace(certificate, margin=0.0, witness=witness)
+        unknown = certificate if certificate.answer == "unknown" else unknown
     return unknown
 
 
@@ -230,14 +230,14 @@ def _leading(matrix: Tensor) -> tuple[Tensor, Tensor]:
         return values, vectors
     options = {"which": "LA", "tol": 1e-6, "v0": np.ones(len(matrix)), "maxiter": RESTARTS}
     try:
-        found = scipy.sparse.linalg.eigsh(matrix.numpy(), k=LEADING, **options)
+        pairs = scipy.sparse.linalg.eigsh(matrix.numpy(), k=LEADING, **options)
     except scipy.sparse.linalg.ArpackNoConvergence:  # the greatest crowd: all of them then, whatever it takes
         values, vectors = torch.linalg.eigh(matrix)
         return values, vectors
-    return torch.from_numpy(found[0]), torch.from_numpy(found[1])
+    return torch.from_numpy(pairs[0]), torch.from_numpy(pairs[1])
 
 
-class _Found(Exception):
+class _Decided(Exception):
     """Ends a search at once."""
 
     def __init__(self, certificate: Certificate) -> None:
@@ -261,14 +261,14 @@ class _Search:
         self.best = max(self.best, -greatest / largest)
         if greatest < _rounding(matrix) and _negative_definite(matrix, p):
             margin = max(-greatest, EPSILON * float(p.min())) / largest  # where the eigenvalue is lost in rounding
-            raise _Found(Certificate("proved", margin, "a positive diagonal P proves it", p=p / largest))
+            raise _Decided(Certificate("proved", margin, "a positive diagonal P proves it", p=p / largest))
         # Sharper than the spread of the eigenvalues that matter, whatever the scale of the matrix.
         beta = sharpness / max(1.0, abs(greatest), 0.01 * float(values.abs().max()))
         weights = torch.exp(beta * (values - greatest))
         total = float(weights.sum())
         gradient = self._inequality.adjoint(vectors, weights / total)
         if float(gradient.min()) >= 0:
-            raise _Found(self._refutation(vectors, weights))
+            raise _Decided(self._refutation(vectors, weights))
         slope = p * (gradient - (gradient @ p) / self._n)
         return greatest + math.log(total) / beta, slope.numpy()
 
@@ -291,6 +291,6 @@ def _search(inequality: _Inequality, n: int, start: Tensor | None) -> Certificat
         for sharpness in SHARPNESS:
             done = scipy.optimize.minimize(search, q, args=(sharpness,), jac=True, method="L-BFGS-B", options=options)
             q = np.asarray(done.x)
-    except _Found as found:
-        return found.certificate
+    except _Decided as decided:
+        return decided.certificate
     return Certificate("unknown", min(search.best, 0.0), "neither a diagonal P nor a dual X was found: a marginal case")

@@ -1,4 +1,4 @@
-"""Exact spectra of the recurrent matrices: linear stability, the scale gauge, Dale's signs, parts of a guarantee."""
+"""Exact spectra of the recurrent matrices: linear stability of the populations, and the scale gauge."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from tide.models.thinker import Thinker
 from tide.models.ticks import TideMoment
 from tide.models.tide import TideCell
 from tide.nn.dynamics import norm_divisors, per_neuron
-
-# What every analysis of a matrix asks of it, and its exact spectrum.
 
 
 def square(matrix: Tensor, name: str = "matrix") -> Tensor:
@@ -126,18 +124,8 @@ def normalised_matrices(model: Thinker, states: Iterable[TideMoment]) -> Tensor:
     """
     cell = tide_cell(model)
     w = cell.blocks().effective().double().cpu()
-    kept = []
+    matrices = []
     for state in states:
         factor = state.context.weights.dynamics.gain / divisors(cell, raw_preactivation(cell, state))
-        kept.append(factor.double().cpu()[:, :, None] * w)
-    return torch.stack(kept, 1)
-
-
-# A Dale audit: whether influences have the sign that Dale's principle promises, and which component breaks it.
-#
-# ∂r_i/∂r_j (i ≠ j) should be non-negative for an excitatory neuron j and non-positive for an inhibitory one. The
-# weights have these signs; the norm's divisive coupling, the lateral inhibition and the signed corrections of the
-# neuron-level models need not keep them.
-
-
-# What a guarantee does not cover, measured: lateral loop, neuron-level models, trajectories side by side.
+        matrices.append(factor.double().cpu()[:, :, None] * w)
+    return torch.stack(matrices, 1)

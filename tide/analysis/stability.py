@@ -1,4 +1,8 @@
-"""Everything that can be said of a TIDE network's stability, gathered, and in words and tables."""
+"""Everything that can be said of a TIDE network's stability, gathered, and in words and tables.
+
+Raw weights and the function that they compute are kept apart throughout: under norm ``rms`` the first say nothing of
+the second (the scale gauge, :mod:`tide.analysis.matrices`).
+"""
 
 from __future__ import annotations
 
@@ -26,12 +30,6 @@ from tide.files import number, table
 from tide.models.thinker import Thinker
 from tide.nn.constraints import RecurrentBlocks
 from tide.nn.dynamics import per_neuron, perron_estimate
-
-# Everything that can be said of a TIDE network's stability, gathered: weights, states met on images, fixed points.
-#
-# Raw weights and the function that they compute are kept apart throughout: under norm ``rms`` the first say nothing
-# of the second (the scale gauge, :mod:`tide.analysis.matrices`).
-
 
 SPECTRA = 4  # ticks at which spectra are taken
 APPROACH_TICKS = 600  # how long a trajectory with held input is followed
@@ -138,8 +136,14 @@ def spectra_at(model: Thinker, trajectory: Trajectory, ticks: Sequence[int]) -> 
             Tick(model, state.rows(torch.tensor([b])), "rates").eigenvalues() for b in range(len(state.state.rates))
         ]
         radii = [float(v.abs().max()) for v in values]
-        shown = torch.view_as_real(values[0]).tolist()
-        rows.append({"tick": tick + 1, "radius_least": min(radii), "radius_most": max(radii), "eigenvalues": shown})
+        rows.append(
+            {
+                "tick": tick + 1,
+                "radius_least": min(radii),
+                "radius_most": max(radii),
+                "eigenvalues": torch.view_as_real(values[0]).tolist(),
+            }
+        )
     first = trajectory.states[ticks[-1]].rows(torch.tensor([0]))
     wider = {}
     for view in ("core", "whole"):
@@ -154,20 +158,20 @@ def spectra_at(model: Thinker, trajectory: Trajectory, ticks: Sequence[int]) -> 
 def fixed_points(model: Thinker, trajectory: Trajectory) -> dict[str, Any]:
     """Search fixed points of the first image's core, attention held as at the last tick, and follow trajectories."""
     moment = trajectory.states[-1].rows(torch.tensor([0]))
-    held = HeldCore(model, moment)
+    core = HeldCore(model, moment)
     here = moment.state.rates[0]
     generator = torch.Generator().manual_seed(0)
     scale = 2 * float(here.mean())
     starts = [here, torch.zeros_like(here)] + [
         scale * torch.rand(len(here), generator=generator, dtype=here.dtype) for _ in range(2)
     ]
-    found = held.find(starts)
-    target = found[0].rates if found else here
-    paths = [held.approach(start, target, APPROACH_TICKS) for start in starts]
+    points = core.find(starts)
+    target = points[0].rates if points else here
+    paths = [core.approach(start, target, APPROACH_TICKS) for start in starts]
     return {
         "starts": len(starts),
         "found": [
-            {"residual": f.residual, "starts": f.starts, "radius": f.radius, "attracts": f.attracts} for f in found
+            {"residual": f.residual, "starts": f.starts, "radius": f.radius, "attracts": f.attracts} for f in points
         ],
         "trajectories": [
             {
@@ -185,15 +189,15 @@ def guarantee(model: Thinker, trajectory: Trajectory) -> dict[str, Any]:
     """Return what ``core.guarantee`` certifies, what that covers, and measurements of what it does not."""
     core, state = tide_cell(model).config, trajectory.states[-1].rows(torch.tensor([0]))
     start = state.state.rates[0]
-    met = meeting(model, state, start, torch.zeros_like(start))
+    pair = meeting(model, state, start, torch.zeros_like(start))
     gains = correction_gains(model, state)
     return {
         "kind": core.guarantee,
-        "certified_rate": met.certified,
+        "certified_rate": pair.certified,
         "covers_the_core_as_run": core.guarantee == "contraction" and not core.neuron_models.feedback,
-        "worst_tick_in_its_norm": met.worst,
-        "mean_factor_per_tick": met.factor,
-        "distances": met.distances[:: max(1, len(met.distances) // 60)].tolist(),
+        "worst_tick_in_its_norm": pair.worst,
+        "mean_factor_per_tick": pair.factor,
+        "distances": pair.distances[:: max(1, len(pair.distances) // 60)].tolist(),
         "lateral_lipschitz_bound": lateral_bound(model),
         "correction_gain_mean": float(gains.mean()) if gains is not None else None,
         "correction_gain_most": float(gains.max()) if gains is not None else None,
@@ -202,12 +206,12 @@ def guarantee(model: Thinker, trajectory: Trajectory) -> dict[str, Any]:
 
 def _balance(trajectory: Trajectory, blocks: RecurrentBlocks) -> dict[str, Any]:
     index = balance_index(trajectory.rates[-1], blocks)
-    found = regime(trajectory.rates, blocks)
+    network = regime(trajectory.rates, blocks)
     return {
         "mean_index": float(index.mean()),
         "share_under_a_tenth": float((index < 0.1).double().mean()),
-        **asdict(found),
-        "inhibition_dominated": found.inhibition_dominated,
+        **asdict(network),
+        "inhibition_dominated": network.inhibition_dominated,
     }
 
 
@@ -225,7 +229,7 @@ def _game(trajectory: Trajectory, blocks: RecurrentBlocks, core: CoreConfig) -> 
 # The stability analysis in words and tables. It never says stable where that is not proved.
 
 
-SAID = {"proved": "is", "refuted": "is not", "unknown": "is not known to be"}
+VERDICTS = {"proved": "is", "refuted": "is not", "unknown": "is not known to be"}
 
 
 def sentences(result: Mapping[str, Any]) -> tuple[str, str]:
@@ -236,7 +240,8 @@ def sentences(result: Mapping[str, Any]) -> tuple[str, str]:
         if core["norm"] == "rms"
         else ""
     )
-    first = f"On its raw weights the network {SAID[lds['answer']]} Lyapunov diagonally stable ({lds['reason']}){gauge}."
+    verdict = VERDICTS[lds["answer"]]
+    first = f"On its raw weights the network {verdict} Lyapunov diagonally stable ({lds['reason']}){gauge}."
     if result["guarantee"]["kind"] != "none":
         first += f" {_guarantee_in_words(result['guarantee'])}"
     normalised = result["normalised"]["per_tick"]
@@ -252,16 +257,16 @@ def sentences(result: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _fixed_points_in_words(fixed: Mapping[str, Any]) -> str:
-    found, paths = fixed["found"], fixed["trajectories"]
+    points, paths = fixed["found"], fixed["trajectories"]
     arrived = sum(path["rate"] is not None for path in paths)
-    if not found:
+    if not points:
         settled = sum(path["last_change"] < 1e-6 for path in paths)
         what = f"{settled} of {len(paths)} trajectories come to rest" if settled else "no trajectory comes to rest"
         return f"with the input held no fixed point was found from {fixed['starts']} starts, and {what}"
-    attracting = sum(point["attracts"] for point in found)
-    points = "1 fixed point was" if len(found) == 1 else f"{len(found)} fixed points were"
+    attracting = sum(point["attracts"] for point in points)
+    several = "1 fixed point was" if len(points) == 1 else f"{len(points)} fixed points were"
     return (
-        f"with the input held {points} found, {attracting} of them attracting, and {arrived} of {len(paths)} "
+        f"with the input held {several} found, {attracting} of them attracting, and {arrived} of {len(paths)} "
         "trajectories arrive at the first"
     )
 

@@ -17,8 +17,6 @@ from tide.models.ticks import AnyMoment, TideMoment
 from tide.models.tide import TideCell, TideFeatures
 from tide.types import Activation
 
-# What a TIDE model does tick by tick on given images, in full.
-
 
 class Trajectory(NamedTuple):
     """States before and features of every tick, T each; ``rates`` (T, B, D) are those of the dynamics."""
@@ -96,7 +94,7 @@ def all_lateral_iterations(cell: TideCell) -> Iterator[None]:
 def raw_preactivation(cell: TideCell, state: TideMoment) -> Tensor:
     """Return h = W_eff r + U o + b of the tick that follows ``state``, before the norm, (B, D)."""
     weights = state.context.weights.dynamics
-    drive = torch.addmm(weights.bias, cell.read(*state).output, weights.input)
+    drive = torch.addmm(weights.bias, cell.read(state.context, state.state.latent).output, weights.input)
     return torch.addmm(drive, state.state.rates, weights.recurrent)
 
 

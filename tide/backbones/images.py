@@ -179,11 +179,7 @@ class _Stem(nn.Sequential):
 
 
 def _conv_block(inputs: int, outputs: int) -> tuple[nn.Module, ...]:
-    return (
-        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
-        BatchNorm(outputs),
-        nn.ReLU(),
-    )
+    return (nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), BatchNorm(outputs), nn.ReLU())
 
 
 # Residual networks (He et al., arXiv:1512.03385).

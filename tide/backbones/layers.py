@@ -65,10 +65,10 @@ class _ChannelsLast(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
         features, weight, mean, inverse_deviation = ctx.saved_tensors
-        wanted = ctx.needs_input_grad[:3]
+        needs_gradient = ctx.needs_input_grad[:3]
         gradient = gradient.contiguous(memory_format=torch.channels_last)
         gradients = torch.ops.aten.native_batch_norm_backward(
-            gradient, features, weight, None, None, mean, inverse_deviation, True, ctx.eps, wanted
+            gradient, features, weight, None, None, mean, inverse_deviation, True, ctx.eps, needs_gradient
         )
         return *gradients, None
 
@@ -82,13 +82,13 @@ def statistics_of_batches(model: nn.Module) -> Iterator[None]:
     answer then depends on the images beside it.
     """
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
-    kept = [(norm.running_mean, norm.running_var) for norm in norms]
+    running = [(norm.running_mean, norm.running_var) for norm in norms]
     for norm in norms:
         norm.running_mean = norm.running_var = None
     try:
         yield
     finally:
-        for norm, (mean, variance) in zip(norms, kept, strict=True):
+        for norm, (mean, variance) in zip(norms, running, strict=True):
             norm.running_mean, norm.running_var = mean, variance
 
 

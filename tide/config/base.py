@@ -83,8 +83,13 @@ def _check_value(name: str, value: Any, hint: Any) -> None:
         if value is not None:
             _check_value(name, value, next(option for option in args if option is not type(None)))
     elif origin is Literal:
-        options = f"one of {', '.join(map(str, args))}" if len(args) > 1 else str(args[0])
-        check(value in args, f"{name} must be {options}, got {short_repr(value)}")
+        if value not in args:
+            options = [str(option) for option in args]
+            # YAML 1.1 reads these words as truth values.
+            words = "; in YAML put yes, no, on and off in quotes" if isinstance(value, bool) else ""
+            near = words or did_you_mean(value, options, known=False)
+            one_of = "one of " * (len(options) > 1)
+            raise ConfigError(f"{name} must be {one_of}{', '.join(options)}, got {short_repr(value)}{near}")
     elif origin is tuple and isinstance(value, tuple):
         kinds = args[:1] * len(value) if args[-1:] == (Ellipsis,) else args
         for item, kind in zip(value, kinds, strict=False):
@@ -176,8 +181,8 @@ def builder(section: str, what: Any) -> Any:
     if key not in _BUILDERS[section] and key in _HOMES[section]:
         importlib.import_module(_HOMES[section][key])
     if key not in _BUILDERS[section]:
-        shown = key if isinstance(key, str) else key.__name__
-        raise ConfigError(f"unknown {section} {short_repr(shown)}{did_you_mean(str(shown), names(section))}")
+        name = key if isinstance(key, str) else key.__name__
+        raise ConfigError(f"unknown {section} {short_repr(name)}{did_you_mean(str(name), names(section))}")
     return _BUILDERS[section][key]
 
 

@@ -17,11 +17,11 @@ from tide.types import Activation, Guarantee, MemoryScope, RateNorm, RatioNormal
 
 PairSelection = Literal["random-pairing", "random", "first-last"]
 
-MOST_TICKS = 10_000
-MOST_NEURONS = 32_768
+MAX_TICKS = 10_000
+MAX_NEURONS = 32_768
 
-Neurons = Annotated[int, Bound(1, MOST_NEURONS, too_high="the recurrent matrix has as many entries as their square")]
-Ticks = Annotated[int, Bound(1, MOST_TICKS, too_high="a training step keeps every tick for the backward pass")]
+Neurons = Annotated[int, Bound(1, MAX_NEURONS, too_high="the recurrent matrix has as many entries as their square")]
+Ticks = Annotated[int, Bound(1, MAX_TICKS, too_high="a training step keeps every tick for the backward pass")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,8 +142,7 @@ class SynchronyConfig(Section):
         if self.time_scales is not None:
             shortest, longest = self.time_scales
             check(
-                shortest <= longest,
-                f"core.synchrony.time_scales must have the shortest first, got {self.time_scales}",
+                shortest <= longest, f"core.synchrony.time_scales must have the shortest first, got {self.time_scales}"
             )
 
 
@@ -295,11 +294,11 @@ class CoreConfig(CoreSettings):
             "pairs_ei": self.n_e * self.n_i,
             "pairs_ii": self.n_i * (self.n_i - 1) // 2,
         }
-        for name, most in available.items():
+        for name, limit in available.items():
             pairs = getattr(self.synchrony, name)
             check(
-                pairs <= most,
-                f"core.synchrony.{name} must be at most {most} with {self.n_e} E and {self.n_i} I neurons, got "
+                pairs <= limit,
+                f"core.synchrony.{name} must be at most {limit} with {self.n_e} E and {self.n_i} I neurons, got "
                 f"{pairs}; lower it or raise core.neurons",
             )
 
@@ -428,7 +427,5 @@ def _check_heads(heads: int, width: int) -> None:
 
 
 declare(
-    "core",
-    {CoreConfig: "tide.models.tide", CTMConfig: "tide.models.ctm", LSTMConfig: "tide.models.lstm"},
-    CoreSettings,
+    "core", {CoreConfig: "tide.models.tide", CTMConfig: "tide.models.ctm", LSTMConfig: "tide.models.lstm"}, CoreSettings
 )

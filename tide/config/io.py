@@ -116,16 +116,7 @@ def _convert(value: Any, hint: Any, path: str) -> Any:
             return None
         return _convert(value, next(a for a in args if a is not type(None)), path)
     if origin is Literal:
-        if value in args:
-            return value
-        names = [str(a) for a in args]
-        if isinstance(value, bool) and not set(args) & {True, False}:
-            # YAML 1.1 reads these words as truth values.
-            raise ConfigError(
-                f"{path} must be one of {', '.join(names)}, got {value}; in YAML put yes, no, on and off in quotes"
-            )
-        near = did_you_mean(str(value)[:80], names, known=False)
-        raise ConfigError(f"{path} must be one of {', '.join(names)}, got {short_repr(value)}{near}")
+        return value  # the section checks it
     if origin is tuple and isinstance(value, list | tuple):
         kinds = [args[0]] * len(value) if args[-1] is Ellipsis else list(args)
         if len(kinds) == len(value):
@@ -183,9 +174,9 @@ def differences(ours: Any, theirs: Any) -> list[str]:
 
 # YAML of settings as people write it, and nothing beyond it.
 
-DEEPEST = 12  # levels of nesting; settings have four
-LONGEST = 1_000_000  # bytes; a whole configuration has four thousand
-DIGITS = 40  # of a whole number
+MAX_DEPTH = 12  # levels of nesting; settings have four
+MAX_CHARACTERS = 1_000_000  # bytes; a whole configuration has four thousand
+MAX_DIGITS = 40  # of a whole number
 
 
 class _Loader(yaml.SafeLoader):
@@ -205,9 +196,9 @@ class _Loader(yaml.SafeLoader):
                 problem=f"alias *{event.anchor}; write the values out", problem_mark=event.start_mark
             )
         self.depth += 1
-        if self.depth > DEEPEST:
+        if self.depth > MAX_DEPTH:
             mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise yaml.MarkedYAMLError(problem=f"more than {DEEPEST} levels of nesting", problem_mark=mark)
+            raise yaml.MarkedYAMLError(problem=f"more than {MAX_DEPTH} levels of nesting", problem_mark=mark)
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node
@@ -225,9 +216,9 @@ class _Loader(yaml.SafeLoader):
 
     def construct_yaml_int(self, node: Any) -> int:
         """Construct a whole number of a sane length."""
-        if len(node.value) > DIGITS:
+        if len(node.value) > MAX_DIGITS:
             raise yaml.MarkedYAMLError(
-                problem=f"a number must have at most {DIGITS} digits, got {len(node.value)}",
+                problem=f"a number must have at most {MAX_DIGITS} digits, got {len(node.value)}",
                 problem_mark=node.start_mark,
             )
         return super().construct_yaml_int(node)
@@ -247,9 +238,9 @@ def read_yaml_file(path: Path) -> Any:
     """
     try:
         with path.open(encoding="utf-8") as file:
-            text = file.read(LONGEST + 1)
-        if len(text) > LONGEST:
-            raise ConfigError(f"{path} must hold at most {LONGEST:,} characters; give a file of settings")
+            text = file.read(MAX_CHARACTERS + 1)
+        if len(text) > MAX_CHARACTERS:
+            raise ConfigError(f"{path} must hold at most {MAX_CHARACTERS:,} characters; give a file of settings")
         return yaml.load(text, Loader=_Loader)
     except OSError as error:
         raise ConfigError(

@@ -14,8 +14,8 @@ from tide.errors import ConfigError, check
 CenterSurroundInit = Literal["learned", "difference_of_gaussians"]
 SequencePositions = Literal["rotational", "sinusoidal"]
 
-LONGEST = 4096  # symbols of a sequence
-MOST_SHOWN = 50  # digits or operations: the indices of a question have so many embeddings in the reference
+MAX_LENGTH = 4096  # symbols of a sequence
+MAX_PARTS = 50  # digits or operations: the indices of a question have so many embeddings in the reference
 
 Pixels = Annotated[int, Bound(8, too_low="enlarge the images")]
 Grid = Annotated[int, Bound(1, 128, too_high="attention reads grid x grid tokens")]
@@ -73,7 +73,7 @@ class SequenceConfig(InputSettings):
     """A sequence of symbols, or of numbers, (B, length), all there from the first tick on."""
 
     kind: Literal["sequence"] = "sequence"
-    length: Annotated[int, Bound(1, LONGEST, too_high="every symbol is a token")] = 64
+    length: Annotated[int, Bound(1, MAX_LENGTH, too_high="every symbol is a token")] = 64
     """Symbols or numbers in a sequence."""
     alphabet: tuple[float, ...] = ()
     """The numbers that the symbols are written as, (-1, 1) for bits; empty: any numbers, taken as they are."""
@@ -131,8 +131,8 @@ class ScheduleConfig(InputSettings):
         _check_pixels(self.mean, self.std, self.channels)
         for name, (fewest, most) in (("digits", self.digits), ("operations", self.operations)):
             check(
-                1 <= fewest <= most <= MOST_SHOWN,
-                f"input.{name} must lie in 1 to {MOST_SHOWN}, the fewest first, got {fewest} to {most}",
+                1 <= fewest <= most <= MAX_PARTS,
+                f"input.{name} must lie in 1 to {MAX_PARTS}, the fewest first, got {fewest} to {most}",
             )
 
 
@@ -399,10 +399,7 @@ class ModelConfig(Section):
 
 
 def _check_positions(features: int) -> None:
-    check(
-        features % 4 == 0,
-        f"backbone.features must be a multiple of 4 for 2-D sinusoidal positions, got {features}",
-    )
+    check(features % 4 == 0, f"backbone.features must be a multiple of 4 for 2-D sinusoidal positions, got {features}")
 
 
 def _check_pixels(mean: tuple[float, ...], std: tuple[float, ...], channels: int) -> None:

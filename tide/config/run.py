@@ -150,7 +150,7 @@ def data_config(text: str, former: DataSettings | None = None) -> DataSettings:
 class LossTerm(NamedTuple):
     """A term of the objective: its name, whether the curriculum ramps it up, and whether it is of two populations.
 
-    Its weight is the setting ``loss.NAME_weight``, its function stands under its name in ``tide.losses``.
+    Its weight is the setting ``loss.NAME_weight``; :mod:`tide.losses` measures it.
     """
 
     name: str
@@ -355,8 +355,6 @@ class Config(ModelConfig):
 
 declare("data", dict.fromkeys((NamedDataConfig, FolderConfig, HubConfig, DrawnConfig), "tide.data.load"), DataSettings)
 declare(
-    "task",
-    dict.fromkeys(("parity", "sort", "maze", "qamnist"), "tide.data.drawn.sets"),
-    reserved=get_args(NamedSet),
+    "task", dict.fromkeys(("parity", "sort", "maze", "qamnist"), "tide.data.drawn.sets"), reserved=get_args(NamedSet)
 )
 declare("objective", dict.fromkeys(("two_point", "anytime", "route", "ctc"), "tide.losses"))

@@ -24,7 +24,7 @@ from tide.errors import DataError, did_you_mean
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
-_LEAST = 8  # pixels; on smaller images the corruptions lose their meaning
+_MIN_SIZE = 8  # pixels; on smaller images the corruptions lose their meaning
 _PIECE = 2**18  # pixel values worked on at once: few enough for a core's cache, many enough to make calls cheap
 
 _FUNCTIONS: Final[dict[str, Callable[[Bytes, Row, Draws], Bytes | Floats]]] = {
@@ -127,5 +127,5 @@ def _check(images: Tensor, name: str, severity: int) -> None:
     channels, height, width = images.shape[1:]
     if channels not in (1, 3):
         raise DataError(f"images must have 1 (grey) or 3 (RGB) channels, got {channels}")
-    if min(height, width) < _LEAST:
-        raise DataError(f"images must have at least {_LEAST} x {_LEAST} pixels, got {height} x {width}")
+    if min(height, width) < _MIN_SIZE:
+        raise DataError(f"images must have at least {_MIN_SIZE} x {_MIN_SIZE} pixels, got {height} x {width}")

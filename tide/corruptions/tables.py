@@ -1,17 +1,14 @@
-"""The published strengths of every corruption: CIFAR-10-C, Tiny-ImageNet-C and ImageNet-C, severities 1 to 5."""
+"""The published strengths of every corruption: CIFAR-10-C, Tiny-ImageNet-C and ImageNet-C, severities 1 to 5.
+
+All are published facts: Dan Hendrycks and Thomas Dietterich, "Benchmarking neural network robustness to common
+corruptions and perturbations", arXiv 1903.12261, and the programs that made the sets,
+github.com/hendrycks/robustness, each named at its table. What the numbers mean stands in :data:`MEANINGS`.
+"""
 
 from __future__ import annotations
 
 import math
 from typing import Final
-
-# The numbers with which CIFAR-10-C, Tiny-ImageNet-C and ImageNet-C were made, severities 1 to 5.
-#
-# All are published facts: Dan Hendrycks and Thomas Dietterich, "Benchmarking neural network robustness to common
-# corruptions and perturbations", arXiv 1903.12261, and the programs that made the sets,
-# github.com/hendrycks/robustness, each named at its table. What the numbers mean stands in
-# :mod:`tide.corruptions.tables`.
-
 
 Row = tuple[float, ...]
 Rows = tuple[Row, Row, Row, Row, Row]  # severities 1 to 5
@@ -154,9 +151,6 @@ _IMAGENET: Final[dict[str, Rows]] = {
 }
 
 TABLES: Final = {32: _CIFAR, 64: _TINY, 224: _IMAGENET}
-
-
-# The published strengths of the corruptions at three image sizes, and how they carry over to others.
 
 
 CORRUPTIONS: Final = (

@@ -21,52 +21,6 @@ from tide.models.inputs import moved, to_float
 from tide.models.thinker import Thinker
 from tide.types import ThoughtOutput
 
-# Whether ticks hedge: hold different answers, of which one is right, in place of one that grows and stays.
-#
-# The dual loss asks for the answer at two ticks of each image and nothing of the others (paper, Appendix B.3), so
-# that a network may learn to be right somewhere. The readings here tell how far it went.
-
-
-class Hedging(NamedTuple):
-    """Means over images, each a scalar; accuracies and shares in [0, 1], ticks counted from 1.
-
-    ``oracle_accuracy``: if every image were answered at its tick of least loss, of several equal ones at that where
-    most is right; ``hedging``: that less the accuracy at the most certain tick; ``certainty_never_falls`` and
-    ``loss_never_rises``: the share of images where they do not over the ticks, the premises under which the dual loss
-    is the loss at the last tick; ``answering_tick``: the most certain one.
-    """
-
-    accuracy_last_tick: Tensor
-    oracle_accuracy: Tensor
-    hedging: Tensor
-    certainty_never_falls: Tensor
-    loss_never_rises: Tensor
-    answering_tick: Tensor
-
-
-def read_hedging(losses: Tensor, certainty: Tensor, correct: Tensor) -> Hedging:
-    """Read it from the loss, the certainty and whether the answer is right, at every tick, (B, T) each."""
-    certain = certainty.argmax(1)
-    # A list that is emitted over the ticks has one loss for all of them, while the list grows.
-    oracle = torch.where(losses == losses.amin(1, keepdim=True), correct.double(), 0.0).amax(1).mean()
-    return Hedging(
-        accuracy_last_tick=correct[:, -1].double().mean(),
-        oracle_accuracy=oracle,
-        hedging=oracle - at_tick(correct, certain).double().mean(),
-        certainty_never_falls=(certainty.diff(dim=1) >= 0).all(1).double().mean(),
-        loss_never_rises=(losses.diff(dim=1) <= 0).all(1).double().mean(),
-        answering_tick=certain.double().mean() + 1,
-    )
-
-
-def answering_ticks(certainty: Tensor) -> Tensor:
-    """Return the share of images whose most certain tick is each of T, (T,) float64, given certainty (B, T)."""
-    counts: Tensor = torch.bincount(certainty.argmax(1), minlength=certainty.shape[1])
-    return counts.double() / len(certainty)
-
-
-# What a model answers on every image of a split: the raw material of all measures.
-
 
 @dataclass(frozen=True)
 class Answers:
@@ -91,12 +45,7 @@ class Answers:
 
     @classmethod
     def of(
-        cls,
-        out: ThoughtOutput,
-        labels: Tensor,
-        positions: Tensor,
-        output: OutputConfig,
-        classes: Tensor | None = None,
+        cls, out: ThoughtOutput, labels: Tensor, positions: Tensor, output: OutputConfig, classes: Tensor | None = None
     ) -> Self:
         """Take the answers of one batch from the model's output, the labels (B, *S) and the images' positions (B,).
 
@@ -171,11 +120,11 @@ def collect_answers(
     """Ask ``model`` in eval mode about every image of ``split``, once; only unreadable photos are left out.
 
     ``positions`` (n,) names the images to ask about, ascending, where it is not all of them. ``classes`` (k,) names the
-    classes, ascending, among which the restricted answers are sought, where they are wanted. ``progress`` is called
+    classes, ascending, among which the restricted answers are sought. ``progress`` is called
     with (images done, images in all) after each batch.
     """
     device = model.mean.device
-    asked = len(split) if positions is None else len(positions)
+    count = len(split) if positions is None else len(positions)
     parts: list[Answers] = []
     done = 0
     stream = split.batches(batch, positions=positions)
@@ -185,7 +134,7 @@ def collect_answers(
             parts.append(Answers.of(out, labels.cpu(), places, model.config.output, classes))
             done += len(labels)
             if progress is not None:
-                progress(done, asked)
+                progress(done, count)
     return Answers.join(parts)
 
 
@@ -262,6 +211,50 @@ def summarize(answers: Answers) -> Evaluation:
         whole_accuracy=float(answers.at_most_certain(whole).double().mean()) if whole is not None else None,
         whole_accuracy_per_tick=whole.double().mean(0).tolist() if whole is not None else None,
     )
+
+
+# Whether ticks hedge: hold different answers, of which one is right, in place of one that grows and stays.
+#
+# The dual loss asks for the answer at two ticks of each image and nothing of the others (paper, Appendix B.3), so
+# that a network may learn to be right somewhere. The readings here tell how far it went.
+
+
+class Hedging(NamedTuple):
+    """Means over images, each a scalar; accuracies and shares in [0, 1], ticks counted from 1.
+
+    ``oracle_accuracy``: if every image were answered at its tick of least loss, of several equal ones at that where
+    most is right; ``hedging``: that less the accuracy at the most certain tick; ``certainty_never_falls`` and
+    ``loss_never_rises``: the share of images where they do not over the ticks, the premises under which the dual loss
+    is the loss at the last tick; ``answering_tick``: the most certain one.
+    """
+
+    accuracy_last_tick: Tensor
+    oracle_accuracy: Tensor
+    hedging: Tensor
+    certainty_never_falls: Tensor
+    loss_never_rises: Tensor
+    answering_tick: Tensor
+
+
+def read_hedging(losses: Tensor, certainty: Tensor, correct: Tensor) -> Hedging:
+    """Read it from the loss, the certainty and whether the answer is right, at every tick, (B, T) each."""
+    certain = certainty.argmax(1)
+    # A list that is emitted over the ticks has one loss for all of them, while the list grows.
+    oracle = torch.where(losses == losses.amin(1, keepdim=True), correct.double(), 0.0).amax(1).mean()
+    return Hedging(
+        accuracy_last_tick=correct[:, -1].double().mean(),
+        oracle_accuracy=oracle,
+        hedging=oracle - at_tick(correct, certain).double().mean(),
+        certainty_never_falls=(certainty.diff(dim=1) >= 0).all(1).double().mean(),
+        loss_never_rises=(losses.diff(dim=1) <= 0).all(1).double().mean(),
+        answering_tick=certain.double().mean() + 1,
+    )
+
+
+def answering_ticks(certainty: Tensor) -> Tensor:
+    """Return the share of images whose most certain tick is each of T, (T,) float64, given certainty (B, T)."""
+    counts: Tensor = torch.bincount(certainty.argmax(1), minlength=certainty.shape[1])
+    return counts.double() / len(certainty)
 
 
 # Mazes walked in several answers: each goes on where the one before it ended (Darlow et al., arXiv:2505.05522).

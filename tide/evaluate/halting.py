@@ -90,8 +90,8 @@ def sweep_thresholds(
                 prediction = model.predict(images, halt=setting, ticks=ticks)
                 synchronize(device)
                 seconds[setting].append(time.perf_counter() - began)
-                found = share_right(prediction.label.cpu()[..., None], truth.cpu())[:, 0]
-                answers[setting].append((found, prediction.ticks.cpu()))
+                correct = share_right(prediction.label.cpu()[..., None], truth.cpu())[:, 0]
+                answers[setting].append((correct, prediction.ticks.cpu()))
             labels.append(truth.cpu())
             if progress is not None:
                 progress(sum(map(len, labels)), len(split))

@@ -15,11 +15,23 @@ from typing import Any, ClassVar, Literal, NamedTuple
 from torch import Tensor, nn
 
 from tide.nn import Batched, RecurrentBlocks
+from tide.nn.attention import AttentionRead, bypass_read, empty_keys_and_values
 from tide.types import Dynamics
 
 
 class Context(Batched):
     """What is given to all ticks: composed weights, and the input in the form in which a tick reads it."""
+
+
+class ReadingContext(Context):
+    """Weights, and keys and values of the tokens, or a ``drive`` (B, d) in the place of what is read of them."""
+
+    batch_dim: ClassVar = {"weights": None}
+
+    weights: Any
+    keys: Tensor
+    values: Tensor
+    drive: Tensor | None = None
 
 
 class State(Batched):
@@ -145,3 +157,35 @@ class Cell(nn.Module):
         read = self.observables[name].read
         assert read is not None
         return read(features)
+
+
+class ReadingCell(Cell):
+    """A cell that reads tokens by an ``attention`` of :mod:`tide.nn.attention`, or without one takes a drive.
+
+    ``inputs`` is the width of what is read.
+    """
+
+    attention: Any
+    inputs: int
+
+    def reading(self, x: Tensor, weights: Any, heads: int) -> ReadingContext:
+        """Return the context of composed weights and an input."""
+        keys, values = empty_keys_and_values(len(x), heads, next(self.parameters()))
+        context: ReadingContext = self.set_input(ReadingContext(weights=weights, keys=keys, values=values), x)
+        return context
+
+    def set_input(self, context: ReadingContext, x: Tensor | None) -> ReadingContext:
+        """Attach tokens to attend to, or a drive in place of the attention's output."""
+        if x is None:
+            return context.replace(drive=context.keys.new_zeros(len(context.keys), self.inputs))
+        if self.attention is None or x.dim() == 2:
+            return context.replace(drive=x)
+        keys, values = self.attention.prepare(x)
+        return context.replace(keys=keys, values=values, drive=None)
+
+    def read(self, context: ReadingContext, query: Tensor | None, *weights: Any) -> AttentionRead:
+        """Return what is read of the input, by a query (B, d) where there is attention."""
+        if context.drive is not None:
+            return bypass_read(context.drive, context.keys)
+        read: AttentionRead = self.attention(query, context.keys, context.values, *weights)
+        return read

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from tide.config import CTMConfig, register
-from tide.models.cell import Cell, Context, Observable, Readout, State
+from tide.models.cell import Observable, ReadingCell, ReadingContext, Readout, State
 from tide.models.reference import CTM, from_reference_config
-from tide.nn.attention import ProjectedAttention, ReaderWeights, bypass_read, empty_keys_and_values
+from tide.nn.attention import ProjectedAttention, ReaderWeights
 from tide.nn.ctm import TraceModels, TraceWeights, every_pair, make_synapses
 from tide.nn.neuron_models import push
 from tide.nn.synchrony import PairSynchrony, SynchronyState
@@ -27,17 +27,6 @@ class CTMWeights(NamedTuple):
     models: tuple[TraceWeights, ...]
     retention_action: Tensor | None
     retention_out: Tensor
-
-
-class CTMContext(Context):
-    """What is given to all ticks: weights, and keys and values of the tokens, or a ``drive`` (B, d) in their place."""
-
-    batch_dim: ClassVar = {"weights": None}
-
-    weights: CTMWeights
-    keys: Tensor
-    values: Tensor
-    drive: Tensor | None = None
 
 
 class CTMState(State):
@@ -77,7 +66,7 @@ OBSERVABLES: Mapping[str, Observable] = {
 
 
 @register("core", CTMConfig)
-class CTMCell(Cell):
+class CTMCell(ReadingCell):
     """Attention steered by synchrony, synapses, neuron-level models over pre-activations; logits from synchrony."""
 
     components: ClassVar[Mapping[str, tuple[str, ...]]] = {
@@ -127,7 +116,7 @@ class CTMCell(Cell):
         left_out = () if self.config.attends else ("synch_action", "attention")
         return {name: observable for name, observable in OBSERVABLES.items() if name not in left_out}
 
-    def context(self, x: Tensor) -> CTMContext:
+    def context(self, x: Tensor) -> ReadingContext:
         """Compose the weights, and attach the input."""
         weights = CTMWeights(
             self.attention.compose() if self.attention is not None else None,
@@ -135,17 +124,7 @@ class CTMCell(Cell):
             self.synchrony_action.retention() if self.synchrony_action is not None else None,
             self.synchrony_out.retention(),
         )
-        keys, values = empty_keys_and_values(x.shape[0], self.config.heads, self.start)
-        return self.set_input(CTMContext(weights=weights, keys=keys, values=values), x)
-
-    def set_input(self, context: CTMContext, x: Tensor | None) -> CTMContext:
-        """Attach tokens to attend to, or a drive in place of the attention's output as it is."""
-        if x is None:
-            x = context.keys.new_zeros(len(context.keys), self.inputs)
-        if self.attention is None or x.dim() == 2:
-            return context.replace(drive=x)
-        keys, values = self.attention.prepare(x)
-        return context.replace(keys=keys, values=values, drive=None)
+        return self.reading(x, weights, self.config.heads)
 
     def initial(self, batch: int) -> CTMState:
         """Learned start activations and history."""
@@ -157,17 +136,13 @@ class CTMCell(Cell):
             out=self.synchrony_out.initial(post),
         )
 
-    def step(self, context: CTMContext, state: CTMState) -> tuple[CTMState, CTMFeatures]:
+    def step(self, context: ReadingContext, state: CTMState) -> tuple[CTMState, CTMFeatures]:
         """Advance by one tick."""
         weights = context.weights
         steering, synch_action, action = self.synchrony_action, None, None
         if steering is not None and state.action is not None:
             synch_action = steering.value(state.action)
-        if context.drive is not None:
-            read = bypass_read(context.drive, context.keys)
-        else:
-            assert self.attention is not None
-            read = self.attention(synch_action, context.keys, context.values, weights.attention)
+        read = self.read(context, synch_action, weights.attention)
         pre = self.synapses(torch.cat((read.output, state.post_activations), 1))
         history = push(state.history, pre)
         post = self.trace_models(history, weights.models)

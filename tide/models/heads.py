@@ -140,20 +140,20 @@ class _SkipZeroRows(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-        (gradient,), count, wanted = gradients, ctx.count, ctx.needs_input_grad[3:]
-        usual = (gradient, None, None, *(None for _ in wanted))
+        (gradient,), count, needed = gradients, ctx.count, ctx.needs_input_grad[3:]
+        unchanged = (gradient, None, None, *(None for _ in needed))
         if gradient is None or torch.is_grad_enabled():  # the latter to differentiate this pass in its turn
-            return usual
+            return unchanged
         rows = (gradient != 0).any(-1).flatten().nonzero().squeeze(1)
         if 2 * len(rows) > gradient[..., 0].numel():
-            return usual
+            return unchanged
         inputs, parameters = ctx.saved_tensors[:count], ctx.saved_tensors[count:]
-        few = [x.detach().flatten(0, 1)[rows].requires_grad_(want) for x, want in zip(inputs, wanted, strict=False)]
+        few = [x.detach().flatten(0, 1)[rows].requires_grad_(need) for x, need in zip(inputs, needed, strict=False)]
         with torch.enable_grad():
             value = ctx.function(*few)
-        sources = [x for x, want in zip((*few, *parameters), wanted, strict=True) if want]
-        found = iter(torch.autograd.grad(value, sources, gradient.flatten(0, 1)[rows], allow_unused=True))
-        parts = [next(found) if want else None for want in wanted]
+        sources = [x for x, need in zip((*few, *parameters), needed, strict=True) if need]
+        computed = iter(torch.autograd.grad(value, sources, gradient.flatten(0, 1)[rows], allow_unused=True))
+        parts = [next(computed) if need else None for need in needed]
         for position, (x, part) in enumerate(zip(inputs, parts, strict=False)):
             if part is not None:
                 spread = torch.zeros_like(x.flatten(0, 1)).index_copy_(0, rows, part)

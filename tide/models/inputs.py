@@ -16,13 +16,13 @@ from torch.nn import functional
 
 from tide.config import FeatureMapConfig, ImageConfig, ModelConfig, ScheduleConfig, SequenceConfig, register
 from tide.config.base import builder
-from tide.config.model import MOST_SHOWN
+from tide.config.model import MAX_PARTS
 from tide.errors import InputError
 
 BRIGHTEST = 2.0  # a float pixel above is on the scale 0 to 255; what augmentation overshoots is below
 FEATURE_MAP = 8  # rows and columns assumed of a feature map
-SMALLEST = 8  # pixels; a smaller image has no room for the convolutions
-SMALLEST_DIGIT = 4  # pixels: the digits' backbone halves twice
+MIN_SIZE = 8  # pixels; a smaller image has no room for the convolutions
+MIN_DIGIT_SIZE = 4  # pixels: the digits' backbone halves twice
 PLUS, MINUS = -1, -2
 """How a question writes its operators, as in the reference; indices of digits are 0 or more."""
 OPERATORS = {PLUS: "+", MINUS: "-"}
@@ -124,7 +124,7 @@ class Images(InputKind[ImageConfig]):
             raise InputError(f"images must be a torch.Tensor, got a {type(inputs).__name__}; torch.as_tensor(images)")
         if not inputs.is_floating_point():
             raise InputError(f"images must be float in [0, 1], got {inputs.dtype}; images.float() / 255")
-        channels, smallest = self.settings.channels, SMALLEST
+        channels, smallest = self.settings.channels, MIN_SIZE
         kind = "grey images" if channels == 1 else "RGB images"
         if self._bare:
             channels, kind, smallest = self.config.backbone.features, "feature maps: it has no backbone", 1
@@ -157,7 +157,7 @@ class Images(InputKind[ImageConfig]):
         """Scale images to the model's size, bilinearly with antialiasing; what is no batch of images stays."""
         if self._bare or not isinstance(inputs, Tensor) or inputs.dim() != 4 or not inputs.is_floating_point():
             return inputs
-        if not self._of_another_size(inputs) or 0 in inputs.shape or min(inputs.shape[2:]) < SMALLEST:
+        if not self._of_another_size(inputs) or 0 in inputs.shape or min(inputs.shape[2:]) < MIN_SIZE:
             return inputs
         warnings.warn(f"{self._sizes(inputs)}; they are scaled to that", stacklevel=5)
         size = (self.settings.size, self.settings.size)
@@ -172,8 +172,8 @@ class Images(InputKind[ImageConfig]):
     def read(self, texts: Sequence[str], question: str | None, photo: Photo) -> list[tuple[str, Inputs]]:
         """Read photos by their paths."""
         self._no_question(question)
-        wanted = self.settings
-        return [(text, photo(Path(text), wanted.size, wanted.channels, wanted.crop)[None]) for text in texts]
+        size, channels, crop = self.settings.size, self.settings.channels, self.settings.crop
+        return [(text, photo(Path(text), size, channels, crop)[None]) for text in texts]
 
     def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Those of the training images; a feature map comes as it is."""
@@ -276,8 +276,8 @@ class Schedules(InputKind[ScheduleConfig]):
         shape = (settings.channels, settings.size, settings.size)
         if digits.dim() != 5 or 0 in digits.shape or not digits.is_floating_point() or digits.shape[2] != shape[0]:
             raise InputError(f"digits must be float (B, N, {shape}), got {digits.dtype} of shape {tuple(digits.shape)}")
-        if min(digits.shape[3:]) < SMALLEST_DIGIT:
-            raise InputError(f"digits must have {SMALLEST_DIGIT} pixels or more each way, got {tuple(digits.shape)}")
+        if min(digits.shape[3:]) < MIN_DIGIT_SIZE:
+            raise InputError(f"digits must have {MIN_DIGIT_SIZE} pixels or more each way, got {tuple(digits.shape)}")
         odd = question.dim() == 2 and len(question) == len(digits) and question.shape[1] % 2 == 1
         if not odd or question.is_floating_point():
             raise InputError(
@@ -293,7 +293,7 @@ class Schedules(InputKind[ScheduleConfig]):
         if not bool(digits.isfinite().all()):
             raise InputError("digits must have finite pixels, got NaN or infinity; clean the data")
         indices, operators = question[:, ::2], question[:, 1::2]
-        most = min(digits.shape[1], MOST_SHOWN)
+        most = min(digits.shape[1], MAX_PARTS)
         if not bool(((indices >= 0) & (indices < most)).all()):
             named = int(indices.min() if indices.min() < 0 else indices.max())
             raise InputError(f"a question must name digits 0 to {most - 1}, as many as are shown, got {named}")

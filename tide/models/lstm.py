@@ -10,22 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from tide.config import LSTMConfig, register
-from tide.models.cell import Cell, Context, Observable, Readout, State
+from tide.models.cell import Observable, ReadingCell, ReadingContext, Readout, State
 from tide.models.reference import LSTM, from_reference_config
-from tide.nn.attention import ProjectedAttention, ReaderWeights, bypass_read, empty_keys_and_values
+from tide.nn.attention import ProjectedAttention
 
 __all__ = ["LSTM", "LSTMCell", "from_reference_config"]
-
-
-class LSTMContext(Context):
-    """What is given to all ticks: weights, and keys and values of the tokens, or a ``drive`` (B, d) in their place."""
-
-    batch_dim: ClassVar = {"weights": None}
-
-    weights: ReaderWeights | None
-    keys: Tensor
-    values: Tensor
-    drive: Tensor | None = None
 
 
 class LSTMState(State):
@@ -56,7 +45,7 @@ OBSERVABLES: Mapping[str, Observable] = {
 
 
 @register("core", LSTMConfig)
-class LSTMCell(Cell):
+class LSTMCell(ReadingCell):
     """Attention queried by the top layer's hidden state feeds a stack of LSTM layers, whose top gives the logits."""
 
     components: ClassVar[Mapping[str, tuple[str, ...]]] = {
@@ -89,22 +78,16 @@ class LSTMCell(Cell):
         """All of :data:`OBSERVABLES`; attention only where there is one."""
         return {name: item for name, item in OBSERVABLES.items() if name != "attention" or self.config.attends}
 
-    def context(self, x: Tensor) -> LSTMContext:
+    def context(self, x: Tensor) -> ReadingContext:
         """Compose the weights, and attach the input."""
         weights = self.attention.compose() if self.attention is not None else None
-        keys, values = empty_keys_and_values(x.shape[0], self.config.heads, self.start_hidden)
-        return self.set_input(LSTMContext(weights=weights, keys=keys, values=values), x)
+        return self.reading(x, weights, self.config.heads)
 
-    def set_input(self, context: LSTMContext, x: Tensor | None) -> LSTMContext:
+    def set_input(self, context: ReadingContext, x: Tensor | None) -> ReadingContext:
         """Attach tokens to attend to, or a drive; with attention, a drive passes its projection of tokens."""
-        if x is None:
-            return context.replace(drive=context.keys.new_zeros(len(context.keys), self.inputs))
-        if self.attention is None:
-            return context.replace(drive=x)
-        if x.dim() == 2:
+        if self.attention is not None and x is not None and x.dim() == 2:
             return context.replace(drive=self.attention.token_norm(self.attention.tokens(x)))
-        keys, values = self.attention.prepare(x)
-        return context.replace(keys=keys, values=values, drive=None)
+        return super().set_input(context, x)
 
     def initial(self, batch: int) -> LSTMState:
         """Learned start states."""
@@ -113,13 +96,9 @@ class LSTMCell(Cell):
         )
         return LSTMState(hidden=hidden, memory=memory)
 
-    def step(self, context: LSTMContext, state: LSTMState) -> tuple[LSTMState, LSTMFeatures]:
+    def step(self, context: ReadingContext, state: LSTMState) -> tuple[LSTMState, LSTMFeatures]:
         """Advance by one tick."""
-        if context.drive is not None:
-            read = bypass_read(context.drive, context.keys)
-        else:
-            assert self.attention is not None
-            read = self.attention(state.hidden[-1], context.keys, context.values, context.weights)
+        read = self.read(context, state.hidden[-1], context.weights)
         _, (hidden, memory) = self.lstm(read.output[None], (state.hidden, state.memory))
         return LSTMState(hidden=hidden, memory=memory), LSTMFeatures(hidden[-1], memory[-1], read.weights)
 

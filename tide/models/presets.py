@@ -57,9 +57,7 @@ def mnist() -> Config:
 def fashion_mnist() -> Config:
     """Fashion-MNIST: MNIST's settings, with random crop and flip."""
     return replace(
-        mnist(),
-        input=INPUTS["fashion-mnist"],
-        data=NamedDataConfig(name="fashion-mnist", crop_padding=2, flip=True),
+        mnist(), input=INPUTS["fashion-mnist"], data=NamedDataConfig(name="fashion-mnist", crop_padding=2, flip=True)
     )
 
 
@@ -131,13 +129,7 @@ def imagenet() -> Config:
     """ImageNet-1K from a folder of photos: 4,096 neurons, deep HRF, 100,000 steps of 16 x 64 photos."""
     steps = 100_000
     return Config(
-        input=ImageConfig(
-            channels=3,
-            size=224,
-            crop=0.875,
-            mean=IMAGENET_MEAN,
-            std=IMAGENET_STD,
-        ),
+        input=ImageConfig(channels=3, size=224, crop=0.875, mean=IMAGENET_MEAN, std=IMAGENET_STD),
         output=OutputConfig(classes=1000),
         backbone=DeepHRFConfig(),
         core=CoreConfig(
@@ -159,13 +151,7 @@ def imagenet() -> Config:
             tbptt=25,
             mixed_precision="bf16",
             clip=ClipConfig(
-                total=20.0,
-                backbone=2.0,
-                attention=2.0,
-                dynamics=50.0,
-                neuron_models=5.0,
-                synchrony=5.0,
-                head=20.0,
+                total=20.0, backbone=2.0, attention=2.0, dynamics=50.0, neuron_models=5.0, synchrony=5.0, head=20.0
             ),
             eval_every=5_000,
             eval_batch=64,
@@ -239,9 +225,7 @@ def photos_small() -> Config:
     base = photos()
     assert isinstance(base.input, ImageConfig)
     return replace(
-        base,
-        input=replace(base.input, size=64, crop=1.0),
-        data=FolderConfig(crop_padding=8, flip=True, validation=0.1),
+        base, input=replace(base.input, size=64, crop=1.0), data=FolderConfig(crop_padding=8, flip=True, validation=0.1)
     )
 
 

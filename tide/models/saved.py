@@ -28,161 +28,6 @@ if TYPE_CHECKING:
     from tide.models.thinker import Thinker
 
 
-# Weights in half precision: half the bytes, for models that travel.
-
-
-AnyModule = TypeVar("AnyModule", bound=nn.Module)
-
-HIGHEST = torch.finfo(torch.float16).max
-
-
-def halved(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return a state dict with floating tensors as float16; raises :class:`InputError` where a number is too large."""
-    for name, tensor in state.items():
-        if tensor.is_floating_point() and not tensor.abs().amax() <= HIGHEST:
-            raise InputError(
-                f"{name} must be at most {HIGHEST:g} in half precision, got {float(tensor.abs().amax()):g}"
-            )
-    return {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
-
-
-def rounded(model: AnyModule) -> AnyModule:
-    """Return a copy of ``model``, in eval mode, whose weights are exactly what half precision holds of them."""
-    twin = copy.deepcopy(model).eval()
-    twin.load_state_dict(halved(model.state_dict()))
-    return twin
-
-
-# What must be said of trained weights: where they come from, how good they are on which images, and for what not.
-
-
-CARD = "card.json"
-KINDS = {"float": float, "int": int, "float | None": float}  # of fields that are no text
-
-
-@dataclass(frozen=True, kw_only=True)
-class Card:
-    """One set of trained weights.
-
-    ``data`` is the set trained on, ``command`` and ``commit`` what made them; ``accuracy`` in [0, 1], at the most
-    certain tick, on ``images`` images or drawn samples, ``measured_on`` which; of answers at several places it is the
-    share of places, and ``whole_accuracy`` that of answers that are right as a whole, else None; ``limits`` a sentence
-    on what the weights are not good for; ``digest`` that of :func:`digest`.
-    """
-
-    data: str
-    command: str
-    commit: str
-    accuracy: float
-    images: int
-    measured_on: str
-    limits: str
-    digest: str
-    whole_accuracy: float | None = None
-
-    @classmethod
-    def read(cls, path: Path) -> Card:
-        """Read a card; raises :class:`CheckpointError` where it is damaged."""
-        try:
-            found = read_mapping(path)
-        except (OSError, ValueError) as error:
-            raise CheckpointError(f"{path} is not a card of this library ({one_line(error)}); it is damaged") from error
-        kinds = {field.name: KINDS.get(str(field.type), str) for field in fields(cls)}
-        stated = {name: value for name, value in found.items() if name in kinds}
-        required = kinds.keys() - {"whole_accuracy"}
-        if not required <= stated.keys() or not all(isinstance(value, kinds[name]) for name, value in stated.items()):
-            raise CheckpointError(
-                f"{path} is not a card of this library: it must say {', '.join(kinds)}; it is damaged"
-            )
-        if newer := sorted(found.keys() - kinds.keys()):
-            warnings.warn(f"{path} says {', '.join(newer)[:100]}, which this version does not know", stacklevel=2)
-        return cls(**stated)
-
-    def summary(self) -> str:
-        """Return how good the weights are, in a few words."""
-        if self.whole_accuracy is None:
-            return f"{100 * self.accuracy:.2f} % of {self.images:,} images"
-        whole = f"{100 * self.whole_accuracy:.2f} % of whole answers"
-        return f"{100 * self.accuracy:.2f} % of places and {whole} of {self.images:,} drawn samples"
-
-    def write(self, path: Path) -> None:
-        """Write the card; raises OSError where that fails."""
-        stated = {name: value for name, value in asdict(self).items() if value is not None}
-        path.write_text(json.dumps(stated, indent=2) + "\n", encoding="utf-8")
-
-
-def digest(state: Mapping[str, Tensor]) -> str:
-    """Return the SHA-256 of all numbers, names in order, floating ones as float32 whatever the file holds."""
-    sha = hashlib.sha256()
-    for name in sorted(state):
-        value = state[name].detach().cpu().contiguous()
-        value = value.to(torch.float32) if value.is_floating_point() else value
-        sha.update(name.encode() + b"\0" + value.numpy().tobytes())
-    return sha.hexdigest()
-
-
-def read_card(folder: Path, state: Mapping[str, Tensor]) -> Card | None:
-    """Return the card beside weights, None where there is none.
-
-    Raises :class:`CheckpointError` where it is damaged, or the weights are not those that it speaks of.
-    """
-    if not (folder / CARD).is_file():
-        return None
-    card = Card.read(folder / CARD)
-    found = digest(state)
-    if found != card.digest:
-        raise CheckpointError(
-            f"the weights in {folder} must have the checksum in {CARD}, {card.digest[:12]}..., got {found[:12]}...; "
-            "install or fetch them again"
-        )
-    return card
-
-
-def as_markdown(model: Thinker) -> str:
-    """Return the text of a model card, without the header that a hub wants."""
-    config, card = model.config, model.card
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    rows: dict[str, Any] = {
-        "core": f"{config.core.kind}: {config.core.population}, {config.core.ticks} ticks, {parameters:,} parameters",
-        config.input.kind: f"{described(config)}, {config.output.classes} classes{_places(config.output)}",
-    }
-    if card is None:
-        rows["accuracy"] = "not stated: nobody wrote down what these weights were measured on"
-    else:
-        rows |= {
-            "trained on": card.data,
-            "accuracy": f"{card.summary()}: {card.measured_on}",
-            "command": f"`{card.command}`",
-            "commit": card.commit,
-            "checksum": card.digest,
-            "limits": card.limits,
-        }
-    table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
-    shown = model.kind.takes
-    use = USE.format(inputs=shown.partition(":")[0], shown=shown)
-    return f"# TIDE: {config.core.kind}\n\n| | |\n|---|---|\n{table}\n\n{use}"
-
-
-def _places(output: OutputConfig) -> str:
-    if output.emitted:
-        return f", {output.emitted} emitted one by one"
-    return f" at each of {' x '.join(map(str, output.positions))} places" if output.positions else ""
-
-
-USE = """```python
-import tide
-
-model = tide.load("hub:OWNER/NAME")  # a folder works, too
-answer = model.predict({inputs}, halt=0.9)  # {shown}
-```
-
-The library: `pip install tide-dynamics`. The network: TIDE (arXiv:2605.19403).
-"""
-
-
-# A model on disk: ``model.safetensors`` with the weights and ``config.json`` with what determines the model.
-
-
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 
 
@@ -268,12 +113,139 @@ def existing(folder: Path) -> Path | None:
 
 def run_checkpoint(run: Path, name: str) -> Path:
     """Return the folder of checkpoint ``"best"`` or ``"last"`` of a run folder."""
-    found = existing(run / name)
-    if found is None:
+    folder = existing(run / name)
+    if folder is None:
         raise CheckpointError(
             f"{run} holds no checkpoint {name!r}; let the run reach its first evaluation or checkpoint"
         )
-    return found
+    return folder
+
+
+# What a card says of trained weights: where they come from, how good they are on which images, and for what not.
+
+
+CARD = "card.json"
+KINDS = {"float": float, "int": int, "float | None": float}  # of fields that are no text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """One set of trained weights.
+
+    ``data`` is the set trained on, ``command`` and ``commit`` what made them; ``accuracy`` in [0, 1], at the most
+    certain tick, on ``images`` images or drawn samples, ``measured_on`` which; of answers at several places it is the
+    share of places, and ``whole_accuracy`` that of answers that are right as a whole, else None; ``limits`` a sentence
+    on what the weights are not good for; ``digest`` that of :func:`digest`.
+    """
+
+    data: str
+    command: str
+    commit: str
+    accuracy: float
+    images: int
+    measured_on: str
+    limits: str
+    digest: str
+    whole_accuracy: float | None = None
+
+    @classmethod
+    def read(cls, path: Path) -> Card:
+        """Read a card; raises :class:`CheckpointError` where it is damaged."""
+        try:
+            mapping = read_mapping(path)
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"{path} is not a card of this library ({one_line(error)}); it is damaged") from error
+        kinds = {field.name: KINDS.get(str(field.type), str) for field in fields(cls)}
+        stated = {name: value for name, value in mapping.items() if name in kinds}
+        required = kinds.keys() - {"whole_accuracy"}
+        if not required <= stated.keys() or not all(isinstance(value, kinds[name]) for name, value in stated.items()):
+            raise CheckpointError(
+                f"{path} is not a card of this library: it must say {', '.join(kinds)}; it is damaged"
+            )
+        if newer := sorted(mapping.keys() - kinds.keys()):
+            warnings.warn(f"{path} says {', '.join(newer)[:100]}, which this version does not know", stacklevel=2)
+        return cls(**stated)
+
+    def summary(self) -> str:
+        """Return how good the weights are, in a few words."""
+        if self.whole_accuracy is None:
+            return f"{100 * self.accuracy:.2f} % of {self.images:,} images"
+        whole = f"{100 * self.whole_accuracy:.2f} % of whole answers"
+        return f"{100 * self.accuracy:.2f} % of places and {whole} of {self.images:,} drawn samples"
+
+    def write(self, path: Path) -> None:
+        """Write the card; raises OSError where that fails."""
+        stated = {name: value for name, value in asdict(self).items() if value is not None}
+        path.write_text(json.dumps(stated, indent=2) + "\n", encoding="utf-8")
+
+
+def digest(state: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of all numbers, names in order, floating ones as float32 whatever the file holds."""
+    sha = hashlib.sha256()
+    for name in sorted(state):
+        value = state[name].detach().cpu().contiguous()
+        value = value.to(torch.float32) if value.is_floating_point() else value
+        sha.update(name.encode() + b"\0" + value.numpy().tobytes())
+    return sha.hexdigest()
+
+
+def read_card(folder: Path, state: Mapping[str, Tensor]) -> Card | None:
+    """Return the card beside weights, None where there is none.
+
+    Raises :class:`CheckpointError` where it is damaged, or the weights are not those that it speaks of.
+    """
+    if not (folder / CARD).is_file():
+        return None
+    card = Card.read(folder / CARD)
+    actual = digest(state)
+    if actual != card.digest:
+        raise CheckpointError(
+            f"the weights in {folder} must have the checksum in {CARD}, {card.digest[:12]}..., got {actual[:12]}...; "
+            "install or fetch them again"
+        )
+    return card
+
+
+def as_markdown(model: Thinker) -> str:
+    """Return the text of a model card, without the header that a hub wants."""
+    config, card = model.config, model.card
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    rows: dict[str, Any] = {
+        "core": f"{config.core.kind}: {config.core.population}, {config.core.ticks} ticks, {parameters:,} parameters",
+        config.input.kind: f"{described(config)}, {config.output.classes} classes{_places(config.output)}",
+    }
+    if card is None:
+        rows["accuracy"] = "not stated: nobody wrote down what these weights were measured on"
+    else:
+        rows |= {
+            "trained on": card.data,
+            "accuracy": f"{card.summary()}: {card.measured_on}",
+            "command": f"`{card.command}`",
+            "commit": card.commit,
+            "checksum": card.digest,
+            "limits": card.limits,
+        }
+    table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
+    takes = model.kind.takes
+    use = USE.format(inputs=takes.partition(":")[0], takes=takes)
+    return f"# TIDE: {config.core.kind}\n\n| | |\n|---|---|\n{table}\n\n{use}"
+
+
+def _places(output: OutputConfig) -> str:
+    if output.emitted:
+        return f", {output.emitted} emitted one by one"
+    return f" at each of {' x '.join(map(str, output.positions))} places" if output.positions else ""
+
+
+USE = """```python
+import tide
+
+model = tide.load("hub:OWNER/NAME")  # a folder works, too
+answer = model.predict({inputs}, halt=0.9)  # {takes}
+```
+
+The library: `pip install tide-dynamics`. The network: TIDE (arXiv:2605.19403).
+"""
 
 
 # Trained weights that come with the library: ``pretrained:NAME``.
@@ -302,3 +274,28 @@ def local(path: Path) -> Path:
 
 def _shelf() -> Path:
     return Path(str(files("tide"))) / "pretrained"
+
+
+# Weights in half precision: half the bytes, for models that travel.
+
+
+AnyModule = TypeVar("AnyModule", bound=nn.Module)
+
+MAX_HALF = torch.finfo(torch.float16).max
+
+
+def halved(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return a state dict with floating tensors as float16; raises :class:`InputError` where a number is too large."""
+    for name, tensor in state.items():
+        if tensor.is_floating_point() and not tensor.abs().amax() <= MAX_HALF:
+            raise InputError(
+                f"{name} must be at most {MAX_HALF:g} in half precision, got {float(tensor.abs().amax()):g}"
+            )
+    return {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
+
+
+def rounded(model: AnyModule) -> AnyModule:
+    """Return a copy of ``model``, in eval mode, whose weights are exactly what half precision holds of them."""
+    twin = copy.deepcopy(model).eval()
+    twin.load_state_dict(halved(model.state_dict()))
+    return twin

@@ -17,7 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 from tide.config import ModelConfig
 from tide.config.base import builder
-from tide.config.cores import MOST_TICKS
+from tide.config.cores import MAX_TICKS
 from tide.errors import InputError, check_path, did_you_mean, one_line, short_repr
 from tide.models.cell import Cell, State
 from tide.models.heads import arranged, at_tick, certainty, read_answers
@@ -210,8 +210,8 @@ class Thinker(
         ticks = self.config.core.ticks if ticks is None else ticks
         if isinstance(ticks, bool) or not isinstance(ticks, Integral) or ticks < 1:
             raise InputError(f"ticks must be a whole number of at least 1, got {short_repr(ticks)}")
-        if ticks > MOST_TICKS:
-            raise InputError(f"ticks must be at most {MOST_TICKS}, got {ticks}; every tick's answer is kept")
+        if ticks > MAX_TICKS:
+            raise InputError(f"ticks must be at most {MAX_TICKS}, got {ticks}; every tick's answer is kept")
         starts = dict(zip(accumulate(part.ticks for part in parts), parts[1:], strict=False))
         ticks += sum(part.ticks for part in parts)
         run = self._runner(observer, moment.state)

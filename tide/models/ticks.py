@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from tide.config import OutputConfig
-from tide.models.cell import Cell, Context, State
+from tide.models.cell import Cell, Context, ReadingContext, State
 from tide.models.heads import arranged, certainty, read_answers
-from tide.models.tide import TideCell, TideContext, TideState
+from tide.models.tide import TideCell, TideState
 from tide.native.call import LoopStart, LoopWeights, Plan, gather_weights, make_plan
 from tide.native.library import Library
 from tide.native.loop import LoopOutcome, Panels, run_loop
@@ -47,7 +47,7 @@ class Moment(NamedTuple, Generic[C, S]):
 
 
 AnyMoment = Moment[Any, Any]
-TideMoment = Moment[TideContext, TideState]
+TideMoment = Moment[ReadingContext, TideState]
 
 
 class Observer(Protocol):
@@ -257,7 +257,7 @@ def run_native(
     """Run ticks and show them to the observer; return where they end, None where nobody goes on."""
     context, state = moment
     if isinstance(observer, Halter):
-        _halt(library, cell, context, state, observer, ticks)
+        _halt(library, cell, moment, observer, ticks)
         return None  # nothing follows the last tick of a halter
     scale, normalizer = _scales(context, state, ticks)
     outcome = run_loop(library, _plan(cell), _weights(cell, context), _start(cell, context, state, scale))
@@ -278,8 +278,9 @@ def run_native(
     return Moment(context, following)
 
 
-def _halt(library: Library, cell: TideCell, context: TideContext, state: TideState, halter: Halter, ticks: int) -> None:
+def _halt(library: Library, cell: TideCell, moment: TideMoment, halter: Halter, ticks: int) -> None:
     """Run some ticks, read them out, let go whoever has its answer, and so on."""
+    context, state = moment
     scale, _ = _scales(context, state, ticks)
     panels = Panels(library, _plan(cell), _weights(cell, context), _start(cell, context, state, scale))
     done = 0
@@ -306,7 +307,7 @@ def _plan(cell: TideCell) -> Plan:
     )
 
 
-def _weights(cell: TideCell, context: TideContext) -> LoopWeights:
+def _weights(cell: TideCell, context: ReadingContext) -> LoopWeights:
     weights = context.weights
     assert cell.attention is not None
     return gather_weights(
@@ -319,12 +320,12 @@ def _weights(cell: TideCell, context: TideContext) -> LoopWeights:
     )
 
 
-def _start(cell: TideCell, context: TideContext, state: TideState, scale: Tensor) -> LoopStart:
+def _start(cell: TideCell, context: ReadingContext, state: TideState, scale: Tensor) -> LoopStart:
     history = state.history if cell.neuron_models is not None else state.history.new_empty(0)
     return LoopStart(context.keys, context.values, state.rates, history, state.synchrony.products, state.latent, scale)
 
 
-def _scales(context: TideContext, state: TideState, ticks: int) -> tuple[Tensor, Tensor]:
+def _scales(context: ReadingContext, state: TideState, ticks: int) -> tuple[Tensor, Tensor]:
     """Return 1/√N of each tick, (T, P), and N after the last, (1, P)."""
     normalizer, retention = state.synchrony.normalizer, context.weights.retention
     scale, ones = [], torch.ones_like(retention)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tide.config import CoreConfig, register
-from tide.models.cell import Cell, Context, Observable, Readout, State
+from tide.models.cell import Observable, ReadingCell, ReadingContext, Readout, State
 from tide.models.heads import OutputHead, skip_zero_rows
 from tide.nn import (
     Batched,
@@ -25,7 +25,6 @@ from tide.nn import (
     ei_ratio,
     push,
 )
-from tide.nn.attention import AttentionRead, bypass_read, empty_keys_and_values
 from tide.nn.dynamics import DynamicsWeights
 from tide.nn.lateral import LateralWeights
 from tide.nn.neuron_models import NeuronModelWeights
@@ -39,17 +38,6 @@ class TickWeights(NamedTuple):
     lateral: LateralWeights
     neuron_models: NeuronModelWeights | None
     retention: Tensor
-
-
-class TideContext(Context):
-    """What is given to all ticks: weights, and keys and values of the tokens, or a ``drive`` (B, d) in their place."""
-
-    batch_dim: ClassVar = {"weights": None}
-
-    weights: TickWeights
-    keys: Tensor
-    values: Tensor
-    drive: Tensor | None = None
 
 
 class TideState(State):
@@ -104,7 +92,7 @@ OBSERVABLES: Mapping[str, Observable] = {
 
 
 @register("core", CoreConfig)
-class TideCell(Cell):
+class TideCell(ReadingCell):
     """Attention, Wilson-Cowan step, lateral inhibition, neuron-level models and synchronisation, in this order.
 
     The memory and the output head feed nothing back and run in :meth:`readout`.
@@ -213,20 +201,9 @@ class TideCell(Cell):
             self.synchronisation.retention(),
         )
 
-    def context(self, x: Tensor) -> TideContext:
+    def context(self, x: Tensor) -> ReadingContext:
         """Compose the weights, and attach the input."""
-        start = self.wilson_cowan.start
-        keys, values = empty_keys_and_values(x.shape[0], self.config.attention.heads, start)
-        return self.set_input(TideContext(weights=self.compose(), keys=keys, values=values), x)
-
-    def set_input(self, context: TideContext, x: Tensor | None) -> TideContext:
-        """Attach tokens to attend to, or a drive in place of the attention's output."""
-        if x is None:
-            x = context.keys.new_zeros(len(context.keys), self.inputs)
-        if self.attention is None or x.dim() == 2:
-            return context.replace(drive=x)
-        keys, values = self.attention.prepare(x)
-        return context.replace(keys=keys, values=values, drive=None)
+        return self.reading(x, self.compose(), self.config.attention.heads)
 
     def initial(self, batch: int) -> TideState:
         """Learned start rates, an empty history, S⁰ from the start rates, the memory's persistent buffers."""
@@ -241,18 +218,10 @@ class TideCell(Cell):
             carry=self.memory.initial(batch) if self.memory is not None else None,
         )
 
-    def read(self, context: TideContext, state: TideState) -> AttentionRead:
-        """Return what the latent state reads of the input."""
-        if context.drive is not None:
-            return bypass_read(context.drive, context.keys)
-        assert self.attention is not None
-        read: AttentionRead = self.attention(state.latent, context.keys, context.values)
-        return read
-
-    def step(self, context: TideContext, state: TideState) -> tuple[TideState, TideFeatures]:
+    def step(self, context: ReadingContext, state: TideState) -> tuple[TideState, TideFeatures]:
         """Advance by one tick."""
         n_e, weights = self.config.n_e, context.weights
-        attended = self.read(context, state)
+        attended = self.read(context, state.latent)
         euler = self.wilson_cowan(state.rates, attended.output, weights.dynamics)
         # The ratio is that of the dynamics: the lateral inhibition would shift it.
         ratio = ei_ratio(euler.rates, n_e, self.config.ratio_normalization)

@@ -55,18 +55,18 @@ class Pointers(Structure):
 
         Whoever calls keeps the tensors alive.
         """
-        found = cls()
+        pointers = cls()
         for name, tensor in tensors.items():
             if tensor is None:
                 continue
             assert tensor.is_contiguous(), name
             stem, _, number = name.rpartition("_")
             if number.isdigit():
-                getattr(found, stem)[int(number)] = tensor.data_ptr()
+                getattr(pointers, stem)[int(number)] = tensor.data_ptr()
             else:
-                assert hasattr(found, name), name
-                setattr(found, name, tensor.data_ptr())
-        return found
+                assert hasattr(pointers, name), name
+                setattr(pointers, name, tensor.data_ptr())
+        return pointers
 
 
 def _pointers(names: str) -> list[tuple[str, Any]]:
@@ -93,9 +93,7 @@ class Start(Pointers):
 class Outcome(Pointers):
     """What a call returns."""
 
-    _fields_ = _pointers(
-        "latent sums power iterations euler preactivation attended rates history products",
-    )
+    _fields_ = _pointers("latent sums power iterations euler preactivation attended rates history products")
 
 
 class Trace(Pointers):
@@ -377,11 +375,7 @@ def trace_shapes(s: Sizes, slots: int) -> Shapes:
         "latent_hat": s.latent,
         "latent_scale": 1,
     }
-    entering = {
-        "entering": width + s.neurons,
-        "entering_products": s.pairs,
-        "entering_latent": s.latent,
-    }
+    entering = {"entering": width + s.neurons, "entering_products": s.pairs, "entering_latent": s.latent}
     return {
         **{name: (slots, kept, features, LANES) for name, features in every.items()},
         **{name: (places, states, features, LANES) for name, features in entering.items()},

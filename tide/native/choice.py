@@ -36,22 +36,22 @@ def choose(
     Raises :class:`InputError` for another value of the variable, and where the native loop is required but cannot be
     for this model on this machine.
     """
-    wish = os.environ.get(VARIABLE, "")
-    if wish not in ("", "0", "require"):
-        raise InputError(f"{VARIABLE} must be 0 (off), require or empty (automatic), got {wish!r}")
-    if wish == "0":
+    setting = os.environ.get(VARIABLE, "")
+    if setting not in ("", "0", "require"):
+        raise InputError(f"{VARIABLE} must be 0 (off), require or empty (automatic), got {setting!r}")
+    if setting == "0":
         return _eager(f"{VARIABLE} is 0")
     if not isinstance(core, CoreConfig):
         return _eager(f"core {getattr(core, 'kind', core)} has no native loop")
     missing = unsupported(core, like)
     if missing is None:
-        if (asked := _beyond(recorded=recorded, altered=altered, together=together)) is not None:
-            return _eager(asked)
+        if (reason := _beyond(recorded=recorded, altered=altered, together=together)) is not None:
+            return _eager(reason)
         library = load(torch.float32)
         if isinstance(library, Library):
             return Choice(library, "native")
         missing = str(library)
-    if wish == "require":
+    if setting == "require":
         raise InputError(f"{VARIABLE} is require, but {missing}; unset it for the eager loop over ticks")
     return _eager(missing)
 

@@ -36,78 +36,6 @@ from tide.native.call import (
 )
 from tide.native.library import Library, threads_for
 
-# Memory that is used again: what a training step saves for its backward pass is as large at the next step.
-#
-# Fresh memory costs a page fault for every 4 KiB that are first touched, some 18,000 in a step of preset ``mnist``.
-
-
-ALIGNMENT = 64  # bytes: a row of sixteen float32
-BLOCK = 2**21  # sizes are rounded up to this many bytes, so that nearly equal needs share a block
-
-Bytes = np.ndarray[tuple[int], np.dtype[np.uint8]]
-
-
-class Workspace:
-    """Lends blocks of memory as tensors; a block comes back when the last tensor that views it is gone.
-
-    Whoever holds a tensor keeps its block, so any number of graphs may be alive at once. What lies idle is never more
-    than was lent at once before.
-    """
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._free: list[Bytes] = []
-        self._returned: deque[Bytes] = deque()
-        self._lent = self._most = 0
-
-    def tensors(self, shapes: Mapping[str, tuple[int, ...]], dtype: torch.dtype) -> dict[str, Tensor]:
-        """Return uninitialised tensors of these shapes that share one block."""
-        return views(self.block(shapes, dtype), shapes)
-
-    def block(self, shapes: Mapping[str, tuple[int, ...]], dtype: torch.dtype) -> Tensor:
-        """Return one uninitialised tensor that :func:`views` cuts into tensors of these shapes."""
-        count = sum(_places(shape) for shape in shapes.values())
-        raw = self._take(max(1, count) * dtype.itemsize)
-        # A view of its own: the storage keeps it alive, and its end is the end of the storage.
-        held = raw[:]
-        weakref.finalize(held, self._returned.append, raw).atexit = False
-        return torch.from_numpy(held).view(dtype)[:count]
-
-    def _take(self, size: int) -> Bytes:
-        size = -(-size // BLOCK) * BLOCK
-        with self._lock:
-            while self._returned:  # finalisers only append: they may run anywhere, also while the lock is held
-                block = self._returned.popleft()
-                self._lent -= block.nbytes
-                self._free.append(block)
-            fitting = next((at for at, block in enumerate(self._free) if block.nbytes == size), None)
-            taken = self._free.pop(fitting) if fitting is not None else None
-            self._lent += size
-            self._most = max(self._most, self._lent)
-            while sum(block.nbytes for block in self._free) > self._most:
-                self._free.pop(0)
-        return taken if taken is not None else np.empty(size, np.uint8)
-
-
-def views(block: Tensor, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
-    """Cut a block into named tensors, in order."""
-    found, at = {}, 0
-    for name, shape in shapes.items():
-        found[name] = block[at : at + prod(shape)].view(shape)
-        at += _places(shape)
-    return found
-
-
-def _places(shape: tuple[int, ...]) -> int:
-    return -(-prod(shape) // ALIGNMENT) * ALIGNMENT
-
-
-workspace = Workspace()
-
-
-# The native loop as one differentiable function of its weights and of the state that it starts from.
-
-
 NAMES = (*LoopStart._fields, *LoopWeights._fields)
 
 
@@ -159,11 +87,11 @@ def _forward(
     shapes = trace_shapes(sizes, slots)
     block = workspace.block(shapes, like.dtype)
     pointers, _held = weight_pointers(plan, weights)
-    given = {name: tensor.contiguous() for name, tensor in start._asdict().items()}
+    entering = {name: tensor.contiguous() for name, tensor in start._asdict().items()}
     call = Call(
         sizes=sizes,
         weights=pointers,
-        start=Start.to(given),
+        start=Start.to(entering),
         outcome=Outcome.to(outcome),
         trace=Trace.to(views(block, shapes)),
     )
@@ -192,10 +120,10 @@ class _Loop(torch.autograd.Function):
         block, *tensors = ctx.saved_tensors
         start = LoopStart(*tensors[: len(LoopStart._fields)])
         weights = LoopWeights(*tensors[len(LoopStart._fields) :])
-        wanted = {name for name, needed in zip(NAMES, ctx.needs_input_grad[2:], strict=True) if needed}
+        names = {name for name, needed in zip(NAMES, ctx.needs_input_grad[2:], strict=True) if needed}
         arriving = dict(zip(LoopOutcome._fields, gradients, strict=True))
-        found = _backward(ctx.library, ctx.plan, start, weights, block, arriving, wanted)
-        return (None, None, *(found.get(name) if name in wanted else None for name in NAMES))
+        computed = _backward(ctx.library, ctx.plan, start, weights, block, arriving, names)
+        return (None, None, *(computed.get(name) if name in names else None for name in NAMES))
 
 
 def _backward(
@@ -205,9 +133,9 @@ def _backward(
     weights: LoopWeights,
     block: Tensor,
     arriving: Mapping[str, Tensor | None],
-    wanted: set[str],
+    names: set[str],
 ) -> dict[str, Tensor]:
-    """Return the gradients that are wanted, by the names of :class:`LoopStart` and :class:`LoopWeights`."""
+    """Return gradients by ``names``, those of :class:`LoopStart` and :class:`LoopWeights`."""
     sizes = plan.sizes(weights, start)
     sizes.keep_ticks = True
     panels = panels_of(sizes.batch)
@@ -216,7 +144,7 @@ def _backward(
     returned = {name: block.new_empty(shape) for name, shape in returned_shapes(sizes).items()}
     pointers, _held = weight_pointers(plan, weights)
     transposed = {name: tensor.transpose(-1, -2).contiguous() for name, tensor in _matrices(start, weights).items()}
-    given = {
+    contiguous = {
         name: None if gradient is None else gradient.contiguous()
         for name, gradient in arriving.items()
         if name != "iterations"
@@ -228,37 +156,34 @@ def _backward(
         start=Start.to({"scale": scale}),
         trace=Trace.to(trace),
         transposed=Transposed.to(transposed),
-        arriving=Arriving.to(given),
+        arriving=Arriving.to(contiguous),
         leaving=Leaving.to(leaving | returned),
     )
     library.backward(call, panels, sizes.neurons if sizes.hidden else 0)
-    return returned | _products(sizes, trace, leaving, wanted)
+    return returned | _products(sizes, trace, leaving, names)
 
 
 def _matrices(start: LoopStart, weights: LoopWeights) -> dict[str, Tensor]:
     names = ("query", "output", "skip", "map", "excite", "inhibit", "first", "stream_0", "stream_1", "stream_2")
-    found = {name: getattr(weights, name) for name in names}
-    return {name: value for name, value in found.items() if value is not None} | {
-        "keys": start.keys,
-        "values": start.values,
-    }
+    matrices = {name: getattr(weights, name) for name in names} | {"keys": start.keys, "values": start.values}
+    return {name: value for name, value in matrices.items() if value is not None}
 
 
 def _products(
-    s: Sizes, trace: Mapping[str, Tensor], leaving: Mapping[str, Tensor], wanted: set[str]
+    s: Sizes, trace: Mapping[str, Tensor], leaving: Mapping[str, Tensor], names: set[str]
 ) -> dict[str, Tensor]:
     """One product per matrix: gradients of its results at all ticks times its inputs at all ticks."""
-    ticks, found = s.ticks, {}
+    ticks, gradients = s.ticks, {}
     by_head = (s.batch * s.heads, ticks, -1)
-    if "keys" in wanted:
+    if "keys" in names:
         g_keys = trace["query"].view(by_head).transpose(1, 2) @ leaving["score"].view(by_head)
-        found["keys"] = g_keys.view(s.batch, s.heads, s.head_width, s.positions)
-    if "values" in wanted:
+        gradients["keys"] = g_keys.view(s.batch, s.heads, s.head_width, s.positions)
+    if "values" in names:
         g_values = trace["attention"].view(by_head).transpose(1, 2) @ leaving["read"].view(by_head)
-        found["values"] = g_values.view(s.batch, s.heads, s.positions, s.head_width)
+        gradients["values"] = g_values.view(s.batch, s.heads, s.positions, s.head_width)
     for name in ("attention_gain", "attention_bias", "gain", "retention", "latent_gain", "latent_bias"):
-        found[name] = leaving[name].sum((0, 2))
-    found["scale"] = leaving["scale"].sum(0)
+        gradients[name] = leaving[name].sum((0, 2))
+    gradients["scale"] = leaving["scale"].sum(0)
 
     latent = _Columns(lambda: trace["entering_latent"][:, :ticks])
     g_output, g_map = _Columns(lambda: leaving["output"]), _Columns(lambda: leaving["map"])
@@ -285,16 +210,16 @@ def _products(
             _Columns(partial(_part, leaving["streams"], features)),
             _Columns(partial(_part, trace["synchrony"], pairs)),
         )
-        if f"stream_bias_{number}" in wanted:
-            found[f"stream_bias_{number}"] = terms[f"stream_{number}"][0].matrix.sum(1)
+        if f"stream_bias_{number}" in names:
+            gradients[f"stream_bias_{number}"] = terms[f"stream_{number}"][0].matrix.sum(1)
     unused = ("excite", "inhibit") if s.iterations == 0 else ()  # no gradient, as in eager
     for name, (gradient, inputs) in terms.items():
-        if name in wanted and name not in unused:
-            found[name] = gradient.matrix @ inputs.matrix.t()
+        if name in names and name not in unused:
+            gradients[name] = gradient.matrix @ inputs.matrix.t()
     for name, gradient in {"query": g_query, "output": g_output, "skip": g_output, "map": g_map}.items():
-        if f"{name}_bias" in wanted:
-            found[f"{name}_bias"] = gradient.matrix.sum(1)
-    return found
+        if f"{name}_bias" in names:
+            gradients[f"{name}_bias"] = gradient.matrix.sum(1)
+    return gradients
 
 
 def _part(values: Tensor, features: slice) -> Tensor:
@@ -356,16 +281,16 @@ class Panels:
         scale = self._start.scale[sizes.first_tick : sizes.first_tick + ticks]
         sizes.ticks = len(scale)
         shapes = outcome_shapes(sizes)
-        found = {name: scale.new_empty(shapes[name] if name in PER_TICK else (0,)) for name in shapes}
+        outcome = {name: scale.new_empty(shapes[name] if name in PER_TICK else (0,)) for name in shapes}
         self._call.start = Start.to(self._start._asdict() | {"scale": scale, "sample": self._sample})
-        self._call.outcome = Outcome.to({name: found[name] for name in PER_TICK})
+        self._call.outcome = Outcome.to({name: outcome[name] for name in PER_TICK})
         panels = panels_of(sizes.batch)
         self._library.forward(self._call, panels, slots=min(self._slots, panels))
         sizes.goes_on = True
         sizes.first_tick += len(scale)
         if len(self._lane) < sizes.batch:
-            found |= {name: found[name][self._lane] for name in PER_TICK}
-        return LoopOutcome(**found)
+            outcome |= {name: outcome[name][self._lane] for name in PER_TICK}
+        return LoopOutcome(**outcome)
 
     def keep(self, index: Tensor) -> None:
         """Let all samples go but those at ``index`` (kept,), ascending, among those that :meth:`advance` returned."""
@@ -391,3 +316,72 @@ class Panels:
         self._sample = self._sample[self._lane]
         sizes.batch = len(self._lane)
         self._lane = torch.arange(sizes.batch)
+
+
+# Memory that is used again: what a training step saves for its backward pass is as large at the next step.
+#
+# Fresh memory costs a page fault for every 4 KiB that are first touched, some 18,000 in a step of preset ``mnist``.
+
+
+ALIGNMENT = 64  # bytes: a row of sixteen float32
+BLOCK = 2**21  # sizes are rounded up to this many bytes, so that nearly equal needs share a block
+
+Bytes = np.ndarray[tuple[int], np.dtype[np.uint8]]
+
+
+class Workspace:
+    """Lends blocks of memory as tensors; a block comes back when the last tensor that views it is gone.
+
+    Whoever holds a tensor keeps its block, so any number of graphs may be alive at once. What lies idle is never more
+    than was lent at once before.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._free: list[Bytes] = []
+        self._returned: deque[Bytes] = deque()
+        self._lent = self._most = 0
+
+    def tensors(self, shapes: Mapping[str, tuple[int, ...]], dtype: torch.dtype) -> dict[str, Tensor]:
+        """Return uninitialised tensors of these shapes that share one block."""
+        return views(self.block(shapes, dtype), shapes)
+
+    def block(self, shapes: Mapping[str, tuple[int, ...]], dtype: torch.dtype) -> Tensor:
+        """Return one uninitialised tensor that :func:`views` cuts into tensors of these shapes."""
+        count = sum(_places(shape) for shape in shapes.values())
+        raw = self._take(max(1, count) * dtype.itemsize)
+        # A view of its own: the storage keeps it alive, and its end is the end of the storage.
+        held = raw[:]
+        weakref.finalize(held, self._returned.append, raw).atexit = False
+        return torch.from_numpy(held).view(dtype)[:count]
+
+    def _take(self, size: int) -> Bytes:
+        size = -(-size // BLOCK) * BLOCK
+        with self._lock:
+            while self._returned:  # finalisers only append: they may run anywhere, also while the lock is held
+                block = self._returned.popleft()
+                self._lent -= block.nbytes
+                self._free.append(block)
+            fitting = next((at for at, block in enumerate(self._free) if block.nbytes == size), None)
+            taken = self._free.pop(fitting) if fitting is not None else None
+            self._lent += size
+            self._most = max(self._most, self._lent)
+            while sum(block.nbytes for block in self._free) > self._most:
+                self._free.pop(0)
+        return taken if taken is not None else np.empty(size, np.uint8)
+
+
+def views(block: Tensor, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
+    """Cut a block into named tensors, in order."""
+    tensors, at = {}, 0
+    for name, shape in shapes.items():
+        tensors[name] = block[at : at + prod(shape)].view(shape)
+        at += _places(shape)
+    return tensors
+
+
+def _places(shape: tuple[int, ...]) -> int:
+    return -(-prod(shape) // ALIGNMENT) * ALIGNMENT
+
+
+workspace = Workspace()

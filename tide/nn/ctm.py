@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-# CTM's synapse model: attention and post-activations to pre-activations (Darlow et al., arXiv:2505.05522, eq. 1).
+# Synapses: attention and post-activations to pre-activations (eq. 1).
 
 
 BOTTLENECK = 16  # the narrowest width of the U-Net, fixed in the reference
@@ -67,7 +67,7 @@ def _level(inputs: int, outputs: int, dropout: float) -> nn.Sequential:
     return nn.Sequential(nn.Dropout(dropout), nn.Linear(inputs, outputs), nn.LayerNorm(outputs), nn.SiLU())
 
 
-# CTM's neuron-level models: every neuron's own network over its trace of pre-activations (arXiv:2505.05522, eq. 3).
+# Neuron-level models: every neuron's own network over its trace of pre-activations (eq. 3).
 
 
 class TraceWeights(NamedTuple):

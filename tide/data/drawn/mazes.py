@@ -30,7 +30,7 @@ BACK = (DOWN, UP, RIGHT, LEFT)
 """The move that takes each move back."""
 ORDERS = np.array(list(permutations((UP, DOWN, LEFT, RIGHT))))
 AT_ONCE = 512  # mazes carved together: enough to make the loop over cells cheap, few enough for the cache
-SMALLEST = 5  # pixels: two cells each way
+MIN_SIZE = 5  # pixels: two cells each way
 
 
 class Tree(NamedTuple):
@@ -60,7 +60,7 @@ def draw_mazes(count: int, size: int, route: int, generator: torch.Generator) ->
     Raises:
         DataError: a number is out of range.
     """
-    check_at_least(("count", count, 1), ("size", size, SMALLEST), ("route", route, 1))
+    check_at_least(("count", count, 1), ("size", size, MIN_SIZE), ("route", route, 1))
     if size % 2 == 0:
         raise DataError(f"size must be odd, got {size}; walls lie between cells, take {size - 1} or {size + 1}")
     parts = [

@@ -97,13 +97,14 @@ def draw_questions(
         DataError: a number is out of range, or the images have other than ten classes.
     """
     check_at_least(("count", count, 1))
-    shown, steps = _between("digits", *digits, generator), _between("operations", *operations, generator)
+    digit_count = _between("digits", *digits, generator)
+    operation_count = _between("operations", *operations, generator)
     if len(images.classes) != BASE:
         raise DataError(f"there must be {BASE} classes, got {len(images.classes)}; give images of the digits 0 to 9")
-    chosen = torch.randint(len(images), (count, shown), generator=generator)
-    parts = torch.empty(count, 1 + 2 * steps, dtype=torch.int64)
-    parts[:, 0::2] = torch.randint(shown, (count, 1 + steps), generator=generator)
-    parts[:, 1::2] = torch.where(torch.randint(2, (count, steps), generator=generator) == 0, PLUS, MINUS)
+    chosen = torch.randint(len(images), (count, digit_count), generator=generator)
+    parts = torch.empty(count, 1 + 2 * operation_count, dtype=torch.int64)
+    parts[:, 0::2] = torch.randint(digit_count, (count, 1 + operation_count), generator=generator)
+    parts[:, 1::2] = torch.where(torch.randint(2, (count, operation_count), generator=generator) == 0, PLUS, MINUS)
     answers = answer(images.labels.cpu()[chosen], parts)
     return Questions(images.images[chosen.to(images.images.device)], parts), answers
 
