@@ -59,7 +59,7 @@ def in_torch(
         for name in ("tick", "read"):
             values |= made[name](**{wanted: values[wanted] for wanted in made[name].inputs})
         values |= {name.removeprefix("next_"): value for name, value in values.items() if name.startswith("next_")}
-        for name in (*model.cell.recordable(), "logits", "certainty"):
+        for name in (*model.cell.observables, "logits", "certainty"):
             seen.setdefault(name, []).append(values[name].reshape(-1))
     return {name: torch.stack(steps) for name, steps in seen.items()}
 

@@ -38,7 +38,7 @@ def thought(model: Thinker, run: Run, images: Any, ticks: int, **fixed: Any) -> 
         values |= run("tick", values)
         values |= run("read", values)
         values |= {name.removeprefix(NEXT): value for name, value in values.items() if name.startswith(NEXT)}
-        for name in (*model.cell.recordable(), "logits", "certainty"):
+        for name in (*model.cell.observables, "logits", "certainty"):
             seen.setdefault(name, []).append(torch.as_tensor(values[name]))
     return seen
 
@@ -50,7 +50,7 @@ def in_torch(made: Mapping[str, Graph]) -> Run:
 def assert_equal_at_every_tick(model: Thinker, seen: dict[str, list[Tensor]], images: Tensor, within: float) -> None:
     ticks = len(seen["logits"])
     with torch.no_grad():
-        out = model(images, record=model.cell.recordable(), ticks=ticks)
+        out = model(images, record=tuple(model.cell.observables), ticks=ticks)
     expected = {**out.trace, "logits": out.logits.movedim(-1, 1), "certainty": out.certainty}
     for name, values in expected.items():
         torch.testing.assert_close(torch.stack(seen[name], 1), values, atol=within, rtol=within, msg=name)
@@ -74,7 +74,7 @@ def test_three_graphs_make_the_thought_about_a_task(task: str) -> None:
 
 
 def test_what_is_shown_part_by_part_is_refused_in_one_line() -> None:
-    with pytest.raises(InputError, match="the model takes a schedule, images or a sequence is wanted"):
+    with pytest.raises(InputError, match="the model must take images or a sequence, got a schedule"):
         graphs(tide.create("qamnist.small"))
 
 
@@ -107,7 +107,7 @@ def test_without_inhibition_e_hears_neither_i_nor_its_pool(tiny_model: Any) -> N
 
 
 def test_neurons_that_fire_without_input_are_not_silenced(tiny_model: Any) -> None:
-    with pytest.raises(InputError, match=r"core\.activation is softplus, relu is wanted"):
+    with pytest.raises(InputError, match=r"core\.activation must be relu to silence neurons, got softplus"):
         graphs(tiny_model(activation="softplus"), interventions=True)
     with pytest.raises(InputError, match="the core is CTMCell, TideCell is wanted"):
         graphs(tiny_model(kind="ctm"), interventions=True)
@@ -160,7 +160,8 @@ def test_onnx_equals_torch_at_every_tick(exported: tuple[Thinker, Path], monkeyp
         numbers = [importlib.import_module("onnx.numpy_helper").to_array(part) for part in stored]
         assert any(number.size == 1 and number.item() == np.float32(RMS_EPSILON) for number in numbers)
     session = names["onnxruntime"].InferenceSession(folder / "whole.onnx")
-    stacked = {name: np.stack(seen[name][:6], 1) for name in model.cell.needed}
+    read = [name for name, observable in model.cell.observables.items() if observable.use == "readout"]
+    stacked = {name: np.stack(seen[name][:6], 1) for name in read}
     for values, name in zip(session.run(None, stacked), ("logits", "certainty"), strict=True):
         by_tick = torch.stack(seen[name][:6], -1).numpy()
         np.testing.assert_allclose(values, by_tick, atol=1e-5, rtol=1e-5)
@@ -199,7 +200,7 @@ def test_bad_input_is_one_line_and_writes_nothing(
 
 def test_a_missing_package_is_named_with_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"onnx is not installed, .*pip install 'tide-dynamics\[export\]'"):
+    with pytest.raises(InputError, match=r"onnx must be installed; pip install 'tide-dynamics\[export\]'"):
         check_installed("onnx")
 
 

@@ -162,7 +162,7 @@ def test_what_fits_no_page_is_refused_in_one_line() -> None:
     with pytest.raises(InputError, match=r"TIDE has 63,461,152 parameters, at most 20,000,000 fit a page: use --out"):
         check_size("TIDE", outline(preset("imagenet").model))
     assert sum(p.numel() for p in outline(preset("maze").model).parameters()) < MOST_PARAMETERS
-    with pytest.raises(InputError, match="the model takes a schedule, images or a sequence is wanted"):
+    with pytest.raises(InputError, match="the model must take images or a sequence, got a schedule"):
         page([Shown("TIDE", tide.create("qamnist.small"))])
     both = [Shown(name, tide.create(name)) for name in ("parity.16", "sort.8")]
     with pytest.raises(InputError, match="bits of 16 to answer by positions and numbers of 8 to answer by list"):
