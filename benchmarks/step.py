@@ -108,8 +108,8 @@ def component_functions(trainer: Trainer) -> dict[str, list[tuple[Any, str]]]:
         "Wilson-Cowan": [(cell.wilson_cowan, "compose forward"), (tide.models.tide, "ei_ratio")],
         "lateral inhibition": [(cell.lateral, "compose forward")],
         "neuron-level models": [(cell.neuron_models, "compose forward"), (tide.models.tide, "push")],
-        "synchronisation": [(cell.synchronisation, "begin retention forward read")],
-        "memory": [(cell.memory, "begin forward"), (cell, "consolidate_")],
+        "synchronisation": [(cell.synchronisation, "initial retention forward read")],
+        "memory": [(cell.memory, "initial scan read"), (cell, "consolidate_")],
         "head": [(cell.head, "forward"), (tide.models.thinker, "certainty")],
         "loss": [(here, "objective read_answers")],
         "optimiser, clipping, projection": [

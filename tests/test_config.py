@@ -123,9 +123,9 @@ def test_the_edges_of_the_ranges_are_allowed(path, value):
 
 
 def test_construction_validates_as_reading_does():
-    with pytest.raises(ConfigError, match="ticks is 0"):
+    with pytest.raises(ConfigError, match=r"core\.ticks must be at least 1, got 0"):
         CoreConfig(ticks=0)
-    with pytest.raises(ConfigError, match="ticks is -1"):
+    with pytest.raises(ConfigError, match=r"core\.ticks must be at least 1, got -1"):
         dataclasses.replace(CoreConfig(), ticks=-1)
     with pytest.raises(dataclasses.FrozenInstanceError):
         CoreConfig().ticks = 3
@@ -137,7 +137,10 @@ def test_construction_validates_as_reading_does():
         ({"cor": {}}, r"unknown setting 'cor'; did you mean 'core'\?"),
         ({"core": {"tick": 3}}, r"'core\.tick'; did you mean 'ticks'\?"),
         ({"core": {"attention": {"head": 3}}}, r"'core\.attention\.head'; did you mean 'heads'\?"),
-        ({"core": {"activation": "relus"}}, r"core\.activation is 'relus'; did you mean 'relu'\?"),
+        (
+            {"core": {"activation": "relus"}},
+            r"core\.activation must be one of relu, softplus, got 'relus'; did you mean 'relu'\?",
+        ),
         ({"data": {"zzz": 3}}, r"'data\.zzz'; known: kind, name, validation, crop_padding, flip"),
     ],
 )

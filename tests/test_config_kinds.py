@@ -72,17 +72,20 @@ def test_a_yaml_file_may_change_the_kind_and_settings_of_the_new_one(tmp_path):
 @pytest.mark.parametrize(
     ("mapping", "told"),
     [
-        ({"core": {"kind": "tid"}}, r"core\.kind is 'tid'; did you mean 'tide'\?"),
-        ({"core": {"kind": "lstms"}}, r"core\.kind is 'lstms'; did you mean 'lstm'\?"),
-        ({"core": {"kind": "gru"}}, r"core\.kind is 'gru'; known: tide, ctm, lstm"),
-        ({"backbone": {"kind": "resnet"}}, r"backbone\.kind is 'resnet'; did you mean 'resnet18'\?"),
-        ({"backbone": {"kind": None}}, r"backbone\.kind is None"),
-        ({"core": {"kind": 3}}, r"core\.kind is 3"),
-        ({"core": {"kind": ["ctm"]}}, r"core\.kind is \['ctm'\]"),
+        ({"core": {"kind": "tid"}}, r"core\.kind must be a known one, got 'tid'; did you mean 'tide'\?"),
+        ({"core": {"kind": "lstms"}}, r"core\.kind must be a known one, got 'lstms'; did you mean 'lstm'\?"),
+        ({"core": {"kind": "gru"}}, r"core\.kind must be a known one, got 'gru'; known: tide, ctm, lstm"),
+        (
+            {"backbone": {"kind": "resnet"}},
+            r"backbone\.kind must be a known one, got 'resnet'; did you mean 'resnet18'\?",
+        ),
+        ({"backbone": {"kind": None}}, r"backbone\.kind must be a known one, got None"),
+        ({"core": {"kind": 3}}, r"core\.kind must be a known one, got 3"),
+        ({"core": {"kind": ["ctm"]}}, r"core\.kind must be a known one, got \['ctm'\]"),
         ({"core": {"kind": "lstm", "layer": 3}}, r"'core\.layer'; did you mean 'layers'\?"),
         ({"core": {"kind": "ctm", "tau_e": 4.0}}, r"unknown setting 'core\.tau_e'"),
         ({"backbone": {"kind": "none", "grid": 8}}, r"unknown setting 'backbone\.grid'"),
-        ({"core": None}, "core is None, a mapping of settings is wanted"),
+        ({"core": None}, "core must be a mapping of settings, got None"),
     ],
 )
 @pytest.mark.parametrize("base", [None, preset("ctm.digits").model])
@@ -127,7 +130,7 @@ def test_what_is_out_of_range_in_a_kind_is_refused_with_its_name_and_value(secti
 def test_the_edges_of_a_baseline_s_ranges_are_allowed():
     edges = {"selection": "first-last", "synchrony_out": 200, "synchrony_action": 56, "dropout": 0, "synapse_depth": 1}
     assert from_dict(ModelConfig, {"core": {"kind": "ctm"} | edges}).core.synchrony_action == 56
-    with pytest.raises(ConfigError, match=r"is 257, at most core\.neurons = 256 are wanted with selection first-last"):
+    with pytest.raises(ConfigError, match=r"must be at most core\.neurons = 256 with selection first-last, got 257"):
         from_dict(ModelConfig, {"core": {"kind": "ctm"} | edges | {"synchrony_action": 57}})
     assert CTMConfig(self_pairs=447).self_pairs == 447
     # Self pairs are one of the random ones: without these there is nothing to compare with.

@@ -135,9 +135,9 @@ def test_a_list_is_emitted_and_halts_when_it_is_complete(experiment: Callable[..
 
 def test_numbers_are_refused_in_one_line(experiment: Callable[..., Config]) -> None:
     model = Thinker(experiment("steps_up", classes=2, positions=[LENGTH - 1]).model)
-    with pytest.raises(InputError, match=r"shape \(2, 4\), \(B, 5\) is wanted"):
+    with pytest.raises(InputError, match=r"must have shape \(B, 5\), got \(2, 4\)"):
         model(torch.zeros(2, 4))
-    with pytest.raises(InputError, match="NaN or infinite"):
+    with pytest.raises(InputError, match="must be finite, got NaN or infinity"):
         model(torch.full((2, LENGTH), math.nan))
     with pytest.raises(InputError, match="record must name quantities of this model, got 'attention'"):
         model(torch.zeros(2, LENGTH), record="attention")
@@ -190,9 +190,15 @@ def test_lists_against_a_slow_decoder_and_torchs_mean() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"output": OutputConfig(classes=3, emitted=2)}, "loss.objective is two_point with output.emitted = 2"),
-        ({"input": SequenceConfig(length=9)}, "core.attention.heads is above 0 for numbers"),
-        ({"input": SequenceConfig(length=9), "backbone": FeatureMapConfig(features=8)}, "is above 0 for numbers"),
+        (
+            {"output": OutputConfig(classes=3, emitted=2)},
+            "loss.objective must be ctc .* got two_point with output.emitted = 2",
+        ),
+        ({"input": SequenceConfig(length=9)}, "core.attention.heads must be 0 with input numbers"),
+        (
+            {"input": SequenceConfig(length=9), "backbone": FeatureMapConfig(features=8)},
+            "core.attention.heads must be 0 with input numbers",
+        ),
     ],
 )
 def test_settings_that_do_not_fit_each_other_are_named(change: dict[str, object], words: str) -> None:

@@ -165,18 +165,24 @@ def test_the_last_tick_takes_the_place_of_the_most_certain():
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"loss": {"objective": "route"}}, r"objective is route with output.positions = \(\), one number of moves"),
-        ({"loss": {"lookahead": 0}}, "loss.lookahead is 0"),
-        ({"loss": {"second_tick": "first"}}, "loss.second_tick is 'first'; known: certain, last"),
-        ({"backbone": {"kind": "symbols"}}, "backbone.kind is symbols for an input of kind image, hrf or"),
-        ({"input": {"kind": "schedule"}}, "backbone.kind is hrf for an input of kind schedule, questions is wanted"),
+        (
+            {"loss": {"objective": "route"}},
+            r"output.positions must be one number of moves for loss.objective route, got \(\)",
+        ),
+        ({"loss": {"lookahead": 0}}, "loss.lookahead must be at least 1, got 0"),
+        ({"loss": {"second_tick": "first"}}, "loss.second_tick must be one of certain, last, got 'first'"),
+        (
+            {"backbone": {"kind": "symbols"}},
+            "backbone.kind must be one that reads image, got symbols, which reads sequence",
+        ),
+        ({"input": {"kind": "schedule"}}, "backbone.kind must be one that reads schedule, got hrf, which reads image"),
         (
             {"input": {"kind": "schedule"}, "backbone": {"kind": "questions", "features": 64}},
-            "backbone.features is 64, 128 as the attention is wide is wanted",
+            "backbone.features must be 128, as wide as the attention, got 64",
         ),
         (
             {"input": {"kind": "sequence", "length": 4, "alphabet": [0, 1]}, "backbone": {"kind": "none"}},
-            "backbone.kind is none for an input of kind sequence, symbols is wanted",
+            "backbone.kind must be one that reads sequence, got none, which reads image and numbers",
         ),
     ],
 )

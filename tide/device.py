@@ -14,7 +14,7 @@ from tide.errors import InputError
 if TYPE_CHECKING:
     import torch
 
-MOST_THREADS = 1024
+MAX_THREADS = 1024
 
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 
@@ -40,7 +40,7 @@ def pick_workers(workers: int | None) -> int:
         mine = available_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
         return min(8, max(0, mine - 1))
     if workers < 0:
-        raise InputError(f"--workers is {workers}, 0 (decode between the steps) or more are wanted")
+        raise InputError(f"--workers must be at least 0 (decode between the steps), got {workers}")
     return workers
 
 
@@ -50,11 +50,9 @@ def set_threads(threads: int | None) -> None:
 
     if threads is not None:
         if threads < 1:
-            raise InputError(f"--threads is {threads}, 1 or more are wanted")
-        if threads > MOST_THREADS:
-            raise InputError(
-                f"--threads is {threads}, at most {MOST_THREADS} are wanted: more than a machine's cores wait"
-            )
+            raise InputError(f"--threads must be at least 1, got {threads}")
+        if threads > MAX_THREADS:
+            raise InputError(f"--threads must be at most {MAX_THREADS}, got {threads}")
         torch.set_num_threads(threads)
 
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 class InputError(ValueError):
     """Something a user gave is unusable.
 
-    The message is one line with the value met, the value wanted and the remedy. The command line prints it
-    and exits with code 2.
+    The message is one line: what must hold, the value met, the remedy. The command line prints it and exits with
+    code 2.
     """
 
 

@@ -116,8 +116,8 @@ def test_lateral_bound_is_a_lipschitz_constant(tiny_model):
 
 def test_correction_gains_are_the_summed_slopes_over_the_history(tiny_model):
     model = tiny_model()
-    state = follow(model, images(1)).states[3]
-    gains = correction_gains(model, state)
+    moment = follow(model, images(1)).states[3]
+    gains, state = correction_gains(model, moment), moment.state
     models, weights, step = model.cell.neuron_models, model.cell.neuron_models.compose(), 1e-6
     expected = torch.zeros(20, dtype=torch.float64)
     for entry in range(state.history.shape[2]):
@@ -134,8 +134,9 @@ def test_under_contraction_trajectories_meet_at_least_at_the_certified_rate(tiny
     guarded = {"norm": "rms_cap", "guarantee": "contraction", "neuron_models": {"feedback": False}}
     model = tiny_model(**guarded)
     state = follow(model, images(1)).states[3]
-    far = state.rates[0].detach() + 5 * torch.rand(20, dtype=torch.float64)
-    met = meeting(model, state, state.rates[0].detach(), far)
+    near = state.state.rates[0].detach()
+    far = near + 5 * torch.rand(20, dtype=torch.float64)
+    met = meeting(model, state, near, far)
     assert met.certified is not None
     assert met.worst is not None
     assert met.worst <= met.certified + 1e-12
@@ -143,7 +144,7 @@ def test_under_contraction_trajectories_meet_at_least_at_the_certified_rate(tiny
     assert float(met.distances[-1]) < 1e-3 * float(met.distances[0])
     free = tiny_model()
     state = follow(free, images(1)).states[3]
-    assert meeting(free, state, state.rates[0].detach(), far, ticks=5).certified is None
+    assert meeting(free, state, state.state.rates[0].detach(), far, ticks=5).certified is None
 
 
 @pytest.mark.parametrize("kind", ["ctm", "lstm"])

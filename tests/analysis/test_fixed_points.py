@@ -81,7 +81,8 @@ def test_a_fixed_point_is_one_of_the_whole_tick_history_included(tiny_model):
     (point,) = core.find(starts(2))
     before = core.settled(point.rates[None])
     with torch.no_grad():
-        after, features = model.cell.train().step(before)
+        after, features = model.cell.train().step(*before)
+    before = before.state
     torch.testing.assert_close(after.rates[0], point.rates, rtol=0, atol=1e-9)
     torch.testing.assert_close(after.history, before.history, rtol=0, atol=1e-9)
     newest = torch.cat((features.inhibited, features.rates[:, 16:]), 1)[0]
@@ -94,7 +95,7 @@ def test_without_all_extras_the_fixed_point_solves_the_rate_equation(tiny_model)
     core = held(model)
     (point,) = core.find(starts())
     with torch.no_grad():
-        drive = model.cell.step(core.settled(point.rates[None]))[1].drive[0].numpy()
+        drive = model.cell.step(*core.settled(point.rates[None]))[1].drive[0].numpy()
     gain, w = model.cell.wilson_cowan.gain.detach().numpy(), model.cell.blocks().effective().detach().numpy()
     rates = point.rates.numpy()
     np.testing.assert_allclose(rates, np.log1p(np.exp(gain * (w @ rates + drive))), rtol=1e-9)

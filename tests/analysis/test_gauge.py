@@ -94,12 +94,12 @@ def test_normalised_rows_give_the_preactivation_after_the_norm(tiny_model, norm)
     for place, tick in enumerate(TICKS):
         state = met[tick]
         with torch.no_grad():
-            _, features = cell.step(state)
+            _, features = cell.step(*state)
         for b in range(2):
             found = matrices[b, place]
             row = (found.abs().sum(1) / w.abs().sum(1))[:, None]
             torch.testing.assert_close(found, row * w, rtol=1e-12, atol=0)
-            expected = found @ state.rates[b] + row[:, 0] * features.drive[b]
+            expected = found @ state.state.rates[b] + row[:, 0] * features.drive[b]
             torch.testing.assert_close(features.preactivation[b], expected, rtol=1e-10, atol=1e-11)
             of_row = cell.wilson_cowan.gain.detach() / row[:, 0]
             divisors |= {round(float(value), 9) for value in of_row}
@@ -118,11 +118,11 @@ def test_states_are_those_that_the_model_meets_before_each_tick(tiny_model):
     with torch.no_grad():
         trace = model(images(), record=("corrected_e", "corrected_i", "latent")).trace
     assert len(met) == model.config.core.ticks
-    torch.testing.assert_close(met[0].rates, model.cell.wilson_cowan.start.detach().expand(2, -1))
+    torch.testing.assert_close(met[0].state.rates, model.cell.wilson_cowan.start.detach().expand(2, -1))
     for tick in (1, 3):
         before = torch.cat((trace["corrected_e"][:, tick - 1], trace["corrected_i"][:, tick - 1]), 1)
-        assert torch.equal(met[tick].rates, before)
-        assert torch.equal(met[tick].latent, trace["latent"][:, tick - 1])
+        assert torch.equal(met[tick].state.rates, before)
+        assert torch.equal(met[tick].state.latent, trace["latent"][:, tick - 1])
 
 
 @pytest.mark.parametrize("kind", ["ctm", "lstm"])

@@ -10,13 +10,14 @@ from tide.analysis import jacobian
 from tide.analysis.jacobian import Tick, batched_jacobian
 from tide.analysis.states import follow
 from tide.models.thinker import Thinker
+from tide.models.ticks import TideMoment
 from tide.models.tide import TideState
 
 VIEWS = {"rates": 20, "core": 20 * (1 + 3), "whole": 20 * (1 + 3) + 21}
 
 
-def met(model: Thinker, tick: int = 2) -> TideState:
-    """The state of one sample before a tick: one that the model meets."""
+def met(model: Thinker, tick: int = 2) -> TideMoment:
+    """Context and state of one sample before a tick: one that the model meets."""
     image = torch.rand(1, 1, 9, 9, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
     return follow(model, image).states[tick]
 
@@ -27,24 +28,25 @@ def flat(state: TideState, view: str) -> np.ndarray:
     if view != "rates":
         parts.extend(state.history[:, 0])
     if view == "whole":
-        parts.append(state.synchrony.products[0] / state.synchrony.normalizer.sqrt())
+        parts.append((state.synchrony.products / state.synchrony.normalizer.sqrt())[0])
     return torch.cat(parts).detach().numpy()
 
 
-def moved(model: Thinker, state: TideState, view: str, entry: int, by: float) -> TideState:
-    """The state with one entry of a view moved, and what follows from it."""
+def moved(model: Thinker, moment: TideMoment, view: str, entry: int, by: float) -> TideMoment:
+    """The same moment with one entry of a view moved, and what follows from it."""
+    state = moment.state
     rates, history, products = state.rates.clone(), state.history.clone(), state.synchrony.products.clone()
     if entry < 20:
         rates[0, entry] += by
     elif entry < 80:
         history[(entry - 20) // 3, 0, (entry - 20) % 3] += by
     else:
-        products[0, entry - 80] += by * state.synchrony.normalizer[entry - 80].sqrt()
-    state = state._replace(rates=rates, history=history)
+        products[0, entry - 80] += by * state.synchrony.normalizer[0, entry - 80].sqrt()
+    moment = moment.changed(rates=rates, history=history)
     if view == "whole":
-        synchrony = state.synchrony._replace(products=products)
-        state = state._replace(synchrony=synchrony, latent=model.cell.synchronisation.read(synchrony)[1])
-    return state
+        synchrony = state.synchrony.replace(products=products)
+        moment = moment.changed(synchrony=synchrony, latent=model.cell.synchronisation.read(synchrony)[1])
+    return moment
 
 
 @torch.no_grad()
@@ -58,7 +60,7 @@ def test_every_view_equals_central_finite_differences_of_the_cells_own_step(tiny
     model.train()  # all lateral iterations
     assert found.shape == (VIEWS[view],) * 2
     for entry in range(VIEWS[view]):
-        ahead, behind = (flat(model.cell.step(moved(model, state, view, entry, by))[0], view) for by in (step, -step))
+        ahead, behind = (flat(model.cell.step(*moved(model, state, view, entry, by))[0], view) for by in (step, -step))
         np.testing.assert_allclose(found[:, entry], (ahead - behind) / (2 * step), rtol=1e-6, atol=3e-9)
 
 
@@ -92,7 +94,7 @@ def test_a_bare_core_has_the_jacobian_written_down_by_hand(tiny_model):
     model = tiny_model(activation="softplus", norm="none", **off)
     state = met(model)
     with torch.no_grad():
-        h = model.cell.step(state)[1].preactivation[0]
+        h = model.cell.step(*state)[1].preactivation[0]
     gain, w = model.cell.wilson_cowan.gain.detach(), model.cell.blocks().effective().detach()
     alpha = torch.tensor([0.2] * 16 + [0.05] * 4, dtype=torch.float64)
     expected = torch.diag(1 - alpha) + (alpha * torch.sigmoid(h) * gain)[:, None] * w
@@ -100,7 +102,7 @@ def test_a_bare_core_has_the_jacobian_written_down_by_hand(tiny_model):
     # Nothing remembers: a history that never moves would add eigenvalues of one, and no core would ever seem stable.
     assert [tick.size for tick in ticks.values()] == [20, 20, 41]
     for tick in ticks.values():
-        assert tick.state(tick.vector.expand(5, -1)).history.shape == (20, 5, 3)
+        assert tick.moment(tick.vector.expand(5, -1)).state.history.shape == (20, 5, 3)
         torch.testing.assert_close(tick.jacobian()[:20, :20], expected, rtol=1e-12, atol=1e-14)
         direction = torch.randn(tick.size, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
         torch.testing.assert_close(tick.product(direction), tick.jacobian() @ direction, rtol=1e-11, atol=1e-12)
@@ -116,7 +118,7 @@ def test_all_lateral_iterations_are_taken_whatever_the_mode_and_the_mode_stays(t
     state = met(patient)
     torch.testing.assert_close(Tick(hasty, state).jacobian(), Tick(patient, state).jacobian(), rtol=1e-13, atol=1e-15)
     with torch.no_grad():
-        one, all_of_them = (model.cell.step(state)[0].rates for model in (hasty, patient))
+        one, all_of_them = (model.cell.step(*state)[0].rates for model in (hasty, patient))
     assert not torch.allclose(one, all_of_them)
     for mode in (True, False):
         hasty.train(mode)
@@ -141,7 +143,7 @@ def test_arnoldi_finds_the_greatest_eigenvalues_of_the_dense_spectrum_as_complex
     assert tick.spectral_radius() == pytest.approx(np.abs(dense[0]), rel=1e-10)
     for name, value in {"DENSE": 0, "BASIS": 30}.items():
         monkeypatch.setattr(jacobian, name, value)
-    monkeypatch.setattr(Tick, "jacobian", lambda self: pytest.fail("no matrix is wanted"))
+    monkeypatch.setattr(Tick, "jacobian", lambda self: pytest.fail("no matrix is needed"))
     found = tick.eigenvalues(7).numpy()
     assert found.shape == (7,)
     assert found.dtype == np.complex128

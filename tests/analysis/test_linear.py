@@ -89,10 +89,10 @@ def test_the_papers_bound_on_inhibition_passes_an_unstable_population():
 @pytest.mark.parametrize("bound", [isolated_excitatory, isolated_inhibitory])
 def test_a_negative_weight_is_refused_in_one_line_that_names_its_matrix(bound):
     name = "W_EE" if bound is isolated_excitatory else "W_II"
-    with pytest.raises(InputError, match=rf"{name} has an entry of -0.5, none below 0 .*Dale") as caught:
+    with pytest.raises(InputError, match=rf"{name} must have no entry below 0, got -0.5; .*Dale") as caught:
         bound(matrix([[0, 1], [-0.5, 0]]), 0.2)
     assert "\n" not in str(caught.value)
-    with pytest.raises(InputError, match=f"{name} holds NaN"):
+    with pytest.raises(InputError, match=f"{name} must be finite, got NaN"):
         bound(matrix([[0, torch.nan], [0, 0]]), 0.2)
 
 

@@ -135,11 +135,11 @@ def test_tampered_certificates_and_empty_claims_are_not_verified():
 @pytest.mark.parametrize(
     ("w", "told"),
     [
-        (matrix([[0, torch.nan], [0, 0]]), "holds NaN or infinite entries"),
-        (matrix([[0, torch.inf], [0, 0]]), "holds NaN or infinite entries"),
-        (torch.zeros(2, 3), r"has shape \(2, 3\), a square one"),
-        (torch.zeros(0, 0), r"has shape \(0, 0\), a square one"),
-        (torch.zeros(4), r"has shape \(4,\), a square one"),
+        (matrix([[0, torch.nan], [0, 0]]), "must be finite, got NaN or infinity"),
+        (matrix([[0, torch.inf], [0, 0]]), "must be finite, got NaN or infinity"),
+        (torch.zeros(2, 3), r"must be square \(n, n\), got shape \(2, 3\)"),
+        (torch.zeros(0, 0), r"must be square \(n, n\), got shape \(0, 0\)"),
+        (torch.zeros(4), r"must be square \(n, n\), got shape \(4,\)"),
     ],
     ids=["nan", "inf", "wide", "empty", "vector"],
 )

@@ -114,6 +114,6 @@ def test_a_model_without_backbone_reads_the_feature_map_as_it_is_at_any_size(tin
 
 
 def test_a_feature_map_of_another_width_is_refused_in_one_line(tiny_config):
-    with pytest.raises(InputError, match=r"\(2, 1, 9, 9\), \(B, 8, H, W\) is wanted.*no backbone") as caught:
+    with pytest.raises(InputError, match=r"must have shape \(B, 8, H, W\), got \(2, 1, 9, 9\).*no backbone") as caught:
         bare(tiny_config, "ctm")(torch.rand(2, 1, 9, 9))
     assert "\n" not in str(caught.value)

@@ -92,12 +92,12 @@ def test_each_digit_is_read_once_and_each_part_of_a_question_is_a_drive():
 @pytest.mark.parametrize(
     ("section", "settings", "told"),
     [
-        (ResNetTrunkConfig, {"depth": 50}, "backbone.depth is 50, 18 or 34"),
-        (ResNetTrunkConfig, {"stages": 5}, "backbone.stages is 5, 1 to 4"),
-        (ConvolutionsConfig, {"features": 6}, "backbone.features is 6, a multiple of 4"),
-        (SymbolsConfig, {"features": 7, "positions": "sinusoidal"}, "backbone.features is 7, an even number"),
-        (SymbolsConfig, {"positions": "learned"}, "backbone.positions is 'learned', one of rotational, sinusoidal"),
-        (QuestionsConfig, {"features": 7}, "backbone.features is 7, an even number"),
+        (ResNetTrunkConfig, {"depth": 50}, "backbone.depth must be 18 or 34, got 50"),
+        (ResNetTrunkConfig, {"stages": 5}, "backbone.stages must be at most 4, got 5"),
+        (ConvolutionsConfig, {"features": 6}, "backbone.features must be a multiple of 4 .*, got 6"),
+        (SymbolsConfig, {"features": 7, "positions": "sinusoidal"}, "backbone.features must be even .*, got 7"),
+        (SymbolsConfig, {"positions": "learned"}, "must be one of rotational, sinusoidal, got 'learned'"),
+        (QuestionsConfig, {"features": 7}, "backbone.features must be even .*, got 7"),
     ],
 )
 def test_settings_out_of_range_are_refused_in_one_line(section, settings, told):

@@ -84,7 +84,10 @@ def test_flip_noise_and_blur_have_their_strengths():
 
 def test_bad_input_gives_one_line():
     images = scenes(2, 3, 9)
-    for name, indices, met in (("flop", [0, 1], "did you mean 'flip'"), ("flip", [0], "1 indices for 2 images")):
+    for name, indices, met in (
+        ("flop", [0, 1], "did you mean 'flip'"),
+        ("flip", [0], "indices must be 2, one for each image, got 1"),
+    ):
         with pytest.raises(DataError, match=met) as caught:
             perturb(images, name, seed=0, indices=indices)
         assert "\n" not in str(caught.value)

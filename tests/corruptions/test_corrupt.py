@@ -157,19 +157,19 @@ def test_a_gray_image_is_corrupted_as_one_of_three_equal_channels(name):
     ("change", "parts"),
     [
         ({"name": "gausian_noise"}, ("'gausian_noise'", "did you mean 'gaussian_noise'")),
-        ({"name": "rain"}, ("'rain'", "known one is wanted")),
-        ({"severity": 0}, ("severity is 0", "1 to 5")),
-        ({"severity": 6}, ("severity is 6", "1 to 5")),
-        ({"severity": True}, ("severity is True", "1 to 5")),
-        ({"severity": 3.0}, ("severity is 3.0", "1 to 5")),
+        ({"name": "rain"}, ("unknown corruption 'rain'", "known: ")),
+        ({"severity": 0}, ("severity must be 1 (slight) to 5 (heavy), got 0",)),
+        ({"severity": 6}, ("severity must be 1 (slight) to 5 (heavy), got 6",)),
+        ({"severity": True}, ("got True",)),
+        ({"severity": 3.0}, ("got 3.0",)),
         ({"images": torch.zeros(2, 3, 32, 32)}, ("float32", "uint8")),
         ({"images": torch.zeros(3, 32, 32, dtype=torch.uint8)}, ("(3, 32, 32)", "(N, C, H, W)")),
         ({"images": torch.zeros(0, 3, 32, 32, dtype=torch.uint8)}, ("(0, 3, 32, 32)", "at least one")),
-        ({"images": torch.zeros(2, 4, 32, 32, dtype=torch.uint8)}, ("4 channels", "1 or 3")),
-        ({"images": torch.zeros(2, 3, 32, 7, dtype=torch.uint8)}, ("32 x 7", "at least 8")),
+        ({"images": torch.zeros(2, 4, 32, 32, dtype=torch.uint8)}, ("1 (grey) or 3 (RGB) channels, got 4",)),
+        ({"images": torch.zeros(2, 3, 32, 7, dtype=torch.uint8)}, ("at least 8 x 8 pixels, got 32 x 7",)),
         ({"indices": torch.arange(3)}, ("(3,)", "(2,)")),
         ({"indices": torch.zeros(2)}, ("float32", "integers")),
-        ({"indices": torch.arange(2), "first": 4}, ("first is 4", "one of them")),
+        ({"indices": torch.arange(2), "first": 4}, ("first must be left out where indices are given, got 4",)),
     ],
 )
 def test_refuses_what_it_cannot_corrupt(change, parts):
@@ -178,7 +178,6 @@ def test_refuses_what_it_cannot_corrupt(change, parts):
         corrupt(given.pop("images"), given.pop("name"), given.pop("severity"), **given)
     message = str(caught.value)
     assert "\n" not in message
-    assert "wanted" in message or "must" in message
     for part in parts:
         assert part in message, message
 

@@ -151,10 +151,10 @@ def damaged(given: dict[str, Any], how: str) -> dict[str, Any]:
     [
         ("missing", r"'output_projector\.0\.bias' is missing \(1 missing, 0 unknown\)"),
         ("unknown", r"'output_projector\.1\.bias' is unknown \(0 missing, 1 unknown\)"),
-        ("shape", r"output_projector\.0\.bias has shape \(\d+,\), \(\d+,\) is wanted"),
-        ("attention", r"kv_proj\.0\.bias has shape"),
-        ("nan", r"output_projector\.0\.bias holds NaN or infinite values, finite ones are wanted"),
-        ("inf", r"output_projector\.0\.bias holds NaN or infinite values, finite ones are wanted"),
+        ("shape", r"output_projector\.0\.bias must have shape \(\d+,\) here, got \(\d+,\)"),
+        ("attention", r"kv_proj\.0\.bias must have shape"),
+        ("nan", r"output_projector\.0\.bias must be finite, got NaN or infinity"),
+        ("inf", r"output_projector\.0\.bias must be finite, got NaN or infinity"),
     ],
 )
 @pytest.mark.parametrize("name", ["ctm_unet", "lstm"])
@@ -181,13 +181,13 @@ def test_indices_of_neurons_that_the_configuration_does_not_have_are_refused(key
     golden = read("ctm_linear")
     given, model = part(golden, "param", "buffer"), build(golden["config"])
     neurons = golden["config"]["d_model"]
-    for wanted in (-1, 0, neurons - 1, neurons):
+    for neuron in (-1, 0, neurons - 1, neurons):
         given[key] = np.array(given[key])
-        given[key][index] = wanted
-        if 0 <= wanted < neurons:
+        given[key][index] = neuron
+        if 0 <= neuron < neurons:
             model.load_reference_state_dict(given)
         else:
-            assert_refused(model, given, rf"{key} names neurons outside 0 to {neurons - 1}")
+            assert_refused(model, given, rf"{key} must be 0 to {neurons - 1}, got .*{neuron}")
 
 
 @pytest.mark.parametrize("name", ["ctm_unet", "lstm"])
@@ -197,7 +197,7 @@ def test_a_reshaper_that_writes_out_the_number_of_classes_changes_nothing_and_an
     assert build(config | {"prediction_reshaper": [classes]}).config == build(config).config
     assert build(config | {"prediction_reshaper": [-1]}).config == build(config).config
     for other in ([classes + 1], [classes, 1], []):
-        with pytest.raises(ConfigError, match=r"prediction_reshaper is \[.*\], \[-1\] is wanted"):
+        with pytest.raises(ConfigError, match=r"prediction_reshaper must be \[-1\], got \[.*\]"):
             build(config | {"prediction_reshaper": other})
 
 
@@ -207,11 +207,15 @@ def test_a_reshaper_that_writes_out_the_number_of_classes_changes_nothing_and_an
         ("ctm_unet", {"d_modle": 3}, r"unknown argument 'd_modle' of the reference; did you mean 'd_model'\?"),
         ("lstm", {"num_layer": 3}, r"'num_layer' of the reference; did you mean 'num_layers'\?"),
         ("lstm", {"synapse_depth": 3}, "unknown argument 'synapse_depth'"),
-        ("ctm_unet", {"backbone_type": "resnet18-4"}, "backbone_type is 'resnet18-4', 'none' is wanted"),
-        ("lstm", {"backbone_type": "resnet18-4"}, "backbone_type is 'resnet18-4', 'none' is wanted"),
-        ("ctm_unet", {"positional_embedding_type": "learnable-fourier"}, "positional_embedding_type is"),
-        ("ctm_unet", {"neuron_select_type": "all"}, "core.selection is 'all'"),
-        ("ctm_unet", {"dropout": 1.0}, "core.dropout is 1.0"),
+        ("ctm_unet", {"backbone_type": "resnet18-4"}, "backbone_type must be 'none', got 'resnet18-4'"),
+        ("lstm", {"backbone_type": "resnet18-4"}, "backbone_type must be 'none', got 'resnet18-4'"),
+        (
+            "ctm_unet",
+            {"positional_embedding_type": "learnable-fourier"},
+            "positional_embedding_type must be 'none', got 'learnable-fourier'",
+        ),
+        ("ctm_unet", {"neuron_select_type": "all"}, "core.selection must be .*, got 'all'"),
+        ("ctm_unet", {"dropout": 1.0}, "core.dropout must be below 1, got 1.0"),
     ],
 )
 def test_arguments_of_the_reference_that_are_unknown_or_not_built_are_refused_in_one_line(name, change, told):

@@ -25,7 +25,7 @@ def test_weights_that_are_not_finite_are_refused_and_named(tiny_model, tmp_path:
     state = model.state_dict()
     state["cell.head.layers.4.bias"][1] = torch.nan
     write_model(tmp_path, model.config, state)
-    with pytest.raises(CheckpointError, match=r"NaN or infinite numbers \(cell\.head\.layers\.4\.bias\)"):
+    with pytest.raises(CheckpointError, match=r"must be finite, got NaN or infinity in cell\.head\.layers\.4\.bias"):
         tide.load(tmp_path)
 
 
@@ -50,13 +50,13 @@ def test_an_answer_that_is_not_finite_is_no_answer(tiny_model, halt) -> None:
     model = tiny_model(torch.float32)
     with torch.no_grad():
         model.cell.head.layers[4].bias[0] = torch.nan
-    with pytest.raises(InputError, match=r"certainty of 2 of 2 answers is not finite"):
+    with pytest.raises(InputError, match=r"finite certainty, got 2 of 2 without"):
         model.predict(torch.rand(2, 1, 9, 9), halt=halt)
 
 
 def test_pixels_on_the_scale_to_255_get_a_warning_that_names_the_fix(tiny_model) -> None:
     model, images = tiny_model(torch.float32).eval(), torch.rand(2, 1, 9, 9)
-    with pytest.warns(UserWarning, match=r"pixels go up to 2\d\d.*images / 255"):
+    with pytest.warns(UserWarning, match=r"pixels should lie in \[0, 1\], got up to 2\d\d.*images / 255"):
         model(images * 255)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -67,7 +67,7 @@ def test_predict_scales_images_of_another_size_and_says_so(tiny_model) -> None:
     model = tiny_model(torch.float32).eval()
     images = torch.rand(2, 1, 18, 27)
     scaled = torch.nn.functional.interpolate(images, (9, 9), mode="bilinear", antialias=True, align_corners=False)
-    with pytest.warns(UserWarning, match="18x27 pixels, the model was made for 9x9: they are scaled"):
+    with pytest.warns(UserWarning, match="images are 18x27 pixels, the model was made for 9x9; they are scaled"):
         found = model.predict(images)
     assert torch.equal(found.probabilities, model.predict(scaled).probabilities)
     with pytest.warns(UserWarning, match="on others it errs"):
@@ -77,31 +77,34 @@ def test_predict_scales_images_of_another_size_and_says_so(tiny_model) -> None:
 @pytest.mark.parametrize(
     ("call", "met"),
     [
-        (lambda model, x: model(x, record=3), "record is 3"),
-        (lambda model, x: model(x, ticks=1.5), "ticks is 1.5"),
-        (lambda model, x: model(x, ticks=True), "ticks is True"),
-        (lambda model, x: model.predict(x, halt="x"), "halt is 'x'"),
-        (lambda model, x: model.predict(x, halt=True), "halt is True"),
-        (lambda model, x: model.predict([1, 2]), "images are a list"),
-        (lambda model, x: tide.load(5), "path is 5"),
-        (lambda model, x: tide.load(None), "path is None"),
-        (lambda model, x: tide.load("runs", checkpoint="lst"), "checkpoint is 'lst'"),
-        (lambda model, x: model(x, record=[3]), "cannot record 3"),
-        (lambda model, x: model(x, tbptt="all"), "tbptt is 'all'"),
-        (lambda model, x: model.save_pretrained(5), "save_directory is 5, a path is wanted"),
-        (lambda model, x: model.save_pretrained(""), "save_directory is '', a path is wanted"),
+        (lambda model, x: model(x, record=3), "record must be names of quantities, like ('attention',), got 3"),
+        (lambda model, x: model(x, ticks=1.5), "ticks must be a whole number of at least 1, got 1.5"),
+        (lambda model, x: model(x, ticks=True), "ticks must be a whole number of at least 1, got True"),
+        (lambda model, x: model.predict(x, halt="x"), "halt must be a certainty above 0, got 'x'"),
+        (lambda model, x: model.predict(x, halt=True), "halt must be a certainty above 0, got True"),
+        (lambda model, x: model.predict([1, 2]), "images must be a torch.Tensor, got a list"),
+        (lambda model, x: tide.load(5), "path must be the folder of a model or hub:owner/name, got 5"),
+        (lambda model, x: tide.load(None), "path must be the folder of a model or hub:owner/name, got None"),
+        (lambda model, x: tide.load("runs", checkpoint="lst"), "checkpoint must be best or last, got 'lst'"),
+        (lambda model, x: model(x, record=[3]), "record must name quantities of this model, got 3"),
+        (lambda model, x: model(x, tbptt="all"), "tbptt must be 0 (all ticks) or more, got 'all'"),
+        (lambda model, x: model.save_pretrained(5), "save_directory must be a path (a text or a pathlib.Path), got 5"),
+        (
+            lambda model, x: model.save_pretrained(""),
+            "save_directory must be a path (a text or a pathlib.Path), got ''",
+        ),
         (lambda model, x: model.save_pretrained(__file__), "cannot write"),
         (lambda model, x: tide.create(5), "unknown preset 5"),
-        (lambda model, x: reopen(5), "path is 5"),
-        (lambda model, x: tide.data.load(5), "data set is 5"),
-        (lambda model, x: tide.data.load("mnist", 3), "directory is 3"),
-        (lambda model, x: tide.data.decode(5, 8, 3), "photo is 5, a path is wanted"),
+        (lambda model, x: reopen(5), "path must be a path (a text or a pathlib.Path), got 5"),
+        (lambda model, x: tide.data.load(5), "data set must be a name, folder:DIR or hub:DIR, got 5"),
+        (lambda model, x: tide.data.load("mnist", 3), "directory must be a path (a text or a pathlib.Path), got 3"),
+        (lambda model, x: tide.data.decode(5, 8, 3), "photo must be a path (a text or a pathlib.Path), got 5"),
         (lambda model, x: tide.data.decode(__file__, "8", 3), "photo size must be at least 1, got '8'"),
         (lambda model, x: tide.data.decode(__file__, 8, 3, crop=0), "photo crop must be above 0 and at most 1, got 0"),
         (lambda model, x: tide.register("task", 3), "task must be registered by a name, got 3"),
         (lambda model, x: tide.register("task", "mnist"), "task must have a name of its own, got 'mnist'"),
-        (lambda model, x: FolderConfig(name=Path("photos")), "data.name is PosixPath('photos')"),
-        (lambda model, x: CoreConfig(tau_e="5"), "core.tau_e is 5, a value above 0 is wanted"),
+        (lambda model, x: FolderConfig(name=Path("photos")), "data.name must be a text, got PosixPath('photos')"),
+        (lambda model, x: CoreConfig(tau_e="5"), "core.tau_e must be a finite number, got '5'"),
     ],
 )
 def test_values_of_another_type_are_refused_in_one_line(tiny_model, call, met) -> None:

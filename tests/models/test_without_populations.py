@@ -46,5 +46,5 @@ def test_objective_is_the_task_alone_and_the_monitor_reads_gradients_without_ala
 def test_auxiliary_losses_are_refused_without_two_populations(kind):
     config = tide.preset(f"{kind}.mnist")
     for name in ("ei", "game", "sync", "spectral", "reconstruction"):
-        with pytest.raises(ConfigError, match=rf"loss\.{name}_weight is 0\.1, 0 is wanted: core {kind}"):
+        with pytest.raises(ConfigError, match=rf"loss\.{name}_weight must be 0, got 0\.1: core {kind}"):
             replace(config, loss=replace(config.loss, **{f"{name}_weight": 0.1}))

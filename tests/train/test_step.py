@@ -61,7 +61,7 @@ def test_bounds_hold_over_80_steps_with_a_rejected_one(
         if step == 40:
             before = everything(trainer)
             with monkeypatch.context() as unchecked:
-                unchecked.setattr("tide.models.thinker.check_inputs", lambda images, config: None)
+                unchecked.setattr("tide.models.inputs.Images.check", lambda self, images: None)
                 result = trainer.step(step, [(torch.full_like(images, torch.nan), labels)])
             assert not result.accepted
             for group in before["optimizer"]["param_groups"]:

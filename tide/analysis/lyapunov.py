@@ -99,7 +99,7 @@ def euler_map(w_eff: Tensor, alpha: Tensor) -> Tensor:
     w = square(w_eff, "W_eff")
     alpha = alpha.detach().to(w)
     if alpha.shape != (len(w),) or not bool(((alpha > 0) & (alpha <= 1)).all()):
-        raise InputError(f"alpha has shape {tuple(alpha.shape)}, ({len(w)},) with values in (0, 1] is wanted: dt / tau")
+        raise InputError(f"alpha must be ({len(w)},) values in (0, 1], got shape {tuple(alpha.shape)}; it is dt / tau")
     identity = torch.eye(len(w), dtype=w.dtype)
     return identity + alpha[:, None] * (w - identity)
 

@@ -21,10 +21,10 @@ from tide.nn.dynamics import norm_divisors, per_neuron
 def square(matrix: Tensor, name: str = "matrix") -> Tensor:
     """Return ``matrix`` in float64 on the CPU; raises :class:`InputError` unless it is square, finite and not empty."""
     if matrix.dim() != 2 or matrix.shape[0] != matrix.shape[1] or matrix.shape[0] == 0:
-        raise InputError(f"{name} has shape {tuple(matrix.shape)}, a square one (n, n) is wanted")
+        raise InputError(f"{name} must be square (n, n), got shape {tuple(matrix.shape)}")
     matrix = matrix.detach().to("cpu", torch.float64)
     if not bool(matrix.isfinite().all()):
-        raise InputError(f"{name} holds NaN or infinite entries, finite ones are wanted: the run has diverged")
+        raise InputError(f"{name} must be finite, got NaN or infinity; the run has diverged")
     return matrix
 
 
@@ -33,9 +33,7 @@ def non_negative(matrix: Tensor, name: str = "matrix") -> Tensor:
     matrix = square(matrix, name)
     lowest = float(matrix.min())
     if lowest < 0:
-        raise InputError(
-            f"{name} has an entry of {lowest:.3g}, none below 0 is wanted: Dale's principle does not hold for it"
-        )
+        raise InputError(f"{name} must have no entry below 0, got {lowest:.3g}; Dale's principle does not hold")
     return matrix
 
 

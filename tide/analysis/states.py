@@ -72,8 +72,8 @@ def tide_cell(model: Thinker) -> TideCell:
         )
     if model.kind.in_parts:
         raise InputError(
-            "the model takes a schedule, an input that stays is wanted: the map from tick to tick changes with what is "
-            "shown, and has no fixed points to look for"
+            "the model must take an input that stays, got one that takes a schedule; a map that changes with the input "
+            "has no fixed points"
         )
     return model.cell
 

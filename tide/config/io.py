@@ -39,7 +39,7 @@ def from_dict(cls: type[C], mapping: Mapping[str, Any], *, base: C | None = None
 
     Where a section may be one of several kinds, its key ``kind`` chooses; another kind than that of ``base`` starts
     from its own defaults. What earlier versions wrote is read, too (:mod:`tide.config.io`). Raises
-    :class:`ConfigError` naming the nearest key when one is unknown, and the type wanted when a value has another one.
+    :class:`ConfigError` naming the nearest key when one is unknown, and the right type when a value has another one.
     """
     if not isinstance(mapping, Mapping):
         raise ConfigError(f"{where or 'configuration'} must be a mapping of settings, got {short_repr(mapping)}")
@@ -97,7 +97,7 @@ def _choose_section(sections: list[type[Any]], value: Any, present: Any, path: s
     kinds = {section.__dataclass_fields__["kind"].default: section for section in sections}
     kind = value["kind"]
     if kind not in list(kinds):  # a value that cannot be hashed is no kind either
-        remedy = " (the kind of an extension is not registered before it is imported: import the extension first)"
+        remedy = "; import an extension before you use its kind"
         remedy *= path in registry.SECTIONS
         raise ConfigError(f"{path}.kind must be a known one, got {kind!r}{did_you_mean(str(kind), kinds)}{remedy}")
     return kinds[kind]

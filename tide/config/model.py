@@ -362,11 +362,11 @@ class ModelConfig(Section):
         # A backbone of an extension makes tokens of whatever it is given.
         numbers = reading == "numbers" and bool(backbone.reads)
         heads = core.heads_setting
-        wanted = ("0" if numbers else "above 0") if heads.endswith("heads") else str(not numbers)
+        rule = ("0" if numbers else "above 0") if heads.endswith("heads") else str(not numbers)
         check(
             numbers != core.attends,
-            f"{heads} must be {wanted} for an input of {reading}s; numbers are no tokens to attend to, and only "
-            "numbers drive neurons as they are",
+            f"{heads} must be {rule} with input {reading}; attention reads tokens, and only numbers drive the "
+            "neurons as they are",
         )
         check(
             reading in backbone.reads or not backbone.reads,

@@ -97,8 +97,8 @@ def perturb(images: Tensor, name: str, *, seed: int, indices: Sequence[int]) -> 
     """
     check_images(images)
     if name not in _FUNCTIONS:
-        raise DataError(f"augmentation is {name!r}, a known one is wanted{did_you_mean(name, AUGMENTATIONS)}")
+        raise DataError(f"unknown augmentation {name!r}{did_you_mean(name, AUGMENTATIONS)}")
     if len(indices) != len(images):
-        raise DataError(f"there are {len(indices)} indices for {len(images)} images, as many are wanted each image")
+        raise DataError(f"indices must be {len(images)}, one for each image, got {len(indices)}")
     draws = Draws(indices, seed=seed, name=name, severity=_NO_SEVERITY)
     return torch.from_numpy(np.ascontiguousarray(to_bytes(_FUNCTIONS[name](images.numpy(), draws))))

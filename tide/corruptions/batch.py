@@ -107,11 +107,11 @@ def _numbers(images: Tensor, first: int, indices: Tensor | None) -> Sequence[int
     if indices is None:
         return range(first, first + count)
     if first != 0:
-        raise DataError(f"first is {first} and there are indices, one of them is wanted: leave first out")
+        raise DataError(f"first must be left out where indices are given, got {first}")
     if indices.shape != (count,) or indices.is_floating_point() or indices.is_complex() or indices.dtype == torch.bool:
         kind = str(indices.dtype).removeprefix("torch.")
         raise DataError(
-            f"indices are {kind} of shape {tuple(indices.shape)}, integers of shape ({count},) are wanted: "
+            f"indices must be integers of shape ({count},), got {kind} of shape {tuple(indices.shape)}; "
             "give each image its number"
         )
     numbers: list[int] = indices.tolist()
@@ -121,11 +121,11 @@ def _numbers(images: Tensor, first: int, indices: Tensor | None) -> Sequence[int
 def _check(images: Tensor, name: str, severity: int) -> None:
     if name not in _FUNCTIONS:
         known = (*CORRUPTIONS, *EXTRA)
-        raise DataError(f"corruption is {name!r}, a known one is wanted{did_you_mean(name, known)}")
+        raise DataError(f"unknown corruption {name!r}{did_you_mean(name, known)}")
     if not isinstance(severity, int) or isinstance(severity, bool) or severity not in SEVERITIES:
-        raise DataError(f"severity is {severity!r}, 1 to 5 is wanted: choose 1 for slight, 5 for heavy")
+        raise DataError(f"severity must be 1 (slight) to 5 (heavy), got {severity!r}")
     channels, height, width = images.shape[1:]
     if channels not in (1, 3):
-        raise DataError(f"images have {channels} channels, 1 or 3 are wanted: give grey or red, green and blue")
+        raise DataError(f"images must have 1 (grey) or 3 (RGB) channels, got {channels}")
     if min(height, width) < _LEAST:
-        raise DataError(f"images have {height} x {width} pixels, at least {_LEAST} are wanted: give larger images")
+        raise DataError(f"images must have at least {_LEAST} x {_LEAST} pixels, got {height} x {width}")

@@ -257,7 +257,7 @@ def check_size(title: str, model: Thinker) -> None:
 
 
 def _measured(model: Thinker) -> str:
-    return f"; {model.card.told()} held out" if model.card is not None else ""
+    return f"; {model.card.summary()} held out" if model.card is not None else ""
 
 
 # A few test samples that the page carries, and how large what is drawn in them is.

@@ -68,9 +68,9 @@ def load(path: str | Path, *, checkpoint: str = "best") -> Thinker:
     files that are missing, damaged, of another configuration or of a newer version.
     """
     if not isinstance(path, str | os.PathLike):
-        raise InputError(f"path is {short_repr(path)}, the folder of a model or hub:owner/name is wanted")
+        raise InputError(f"path must be the folder of a model or hub:owner/name, got {short_repr(path)}")
     if checkpoint not in ("best", "last"):
-        raise InputError(f"checkpoint is {short_repr(checkpoint)}, best or last is wanted")
+        raise InputError(f"checkpoint must be best or last, got {short_repr(checkpoint)}")
     named = os.fspath(path)
     if named.startswith(PRETRAINED):
         return pretrained(named.removeprefix(PRETRAINED))
@@ -94,5 +94,5 @@ def load(path: str | Path, *, checkpoint: str = "best") -> Thinker:
             ) from error
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise CheckpointError(
-            f"the hub does not give {place} ({reason}), OWNER/NAME of a model there is wanted: check name and network"
+            f"the hub does not give {place} ({reason}); check the name, OWNER/NAME of a model, and the network"
         ) from error

@@ -1,4 +1,9 @@
-"""Weights and configurations of the baselines' reference implementation (SakanaAI/continuous-thought-machines)."""
+"""The baselines' reference implementation: its configurations and weights as models of this library.
+
+Reference: SakanaAI/continuous-thought-machines, Darlow et al., arXiv:2505.05522. :data:`FAMILIES` says what the
+arguments of its constructors are called here, :data:`TASKS` what they say of input and output;
+:func:`from_reference_config` builds a model from them, which loads and returns weights by their names there.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +18,12 @@ from torch import Tensor, nn
 from tide.backbones.images import BLOCKS_OF
 from tide.config import (
     BackboneSettings,
+    CoreSettings,
+    CTMConfig,
     FeatureMapConfig,
     ImageConfig,
     InputSettings,
+    LSTMConfig,
     ModelConfig,
     OutputConfig,
     QuestionsConfig,
@@ -26,54 +34,164 @@ from tide.config import (
 )
 from tide.errors import CheckpointError, ConfigError, did_you_mean
 from tide.models.thinker import Thinker
-
-# Names of the reference implementation for what stands before the cell: backbones, positions, embeddings.
-
-
-AFFINE = ("weight", "bias")
-NORM = (*AFFINE, "running_mean", "running_var", "num_batches_tracked")
-
-
-def backbone_names(config: BackboneSettings) -> dict[str, str]:
-    """Return the reference's name of each parameter and kept buffer of a backbone, by our name."""
-    if isinstance(config, SymbolsConfig):
-        return {
-            "embedding.weight": "backbone.embedding.weight",
-            **{f"positions.projection.{part}": f"positional_embedding.projection.{part}" for part in AFFINE},
-        }
-    if isinstance(config, QuestionsConfig):
-        layers = {0: AFFINE, 1: NORM, 4: AFFINE, 5: NORM}
-        return {
-            "places": "index_backbone.embedding",
-            "operators.weight": "operator_backbone.embedding.weight",
-            **{f"digit.{k}.{part}": f"backbone_digit.layers.{k}.{part}" for k in layers for part in layers[k]},
-        }
-    return dict(_trunk(config)) if isinstance(config, ResNetTrunkConfig) else {}
-
-
-def _trunk(config: ResNetTrunkConfig) -> Iterator[tuple[str, str]]:
-    yield from {f"stem.0.{part}": f"initial_rgb.{part}" for part in AFFINE}.items()
-    modules = {"stem.1": ("conv1", ("weight",)), "stem.2": ("bn1", NORM)}
-    for stage, count in enumerate(BLOCKS_OF[config.depth][: config.stages]):
-        for block in range(count):
-            ours, theirs = f"stages.{stage}.{block}", f"layer{stage + 1}.{block}"
-            for number in (1, 2):
-                modules[f"{ours}.body.{3 * (number - 1)}"] = f"{theirs}.conv{number}", ("weight",)
-                modules[f"{ours}.body.{3 * (number - 1) + 1}"] = f"{theirs}.bn{number}", NORM
-            if stage > 0 and block == 0:
-                modules[f"{ours}.skip.0"] = f"{theirs}.downsample.0", ("weight",)
-                modules[f"{ours}.skip.1"] = f"{theirs}.downsample.1", NORM
-    for ours, (theirs, parts) in modules.items():
-        for part in parts:
-            yield f"{ours}.{part}", f"backbone.{theirs}.{part}"
-
-
-# The tasks of the baselines' reference implementation: what its arguments say of a model's input and output.
-
+from tide.nn.ctm import every_pair
 
 Arguments = Mapping[str, Any]
-TRUNKS = {f"resnet{depth}-{stages}": (depth, stages) for depth in (18, 34) for stages in range(1, 5)}
-"""The reference's names of the first stages of a ResNet: its depth and how many."""
+
+
+class ReferenceModel(Thinker):
+    """A baseline that exchanges weights with the reference implementation."""
+
+    cell: Any
+
+    def load_reference_state_dict(self, mapping: Mapping[str, Any]) -> Self:
+        """Load the reference's parameters and buffers (tensors or arrays) by its names; returns the model.
+
+        Without a backbone the width of the feature map comes with the weights: the reference's configuration does not
+        name it. Decays are brought into [0, 15], as the reference does in its forward pass. Raises
+        :class:`CheckpointError` where names are missing or left over, or shapes differ; the model is then as it was.
+        """
+        weights = {name: torch.as_tensor(value) for name, value in mapping.items()}
+        self._check_reference(weights)
+        if self._free_features():
+            self._fit_features_(weights["kv_proj.0.weight"].shape[1])
+        with torch.no_grad():
+            for theirs, tensor in self._shared().items():
+                tensor.copy_(weights[theirs].reshape(tensor.shape))
+            for use in self._uses():
+                left, right = (weights[f"{use}_neuron_indices_{side}"].long() for side in ("left", "right"))
+                if self.cell.config.selection != "random-pairing":
+                    left, right = every_pair(left, right)
+                pairs = self.cell.get_submodule(f"synchrony_{use}")
+                pairs.left.copy_(left)
+                pairs.right.copy_(right)
+        self.project_()
+        return self
+
+    def reference_names(self) -> dict[str, str]:
+        """Return the reference's name of each of the cell's parameters, by our name."""
+        return dict(cell_names(self.config))
+
+    def reference_tensors(self) -> dict[str, Tensor]:
+        """Return parameters and the backbone's buffers (running statistics, embeddings) by the reference's name.
+
+        In the reference's shape; the pairs of neurons are not among them.
+        """
+        return {name: self._as_there(name, tensor.detach()) for name, tensor in self._shared().items()}
+
+    def reference_gradients(self) -> dict[str, Tensor]:
+        """Return the gradient of every parameter that has one, by the reference's name and in its shape."""
+        shared = self._shared().items()
+        return {name: self._as_there(name, tensor.grad) for name, tensor in shared if tensor.grad is not None}
+
+    def reference_buffer_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shape of each index buffer of the reference."""
+        core, sides = self.cell.config, ("left", "right")
+        return {
+            f"{use}_neuron_indices_{side}": (getattr(core, f"synchrony_{use}"),)
+            for use in self._uses()
+            for side in sides
+        }
+
+    def _uses(self) -> tuple[str, ...]:
+        """What the synchrony of pairs of neurons is used for."""
+        pairs = {"action": "synchrony_action", "out": "synchrony_out"}
+        return tuple(use for use, part in pairs.items() if getattr(self.cell, part, None) is not None)
+
+    def _as_there(self, name: str, tensor: Tensor) -> Tensor:
+        # A single LSTM cell has no dimension of layers.
+        return tensor[0] if name in START.values() and single_lstm(self.config) else tensor
+
+    def _shared(self) -> dict[str, Tensor]:
+        """Return the parameters and the backbone's buffers by the reference's name."""
+        backbone = self.backbone.state_dict(keep_vars=True)
+        return {
+            **{theirs: self.cell.get_parameter(ours) for ours, theirs in cell_names(self.config)},
+            **{theirs: backbone[ours] for ours, theirs in backbone_names(self.config.backbone)},
+        }
+
+    def _check_reference(self, weights: Mapping[str, Tensor]) -> None:
+        shapes = {name: tuple(tensor.shape) for name, tensor in self.reference_tensors().items()}
+        shapes |= self.reference_buffer_shapes()
+        missing, extra = sorted(shapes.keys() - weights.keys()), sorted(weights.keys() - shapes.keys())
+        if missing or extra:
+            first = f"{missing[0]!r} is missing" if missing else f"{extra[0]!r} is unknown"
+            raise CheckpointError(
+                f"the weights must be this configuration's: {first} ({len(missing)} missing, {len(extra)} unknown); "
+                "build the model with from_reference_config from the configuration they were trained with"
+            )
+        neurons = self.config.core.neurons
+        for name, shape in shapes.items():
+            tensor = weights[name]
+            if name == "kv_proj.0.weight" and self._free_features() and tensor.dim() == 2:
+                shape = shape[0], tensor.shape[1]
+            if tensor.shape != shape:
+                raise CheckpointError(f"{name} must have shape {shape} here, got {tuple(tensor.shape)}")
+            if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+                raise CheckpointError(f"{name} must be finite, got NaN or infinity; the weights are damaged")
+            if "indices" in name and not bool(((tensor >= 0) & (tensor < neurons)).all()):
+                raise CheckpointError(f"{name} must be 0 to {neurons - 1}, got {tensor.min()} to {tensor.max()}")
+
+    def _free_features(self) -> bool:
+        """Whether the input is a feature map, of any width."""
+        return isinstance(self.config.backbone, FeatureMapConfig) and self.config.core.attends
+
+    def _fit_features_(self, width: int) -> None:
+        """Make room for feature maps of another width."""
+        linear, backbone = self.cell.attention.tokens, self.config.backbone
+        if isinstance(backbone, FeatureMapConfig) and linear.in_features != width:
+            # Not drawn from the global generator: the weights are about to be replaced.
+            wider = nn.Linear(width, linear.out_features, device="meta").to_empty(device=linear.weight.device)
+            self.cell.attention.tokens = wider.to(linear.weight.dtype)
+            self.config = replace(self.config, backbone=replace(backbone, features=width))
+
+
+class CTM(ReferenceModel):
+    """A Continuous Thought Machine; see :class:`~tide.models.thinker.Thinker` for its use."""
+
+
+class LSTM(ReferenceModel):
+    """The LSTM baseline; see :class:`~tide.models.thinker.Thinker` for its use."""
+
+
+# The arguments of the reference's constructors.
+
+
+class Family(NamedTuple):
+    """A model of the reference: arguments with and without a default, by our setting; those with one value here."""
+
+    model: type[ReferenceModel]
+    core: type[CoreSettings]
+    required: dict[str, str]
+    optional: dict[str, str]
+    fixed: Arguments
+
+
+SHARED = {"d_model": "neurons", "d_input": "attention_width", "heads": "heads"}
+FAMILIES: Mapping[str, Family] = {
+    "ctm": Family(
+        CTM,
+        CTMConfig,
+        SHARED
+        | {
+            "n_synch_out": "synchrony_out",
+            "n_synch_action": "synchrony_action",
+            "synapse_depth": "synapse_depth",
+            "memory_length": "memory_length",
+            "deep_nlms": "deep",
+            "memory_hidden_dims": "hidden",
+            "do_layernorm_nlm": "neuron_norm",
+        },
+        {
+            "dropout": "dropout",
+            "dropout_nlm": "neuron_dropout",
+            "neuron_select_type": "selection",
+            "n_random_pairing_self": "self_pairs",
+        },
+        {"use_thought_attention": False, "use_static_thought_trace": False},
+    ),
+    "lstm": Family(LSTM, LSTMConfig, SHARED | {"num_layers": "layers"}, {"dropout": "dropout"}, {}),
+}
 
 
 class Sections(NamedTuple):
@@ -88,28 +206,56 @@ class ReferenceTask(NamedTuple):
     """What a task makes of the arguments of the reference's constructor.
 
     ``fixed`` arguments have one value that is built here. ``further`` ones have to be given, beside those of every
-    task; ``of_loss`` may be: they say how the loss is taken, and nothing of the model. ``ticks`` and ``heads`` name the
-    arguments that give these; without ``heads`` the model has no attention.
+    task; ``optional`` ones may be, some of which say how the loss is taken and nothing of the model. ``ticks`` names
+    the argument that gives these; ``core`` has settings of a family's core that the task decides, and ``without`` the
+    arguments that this family then does not have.
     """
 
     sections: Callable[[Arguments], Sections]
     fixed: Arguments
     further: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
-    of_loss: tuple[str, ...] = ()
     ticks: str = "iterations"
-    attends: bool = True
+    core: Mapping[str, dict[str, Any]] = {}
+    without: tuple[str, ...] = ()
 
 
-def task_of(arguments: Arguments, family: str) -> ReferenceTask:
-    """Return the task that ``kind`` names, ``family`` alone or followed by it: ``ctm_parity``; raises ConfigError."""
-    kind, kinds = (
-        arguments.get("kind", family),
-        {family if name == "image" else f"{family}_{name}": name for name in TASKS},
-    )
+def from_reference_config(arguments: Arguments) -> Any:
+    """Build a baseline from the arguments of the reference's constructor and, as ``kind``, what it is for.
+
+    ``ctm`` and ``lstm`` take the feature map itself; ``ctm_parity``, ``ctm_maze``, ``ctm_sort``, ``ctm_qamnist``,
+    ``lstm_parity``, ``lstm_maze`` and ``lstm_qamnist`` what :data:`TASKS` says. Raises
+    :class:`~tide.errors.ConfigError` for arguments that are unknown, missing or out of range, and for backbones and
+    positional embeddings that are not built here.
+    """
+    kinds = {f"{name}_{task}".removesuffix("_image"): (name, task) for name in FAMILIES for task in TASKS}
+    kind = arguments.get("kind", "lstm" if "num_layers" in arguments else "ctm")
     if kind not in list(kinds):
-        raise ConfigError(f"kind is {kind!r}{did_you_mean(str(kind), kinds)}")
-    return TASKS[kinds[kind]]
+        raise ConfigError(f"unknown kind {kind!r}{did_you_mean(str(kind), kinds)}")
+    name, task = kinds[kind][0], TASKS[kinds[kind][1]]
+    family = FAMILIES[name]
+    named = {theirs: ours for theirs, ours in family.required.items() if theirs not in task.without}
+    named[task.ticks] = "ticks"
+    optional = ("kind", *family.optional, *task.optional)
+    _check_arguments(arguments, (*named, "out_dims", *task.further), optional, {**family.fixed, **task.fixed})
+    settings = {ours: arguments[theirs] for theirs, ours in (named | family.optional).items() if theirs in arguments}
+    core = family.core(**(settings | task.core.get(name, {})))
+    return family.model(ModelConfig(core=core, **task.sections(arguments)._asdict()))
+
+
+def _check_arguments(arguments: Arguments, required: Iterable[str], optional: Iterable[str], fixed: Arguments) -> None:
+    """Raise :class:`ConfigError` for arguments that are unknown or missing, or ask for what is not built here."""
+    names = [*required, *optional, *fixed]
+    for name, value in arguments.items():
+        if name not in names:
+            raise ConfigError(f"unknown argument {name!r} of the reference{did_you_mean(name, names)}")
+        if name == "prediction_reshaper" and value == [arguments.get("out_dims")]:
+            continue  # [-1], written out
+        if name in fixed and value != fixed[name]:
+            raise ConfigError(f"{name} must be {fixed[name]!r}, got {value!r}; nothing else is built here")
+    for name in required:
+        if name not in arguments:
+            raise ConfigError(f"argument {name!r} of the reference is missing; give all arguments")
 
 
 def _image(arguments: Arguments) -> Sections:
@@ -124,13 +270,17 @@ def _parity(arguments: Arguments) -> Sections:
     return Sections(sequence, output, SymbolsConfig(features=arguments["d_input"]))
 
 
+TRUNKS = {f"resnet{depth}-{stages}": (depth, stages) for depth in (18, 34) for stages in range(1, 5)}
+"""The reference's names of the first stages of a ResNet: its depth and how many."""
+
+
 def _maze(arguments: Arguments) -> Sections:
     """Pixels in [0, 1], which the model brings to the reference's [−1, 1]; without a backbone a feature map."""
     output, name = _positions(arguments), arguments.get("backbone_type", "none")
     if name == "none":
         return _image(arguments)._replace(output=output)
     if name not in list(TRUNKS):
-        raise ConfigError(f"backbone_type is {name!r}{did_you_mean(str(name), ('none', *TRUNKS))}")
+        raise ConfigError(f"unknown backbone_type {name!r}{did_you_mean(str(name), ('none', *TRUNKS))}")
     depth, stages = TRUNKS[name]
     images = ImageConfig(channels=3, size=39, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
     return Sections(images, output, ResNetTrunkConfig(depth=depth, stages=stages))
@@ -150,9 +300,8 @@ def _questions(arguments: Arguments) -> Sections:
         ticks_per_digit=arguments["iterations_per_digit"],
         ticks_per_part=arguments["iterations_per_question_part"],
     )
-    return Sections(
-        schedule, OutputConfig(classes=arguments["out_dims"]), QuestionsConfig(features=arguments["d_input"])
-    )
+    output = OutputConfig(classes=arguments["out_dims"])
+    return Sections(schedule, output, QuestionsConfig(features=arguments["d_input"]))
 
 
 def _positions(arguments: Arguments) -> OutputConfig:
@@ -160,186 +309,127 @@ def _positions(arguments: Arguments) -> OutputConfig:
     shape, total = arguments["prediction_reshaper"], arguments["out_dims"]
     if not isinstance(shape, list | tuple) or len(shape) != 2 or math.prod(shape) != total:
         raise ConfigError(
-            f"prediction_reshaper is {shape!r}, [positions, classes] of product out_dims = {total} is wanted"
+            f"prediction_reshaper must be [positions, classes] of product out_dims = {total}, got {shape!r}"
         )
     return OutputConfig(classes=shape[1], positions=(shape[0],))
 
 
-BARE: dict[str, Any] = {"backbone_type": "none", "positional_embedding_type": "none"}
-ONE_ANSWER: dict[str, Any] = {"prediction_reshaper": [-1]}
+BARE: Arguments = {"backbone_type": "none", "positional_embedding_type": "none", "prediction_reshaper": [-1]}
 TASKS: Mapping[str, ReferenceTask] = {
-    "image": ReferenceTask(_image, BARE | ONE_ANSWER),
+    "image": ReferenceTask(_image, BARE),
     "parity": ReferenceTask(
         _parity,
         {"backbone_type": "parity_backbone", "positional_embedding_type": "custom-rotational-1d"},
         further=("prediction_reshaper",),
-        of_loss=("use_most_certain",),
+        optional=("use_most_certain",),
     ),
     "maze": ReferenceTask(
         _maze,
         {"positional_embedding_type": "none"},
         further=("prediction_reshaper",),
-        optional=("backbone_type",),
-        of_loss=("use_most_certain", "curriculum_lookahead"),
+        optional=("backbone_type", "use_most_certain", "curriculum_lookahead"),
     ),
-    "sort": ReferenceTask(_sort, BARE | ONE_ANSWER, of_loss=("blank",), attends=False),
+    "sort": ReferenceTask(_sort, BARE, optional=("blank",), core={"ctm": {"heads": 0}}),
     "qamnist": ReferenceTask(
         _questions,
-        ONE_ANSWER,
+        {"prediction_reshaper": [-1]},
         further=("iterations_per_digit", "iterations_per_question_part"),
-        optional=("iterations",),
-        of_loss=("use_most_certain", "answer_steps"),
+        optional=("iterations", "use_most_certain", "answer_steps"),
         ticks="iterations_for_answering",
+        core={"lstm": {"layers": 1}},
+        without=("num_layers",),
     ),
 }
 """Each task of the reference by the name that its kind ends in; ``image`` for the bare kind."""
 
 
-# Weights of the baselines' reference implementation (SakanaAI/continuous-thought-machines) by their names there.
+# Names of parameters and kept buffers: pairs of ours and the reference's.
 
 
-READING = {
-    "attention.tokens.weight": "kv_proj.0.weight",
-    "attention.tokens.bias": "kv_proj.0.bias",
-    "attention.token_norm.weight": "kv_proj.1.weight",
-    "attention.token_norm.bias": "kv_proj.1.bias",
-    "attention.query.weight": "q_proj.weight",
-    "attention.query.bias": "q_proj.bias",
+Names = Iterator[tuple[str, str]]
+AFFINE = ("weight", "bias")
+NORM = (*AFFINE, "running_mean", "running_var", "num_batches_tracked")
+ATTENTION = {
+    **{f"attention.tokens.{part}": f"kv_proj.0.{part}" for part in AFFINE},
+    **{f"attention.token_norm.{part}": f"kv_proj.1.{part}" for part in AFFINE},
+    **{f"attention.query.{part}": f"q_proj.{part}" for part in AFFINE},
     "attention.inner": "attention.in_proj_weight",
     "attention.inner_bias": "attention.in_proj_bias",
-    "attention.output.weight": "attention.out_proj.weight",
-    "attention.output.bias": "attention.out_proj.bias",
+    **{f"attention.output.{part}": f"attention.out_proj.{part}" for part in AFFINE},
 }
-HEAD = {"head.weight": "output_projector.0.weight", "head.bias": "output_projector.0.bias"}
+START = {"start_hidden": "start_hidden_state", "start_memory": "start_cell_state"}
 
 
-def shared_names(attends: bool) -> dict[str, str]:
-    """Return our parameter → the reference's, of what both baselines share."""
-    return (READING if attends else {}) | HEAD
+def single_lstm(config: ModelConfig) -> bool:
+    """Whether the reference's model is a single LSTM cell and no stack of layers: so on questions over digits."""
+    return isinstance(config.core, LSTMConfig) and isinstance(config.input, ScheduleConfig)
 
 
-class ReferenceModel(Thinker):
-    """A baseline that exchanges weights with the reference implementation."""
-
-    def reference_names(self) -> dict[str, str]:
-        """Return the reference's name of each of the cell's parameters, by our name; shapes are the same."""
-        raise NotImplementedError
-
-    def _load_reference_buffers_(self, given: dict[str, Tensor]) -> None:
-        """Take the reference's buffers out of ``given`` and load them."""
-
-    def reference_shape(self, name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Return the reference's shape of what has this name there and ``shape`` here."""
-        return shape
-
-    def load_reference_state_dict(self, mapping: Mapping[str, Any]) -> Self:
-        """Load the reference's parameters and buffers (tensors or arrays) by its names; returns the model.
-
-        Without a backbone the width of the feature map comes with the weights: the reference's configuration does not
-        name it. Decays are brought into [0, 15], as the reference does in its forward pass. Raises
-        :class:`CheckpointError` where names are missing or left over, or shapes differ; the model is then as it was.
-        """
-        given = {name: torch.as_tensor(value) for name, value in mapping.items()}
-        self._check_reference(given)
-        if self._free_features():
-            self._fit_features_(given["kv_proj.0.weight"].shape[1])
-        with torch.no_grad():
-            for theirs, tensor in self._shared().items():
-                tensor.copy_(given.pop(theirs).reshape(tensor.shape))
-        self._load_reference_buffers_(given)
-        self.project_()
-        return self
-
-    def reference_tensors(self) -> dict[str, Tensor]:
-        """Return parameters and the backbone's buffers (running statistics, embeddings) by the reference's name.
-
-        In the reference's shape; the pairs of neurons are not among them.
-        """
-        return {name: self._as_there(name, tensor.detach()) for name, tensor in self._shared().items()}
-
-    def reference_gradients(self) -> dict[str, Tensor]:
-        """Return the gradient of every parameter that has one, by the reference's name and in its shape."""
-        return {
-            name: self._as_there(name, grad)
-            for name, tensor in self._shared().items()
-            if (grad := tensor.grad) is not None
-        }
-
-    def _as_there(self, name: str, tensor: Tensor) -> Tensor:
-        return tensor.reshape(self.reference_shape(name, tuple(tensor.shape)))
-
-    def _shared(self) -> dict[str, Tensor]:
-        """Return the parameters and the backbone's buffers by the reference's name."""
-        backbone = self.backbone.state_dict(keep_vars=True)
-        return {
-            **{theirs: self.cell.get_parameter(ours) for ours, theirs in self.reference_names().items()},
-            **{theirs: backbone[ours] for ours, theirs in backbone_names(self.config.backbone).items()},
-        }
-
-    def reference_buffer_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Return the shape of each buffer of the reference."""
-        return {}
-
-    def _check_reference(self, given: Mapping[str, Tensor]) -> None:
-        shapes = {name: self.reference_shape(name, tuple(tensor.shape)) for name, tensor in self._shared().items()}
-        shapes |= self.reference_buffer_shapes()
-        missing, extra = sorted(shapes.keys() - given.keys()), sorted(given.keys() - shapes.keys())
-        if missing or extra:
-            what = f"{missing[0]!r} is missing" if missing else f"{extra[0]!r} is unknown"
-            raise CheckpointError(
-                f"these weights are not this configuration's: {what} ({len(missing)} missing, {len(extra)} unknown); "
-                "build the model with from_reference_config from the configuration they were trained with"
+def cell_names(config: ModelConfig) -> Names:
+    """Yield the names of a cell's parameters; shapes are the same but for :func:`single_lstm`."""
+    core = config.core
+    if core.attends:
+        yield from ATTENTION.items()
+    yield from _modules({"head": ("output_projector.0", AFFINE)})
+    if isinstance(core, LSTMConfig):
+        yield from START.items()
+        for layer in range(core.layers):
+            for name in (f"{kind}_{side}" for kind in AFFINE for side in ("ih", "hh")):
+                theirs = f"lstm_cell.{name}" if single_lstm(config) else f"lstm.{name}_l{layer}"
+                yield f"lstm.{name}_l{layer}", theirs
+    elif isinstance(core, CTMConfig):
+        yield "start", "start_activated_state"
+        yield "start_history", "start_trace"
+        for use in ("action",) * core.attends + ("out",):
+            yield f"synchrony_{use}.decay", f"decay_params_{use}"
+        yield from _modules({f"synapses.{ours}": (f"synapses.{name}", AFFINE) for ours, name in _synapses(core)})
+        for layer in range(2 if core.deep else 1):
+            ours, theirs = f"trace_models.layers.{layer}", f"trace_processor.0.{2 * layer}"
+            yield from (
+                (f"{ours}.{a}", f"{theirs}.{b}") for a, b in (("weight", "w1"), ("bias", "b1"), ("temperature", "T"))
             )
-        free = {"kv_proj.0.weight"} if self._free_features() else set()
-        for name, shape in shapes.items():
-            found = tuple(given[name].shape)
-            if name in free and len(found) == 2:
-                found, shape = found[:1], shape[:1]
-            if found != shape:
-                raise CheckpointError(f"{name} has shape {found}, {shape} is wanted: the configuration differs")
-            if given[name].is_floating_point() and not bool(given[name].isfinite().all()):
-                raise CheckpointError(f"{name} holds NaN or infinite values, finite ones are wanted: damaged weights")
-            highest = self.config.core.neurons - 1
-            if "indices" in name and not bool(((given[name] >= 0) & (given[name] <= highest)).all()):
-                raise CheckpointError(f"{name} names neurons outside 0 to {highest}, its own configuration is wanted")
-
-    def _free_features(self) -> bool:
-        """Whether the input is a feature map, of any width."""
-        return isinstance(self.config.backbone, FeatureMapConfig) and self.config.core.attends
-
-    def _fit_features_(self, width: int) -> None:
-        """Make room for feature maps of another width."""
-        linear, backbone = self.cell.get_submodule("attention.tokens"), self.config.backbone
-        assert isinstance(linear, nn.Linear)
-        if isinstance(backbone, FeatureMapConfig) and linear.in_features != width:
-            # Not drawn from the global generator: the weights are about to be replaced.
-            other = nn.Linear(width, linear.out_features, device="meta").to_empty(device=linear.weight.device)
-            self.cell.get_submodule("attention").tokens = other.to(linear.weight.dtype)
-            self.config = replace(self.config, backbone=replace(backbone, features=width))
+            if core.neuron_norm:
+                yield from _modules({f"{ours}.norm": (f"{theirs}.layernorm", AFFINE)})
 
 
-def model_config(core: Any, arguments: Mapping[str, Any], task: ReferenceTask) -> ModelConfig:
-    """Return the configuration of a model from its core and the arguments of the reference's constructor."""
-    return ModelConfig(core=core, **task.sections(arguments)._asdict())
+def _synapses(core: CTMConfig) -> Names:
+    if core.synapse_depth == 1:
+        yield from (("layers.1", "1"), ("layers.3", "3"))
+        return
+    yield from (("first.0", "first_projection.0"), ("first.1", "first_projection.1"))
+    for level in range(core.synapse_depth - 1):
+        for layer in (1, 2):
+            yield f"down.{level}.{layer}", f"down_projections.{level}.{layer}"
+            yield f"up.{level}.{layer}", f"up_projections.{level}.{layer}"
+        yield f"norms.{level}", f"skip_lns.{level}"
 
 
-def check_arguments(
-    arguments: Mapping[str, Any], required: Iterable[str], optional: Iterable[str], left_out: Mapping[str, Any]
-) -> None:
-    """Raise :class:`ConfigError` for arguments of the reference's constructor that are unknown, missing or not built.
+def backbone_names(config: BackboneSettings) -> Names:
+    """Yield the names of a backbone's parameters and kept buffers."""
+    if isinstance(config, SymbolsConfig):
+        yield "embedding.weight", "backbone.embedding.weight"
+        yield from _modules({"positions.projection": ("positional_embedding.projection", AFFINE)})
+    elif isinstance(config, QuestionsConfig):
+        yield "places", "index_backbone.embedding"
+        yield "operators.weight", "operator_backbone.embedding.weight"
+        layers = {0: AFFINE, 1: NORM, 4: AFFINE, 5: NORM}
+        yield from _modules({f"digit.{k}": (f"backbone_digit.layers.{k}", parts) for k, parts in layers.items()})
+    elif isinstance(config, ResNetTrunkConfig):
+        yield from _modules({"stem.0": ("initial_rgb", AFFINE)})
+        modules = {"stem.1": ("conv1", ("weight",)), "stem.2": ("bn1", NORM)}
+        for stage, count in enumerate(BLOCKS_OF[config.depth][: config.stages]):
+            for block in range(count):
+                ours, theirs = f"stages.{stage}.{block}", f"layer{stage + 1}.{block}"
+                for number in (1, 2):
+                    modules[f"{ours}.body.{3 * number - 3}"] = f"{theirs}.conv{number}", ("weight",)
+                    modules[f"{ours}.body.{3 * number - 2}"] = f"{theirs}.bn{number}", NORM
+                if stage > 0 and block == 0:
+                    modules[f"{ours}.skip.0"] = f"{theirs}.downsample.0", ("weight",)
+                    modules[f"{ours}.skip.1"] = f"{theirs}.downsample.1", NORM
+        yield from _modules({ours: (f"backbone.{theirs}", parts) for ours, (theirs, parts) in modules.items()})
 
-    ``left_out`` gives the value of each argument that leaves a part out which is not built here.
-    """
-    names = [*required, *optional, *left_out]
-    for name, value in arguments.items():
-        if name not in names:
-            raise ConfigError(f"unknown argument {name!r} of the reference{did_you_mean(name, names)}")
-        if name == "prediction_reshaper" and value == [arguments.get("out_dims")]:
-            continue  # [-1], written out
-        if name in left_out and value != left_out[name]:
-            raise ConfigError(
-                f"{name} is {value!r}, {left_out[name]!r} is wanted: that part of the reference is not built here"
-            )
-    for name in required:
-        if name not in arguments:
-            raise ConfigError(f"argument {name!r} of the reference is missing, a value is wanted: give all arguments")
+
+def _modules(modules: Mapping[str, tuple[str, tuple[str, ...]]]) -> Names:
+    """Yield the names of all parts of modules, given the reference's name of each and its parts."""
+    for ours, (theirs, parts) in modules.items():
+        yield from ((f"{ours}.{part}", f"{theirs}.{part}") for part in parts)

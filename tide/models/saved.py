@@ -41,7 +41,7 @@ def halved(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for name, tensor in state.items():
         if tensor.is_floating_point() and not tensor.abs().amax() <= HIGHEST:
             raise InputError(
-                f"{name} reaches {float(tensor.abs().amax()):g}, at most {HIGHEST:g} is wanted in half precision"
+                f"{name} must be at most {HIGHEST:g} in half precision, got {float(tensor.abs().amax()):g}"
             )
     return {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
 
@@ -98,7 +98,7 @@ class Card:
             warnings.warn(f"{path} says {', '.join(newer)[:100]}, which this version does not know", stacklevel=2)
         return cls(**stated)
 
-    def told(self) -> str:
+    def summary(self) -> str:
         """Return how good the weights are, in a few words."""
         if self.whole_accuracy is None:
             return f"{100 * self.accuracy:.2f} % of {self.images:,} images"
@@ -132,8 +132,8 @@ def read_card(folder: Path, state: Mapping[str, Tensor]) -> Card | None:
     found = digest(state)
     if found != card.digest:
         raise CheckpointError(
-            f"the weights in {folder} have the checksum {found[:12]}..., {card.digest[:12]}... is wanted by {CARD}: "
-            "they are damaged or another model's; install or fetch them again"
+            f"the weights in {folder} must have the checksum in {CARD}, {card.digest[:12]}..., got {found[:12]}...; "
+            "install or fetch them again"
         )
     return card
 
@@ -151,7 +151,7 @@ def as_markdown(model: Thinker) -> str:
     else:
         rows |= {
             "trained on": card.data,
-            "accuracy": f"{card.told()}: {card.measured_on}",
+            "accuracy": f"{card.summary()}: {card.measured_on}",
             "command": f"`{card.command}`",
             "commit": card.commit,
             "checksum": card.digest,
@@ -239,21 +239,20 @@ def load_weights(model: torch.nn.Module, state: dict[str, Tensor], source: Path)
     broken = [name for name, tensor in state.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
     if broken:
         raise CheckpointError(
-            f"the weights in {source} hold NaN or infinite numbers ({broken[0]}), finite ones are wanted: use another "
-            "checkpoint"
+            f"the weights in {source} must be finite, got NaN or infinity in {broken[0]}; use another checkpoint"
         )
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
         first = next((line.strip() for line in str(error).splitlines()[1:] if line.strip()), str(error))
         raise CheckpointError(
-            f"the weights in {source} belong to another configuration ({first}), its own are wanted: restore the folder"
+            f"the weights in {source} must fit the configuration, got another model's ({first}); restore the folder"
         ) from error
     outside = violations(model)
     if outside:
         more = f" and {len(outside) - 1} more" if len(outside) > 1 else ""
         warnings.warn(
-            f"{outside[0]}{more} in {source} is outside its bounds, as after training without model.project_(): call "
+            f"{outside[0]}{more} in {source} is outside its bounds, as after training without model.project_(); call "
             "it before you trust Dale's principle or a guarantee",
             stacklevel=2,
         )
@@ -277,7 +276,7 @@ def run_checkpoint(run: Path, name: str) -> Path:
     return found
 
 
-# Trained weights that come with the library: ``pretrained:NAME`` wherever a run or a model is wanted.
+# Trained weights that come with the library: ``pretrained:NAME``.
 
 
 PRETRAINED = "pretrained:"

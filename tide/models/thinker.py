@@ -165,7 +165,7 @@ class Thinker(
         lost = int((~prediction.certainty.isfinite()).sum())
         if lost:
             raise InputError(
-                f"all answers must have a finite certainty, {lost} of {len(prediction.certainty)} have none; the "
+                f"all answers must have a finite certainty, got {lost} of {len(prediction.certainty)} without; the "
                 "weights are damaged, or the pixels far outside [0, 1]"
             )
         return prediction
@@ -301,9 +301,7 @@ class Thinker(
             return super().save_pretrained(save_directory, **options)
         except OSError as error:
             why = error.strerror or one_line(error)
-            raise InputError(
-                f"cannot write {save_directory} ({why}), a folder that can be written is wanted"
-            ) from error
+            raise InputError(f"cannot write {save_directory}: {why}; give another folder") from error
 
     def _save_pretrained(self, save_directory: Path) -> None:
         write_model(save_directory, self.config, self.state_dict())

@@ -38,7 +38,7 @@ def choose(
     """
     wish = os.environ.get(VARIABLE, "")
     if wish not in ("", "0", "require"):
-        raise InputError(f"{VARIABLE} is {wish!r}, 0 (off), require or nothing (automatic) is wanted")
+        raise InputError(f"{VARIABLE} must be 0 (off), require or empty (automatic), got {wish!r}")
     if wish == "0":
         return _eager(f"{VARIABLE} is 0")
     if not isinstance(core, CoreConfig):
@@ -52,7 +52,7 @@ def choose(
             return Choice(library, "native")
         missing = str(library)
     if wish == "require":
-        raise InputError(f"{VARIABLE} is require, but {missing}: unset it for the eager loop over ticks")
+        raise InputError(f"{VARIABLE} is require, but {missing}; unset it for the eager loop over ticks")
     return _eager(missing)
 
 

@@ -138,3 +138,9 @@ class TraceModels(nn.Module):
         for layer, composed in zip(self._layers(), weights, strict=True):
             history = F.glu(layer(history, composed), dim=-1)
         return history.squeeze(2).t()
+
+
+def every_pair(left: Tensor, right: Tensor) -> Tensor:
+    """Return (left_i, right_j) for all i ≤ j, row by row, (2, n (n + 1)/2)."""
+    i, j = torch.triu_indices(len(left), len(right), device="cpu")
+    return torch.stack((left[i], right[j]))

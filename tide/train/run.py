@@ -145,7 +145,7 @@ class Progress:
         for field in fields(cls):
             value, whole = getattr(progress, field.name), field.type == "int"
             if type(value) is not int and (whole or type(value) is not float):
-                raise ValueError(f"{field.name} must be a number, got {value!r}")
+                raise ValueError(f"{field.name} must be a {'whole ' * whole}number, got {value!r}")
             score = field.name in ("best", "last")
             if math.isnan(value) or (not score and not 0 <= value < math.inf):
                 raise ValueError(f"{field.name} must be {'a number' if score else 'at least 0'}, got {value}")
