@@ -54,8 +54,9 @@ def _seen_from_docs(text: str) -> str:
         sign, target = match[1], match[2]
         if target.startswith("docs/"):
             return f"{sign}({target.removeprefix('docs/')})"
-        if target in NEIGHBOURS:
-            return f"{sign}({NEIGHBOURS[target]})"
+        page, mark, section = target.partition("#")
+        if page in NEIGHBOURS:
+            return f"{sign}({NEIGHBOURS[page]}{mark}{section})"
         return match[0] if sign.startswith("!") else f"{sign}(../{target})"
 
     return re.sub(r"(!?\[[^\]]*\])\((?!https?:|#)([^)]+)\)", moved, text)

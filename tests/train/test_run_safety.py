@@ -99,7 +99,7 @@ def test_a_training_state_that_is_no_mapping_is_refused(
     assert "damaged or no checkpoint" in refused(run, capsys)
 
 
-def test_forbidden_code_is_named_without_advice_to_allow_it(
+def test_forbidden_code_is_refused_without_advice_to_allow_it(
     whole: Path, tmp_path: Path, copy_run: Copy, capsys: Capture
 ) -> None:
     class Evil:
@@ -109,7 +109,7 @@ def test_forbidden_code_is_named_without_advice_to_allow_it(
     run = copy_run(whole, tmp_path / "copy")
     torch.save({"format": 1, "optimizer": Evil()}, run / "last" / "training.pt")
     line = refused(run, capsys)
-    assert "posix.system" in line
+    assert "names code, which is never run" in line
     assert "weights_only" not in line
 
 
@@ -176,7 +176,7 @@ def test_what_a_dead_process_had_forked_holds_no_lock(tmp_path: Path) -> None:
     holder.kill()
     holder.wait()
     said: list[str] = []
-    with only_writer(tmp_path, said.append):
+    with only_writer(tmp_path, said.append, wait=10):  # the child needs a moment to let go of what it inherited
         assert said == [
             f"taking over {tmp_path} from process {holder.pid} on {socket.gethostname()}, which ended without saying so"
         ]
