@@ -110,8 +110,8 @@ class CostCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Notes every kernel that runs inside the context, and the bytes of all tensors made there that are alive.
 
     Views and unwritten memory cost nothing. ``outside``: tensors made before, which views and writes do not make anew.
-    ``peak``: the most bytes alive at once. Meant for fake tensors: what asks for a value (is it finite? which rows does
-    a gradient reach?) is answered yes, every one.
+    ``peak``: the most bytes alive at once. Meant for fake tensors: data-dependent reads return True, so all rows are
+    counted.
     """
 
     def __init__(self, outside: Iterable[Tensor] = ()) -> None:
@@ -172,7 +172,7 @@ def _size(tensor: Tensor) -> int:
 
 
 def _is_view(func: Any) -> bool:
-    aliases = [found.alias_info for found in func._schema.returns if found.alias_info is not None]
+    aliases = [value.alias_info for value in func._schema.returns if value.alias_info is not None]
     return bool(aliases) and not any(alias.is_write for alias in aliases)
 
 
@@ -210,15 +210,8 @@ def count_costs(config: Config) -> StepCosts:
         for parameter in model.parameters() if several else ():
             parameter.grad = torch.zeros_like(parameter)
         gradients = [p.grad for p in model.parameters() if p.grad is not None]
-        with CostCounter(
-            [
-                *model.parameters(),
-                *model.buffers(),
-                *gradients,
-                *(images if isinstance(images, tuple) else (images,)),
-                labels,
-            ]
-        ) as counter:
+        inputs = images if isinstance(images, tuple) else (images,)
+        with CostCounter([*model.parameters(), *model.buffers(), *gradients, *inputs, labels]) as counter:
             out = model(images, tbptt=train.tbptt, recompute=train.recompute)
             terms = objective(out, labels, model.cell.blocks(), loss, curriculum=1.0)
             terms.total.backward()  # type: ignore[no-untyped-call]

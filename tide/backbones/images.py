@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tide.backbones.layers import BatchNorm, sinusoidal_positions
+from tide.backbones.layers import BatchNorm, as_tokens, sinusoidal_positions
 from tide.config import (
     ConvolutionsConfig,
     DeepHRFConfig,
@@ -63,7 +63,7 @@ class Convolutions(nn.Module):
         if self.with_positions:
             channels, rows, columns = features.shape[1:]
             features = features + sinusoidal_positions(rows, columns, channels).to(features)
-        return features.flatten(2).transpose(1, 2)
+        return as_tokens(features)
 
 
 # Hierarchical receptive field: a bank of center-surround units, as in the early visual system (equations §6).
@@ -157,8 +157,7 @@ class ShallowHRF(nn.Module):
         """Return tokens with positions added."""
         stem = self.stem(images)
         features = self.aggregation(torch.cat([branch(stem) for branch in self.branches], 1))
-        tokens: Tensor = (features + self.positions).flatten(2).transpose(1, 2)
-        return tokens
+        return as_tokens(features + self.positions)
 
 
 class _Stem(nn.Sequential):
@@ -250,8 +249,7 @@ class ResNet18(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return tokens with positions added."""
-        tokens: Tensor = (self.layers(images) + self.positions).flatten(2).transpose(1, 2)
-        return tokens
+        return as_tokens(self.layers(images) + self.positions)
 
 
 @_of_images(ResNetTrunkConfig)
@@ -276,8 +274,7 @@ class ResNetTrunk(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return every place of the last stage as a token."""
-        tokens: Tensor = self.stages(self.stem(images)).flatten(2).transpose(1, 2)
-        return tokens
+        return as_tokens(self.stages(self.stem(images)))
 
 
 # Deep hierarchical receptive field: a center-surround stem, four residual stages (equations §6; Appendix E).
@@ -344,8 +341,7 @@ class DeepHRF(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return tokens with positions added."""
         features = self.stages(self.stem(images))
-        tokens: Tensor = (features + self.positions).flatten(2).transpose(1, 2)
-        return tokens
+        return as_tokens(features + self.positions)
 
 
 def _start_at_zero_(norm: nn.Module) -> None:
@@ -366,4 +362,4 @@ class FeatureMap(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return every place as a token."""
-        return features.flatten(2).transpose(1, 2) if features.dim() > 2 else features
+        return as_tokens(features) if features.dim() > 2 else features

@@ -92,7 +92,12 @@ def statistics_of_batches(model: nn.Module) -> Iterator[None]:
             norm.running_mean, norm.running_var = mean, variance
 
 
-# Where a token is: sinusoidal positions in one and two dimensions, and half a turn along a sequence.
+# Tokens, and where they are: sinusoidal positions in one and two dimensions, half a turn along a sequence.
+
+
+def as_tokens(features: Tensor) -> Tensor:
+    """Return every place of a map (B, d_kv, H, W) as a token, row by row, (B, H·W, d_kv)."""
+    return features.flatten(2).transpose(1, 2)
 
 
 def sinusoidal_positions(rows: int, columns: int, width: int) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from tide.backbones.layers import BatchNorm, RotationalPositions, sinusoidal_sequence
+from tide.backbones.layers import BatchNorm, RotationalPositions, as_tokens, sinusoidal_sequence
 from tide.config import QuestionsConfig, ScheduleConfig, SequenceConfig, SymbolsConfig, register
 
 # Sequences of symbols: a token for each.
@@ -69,7 +69,7 @@ class QuestionBackbone(nn.Module):
 
         Each digit is a batch of its own to BatchNorm, as in the reference, which sees one after the other.
         """
-        tokens = [self.digit(digit).flatten(2).transpose(1, 2) for digit in digits.unbind(1)]
+        tokens = [as_tokens(self.digit(digit)) for digit in digits.unbind(1)]
         embeddings = torch.cat((self.places, self.operators.weight))
         # A place k is row k, an operator −1 or −2 a row after the places.
         rows = torch.where(question >= 0, question, PLACES - 1 - question)

@@ -27,22 +27,19 @@ NORMS = {"none": 0, "rms": 1, "rms_cap": 2}
 AnyPointers = TypeVar("AnyPointers", bound="Pointers")
 
 
+def _numbers(names: str, kind: Any = c_int64) -> list[tuple[str, Any]]:
+    return [(name, kind) for name in names.split()]
+
+
 class Sizes(Structure):
     """Sizes and settings of a call."""
 
     _fields_ = (
-        *((name, c_int64) for name in ("batch", "ticks", "iterations", "heads", "head_width", "positions")),
-        *(
-            (name, c_int64)
-            for name in ("neurons", "excitatory", "pool", "hidden", "memory", "pairs", "streams", "latent")
-        ),
+        *_numbers("batch ticks iterations heads head_width positions"),
+        *_numbers("neurons excitatory pool hidden memory pairs streams latent"),
         ("stream_pairs", c_int64 * STREAMS),
-        *(
-            (name, c_int64)
-            for name in ("norm", "feedback", "early_stop", "keep_ticks", "states_stay", "goes_on", "first_tick")
-        ),
-        ("history_slots", c_int64),
-        *((name, c_double) for name in ("tolerance", "clamp", "attention_epsilon", "latent_epsilon", "rms_epsilon")),
+        *_numbers("norm feedback early_stop keep_ticks states_stay goes_on first_tick history_slots"),
+        *_numbers("tolerance clamp attention_epsilon latent_epsilon rms_epsilon", c_double),
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
-from functools import partial
 from math import prod
 from threading import Lock
 from typing import Any, NamedTuple
@@ -207,8 +206,8 @@ def _products(
         pairs = slice(first, first := first + s.stream_pairs[number])
         features = slice(number * width, (number + 1) * width)
         terms[f"stream_{number}"] = (
-            _Columns(partial(_part, leaving["streams"], features)),
-            _Columns(partial(_part, trace["synchrony"], pairs)),
+            _Columns(lambda features=features: leaving["streams"][:, :, features]),  # type: ignore[misc]
+            _Columns(lambda pairs=pairs: trace["synchrony"][:, :, pairs]),  # type: ignore[misc]
         )
         if f"stream_bias_{number}" in names:
             gradients[f"stream_bias_{number}"] = terms[f"stream_{number}"][0].matrix.sum(1)
@@ -220,10 +219,6 @@ def _products(
         if f"{name}_bias" in names:
             gradients[f"{name}_bias"] = gradient.matrix.sum(1)
     return gradients
-
-
-def _part(values: Tensor, features: slice) -> Tensor:
-    return values[:, :, features]
 
 
 class _Columns:

@@ -100,31 +100,14 @@ class RecurrentBlocks(NamedTuple):
 
 
 class Populations(Protocol):
-    """Sizes of the two populations and their time constants in ms: a :class:`~tide.nn.WilsonCowan` has them."""
+    """Sizes, time constants in ms and shares Δt/τ of two populations: a :class:`~tide.nn.WilsonCowan` has them."""
 
-    @property
-    def n_e(self) -> int:
-        """Number of excitatory neurons."""
-
-    @property
-    def n_i(self) -> int:
-        """Number of inhibitory neurons."""
-
-    @property
-    def tau_e(self) -> float:
-        """Time constant of the excitatory population in ms."""
-
-    @property
-    def tau_i(self) -> float:
-        """Time constant of the inhibitory population in ms."""
-
-    @property
-    def alpha_e(self) -> float:
-        """Share Δt/τ_E of the way that an excitatory rate goes in one Euler step."""
-
-    @property
-    def alpha_i(self) -> float:
-        """Share Δt/τ_I of the way that an inhibitory rate goes in one Euler step."""
+    n_e: int
+    n_i: int
+    tau_e: float
+    tau_i: float
+    alpha_e: float
+    alpha_i: float
 
 
 def small_gain_matrix(blocks: RecurrentBlocks) -> Tensor:
