@@ -173,11 +173,6 @@ def test_unknown_names_are_answered_by_the_nearest(mapping, told):
         from_dict(Config, mapping)
 
 
-def test_an_unknown_preset_is_answered_by_the_nearest():
-    with pytest.raises(ConfigError, match=r"'mnst'; did you mean 'mnist'\?"):
-        preset("mnst")
-
-
 @pytest.mark.parametrize("name", PRESETS)
 def test_yaml_round_trip_is_exact(name, tmp_path):
     core = {"dt": 0.1, "lateral": {"tolerance": 1e-7}} if preset(name).core.kind == "tide" else {"dropout": 0.1}

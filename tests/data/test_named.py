@@ -124,11 +124,6 @@ def test_refuses_damaged_idx_files(data, parts, tmp_path, refuses):
         read_idx(path, "fashion-mnist")
 
 
-def test_refuses_a_missing_idx_file(tmp_path, refuses):
-    with refuses(tmp_path / "nothing", "No such file"):
-        read_idx(tmp_path / "nothing", "mnist")
-
-
 DATA = np.arange(2 * 3072, dtype=np.uint16).astype(np.uint8).reshape(2, 3072)
 
 

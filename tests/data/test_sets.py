@@ -23,12 +23,6 @@ LABELS = torch.tensor([0, 1, 1, 0])
 CLASSES = ("cat", "dog")
 
 
-def test_holds_what_it_was_given():
-    images = ImageSet(IMAGES, LABELS, CLASSES)
-    assert len(images) == 4
-    assert images.images is IMAGES
-
-
 @pytest.mark.parametrize(
     ("images", "labels", "parts"),
     [
