@@ -72,8 +72,8 @@ def welch_interval(first: Sequence[float], second: Sequence[float], *, level: fl
     mean = statistics.fmean(first) - statistics.fmean(second)
     if sum(parts) == 0:
         return Interval(mean, mean, mean)
-    below = sum(part**2 / (len(values) - 1) for part, values in zip(parts, (first, second), strict=True))
-    return _student(mean, math.sqrt(sum(parts)), sum(parts) ** 2 / below, level)
+    denominator = sum(part**2 / (len(values) - 1) for part, values in zip(parts, (first, second), strict=True))
+    return _student(mean, math.sqrt(sum(parts)), sum(parts) ** 2 / denominator, level)
 
 
 def _student(mean: float, error: float, freedom: float, level: float) -> Interval:
@@ -163,6 +163,6 @@ def relative_corruption_error(errors: Errors, clean: float, baseline: Errors, ba
 
 
 def _mean_ratio(pairs: Sequence[tuple[float, float]]) -> float | None:
-    if any(below <= 0 for _, below in pairs):
+    if any(baseline <= 0 for _, baseline in pairs):
         return None  # the baseline loses nothing under some corruption: no ratio to it
-    return fmean(above / below for above, below in pairs)
+    return fmean(error / baseline for error, baseline in pairs)

@@ -124,18 +124,18 @@ class Images(InputKind[ImageConfig]):
             raise InputError(f"images must be a torch.Tensor, got a {type(inputs).__name__}; torch.as_tensor(images)")
         if not inputs.is_floating_point():
             raise InputError(f"images must be float in [0, 1], got {inputs.dtype}; images.float() / 255")
-        channels, smallest = self.settings.channels, MIN_SIZE
+        channels, min_size = self.settings.channels, MIN_SIZE
         kind = "grey images" if channels == 1 else "RGB images"
         if self._bare:
-            channels, kind, smallest = self.config.backbone.features, "feature maps: it has no backbone", 1
+            channels, kind, min_size = self.config.backbone.features, "feature maps: it has no backbone", 1
         if inputs.dim() != 4 or inputs.shape[1] != channels:
             raise InputError(
                 f"images must have shape (B, {channels}, H, W), got {tuple(inputs.shape)}; this model takes {kind}"
             )
-        if min(inputs.shape[2:]) < smallest:
+        if min(inputs.shape[2:]) < min_size:
             height, width = inputs.shape[2:]
             raise InputError(
-                f"images must have {smallest}x{smallest} pixels or more, got {height}x{width}; enlarge them"
+                f"images must have {min_size}x{min_size} pixels or more, got {height}x{width}; enlarge them"
             )
         if inputs.shape[0] == 0:
             raise InputError("the batch must hold at least 1 image, got 0")
@@ -220,10 +220,10 @@ class Sequences(InputKind[SequenceConfig]):
             raise InputError("sequences must be finite, got NaN or infinity; clean the data")
         if settings.alphabet:
             # Data-dependent reads return True on tensors without values, so all must be well when this is true.
-            known = torch.isin(inputs, inputs.new_tensor(settings.alphabet))
-            if not bool(known.all()):
+            valid = torch.isin(inputs, inputs.new_tensor(settings.alphabet))
+            if not bool(valid.all()):
                 symbols = ", ".join(f"{symbol:g}" for symbol in settings.alphabet)
-                raise InputError(f"a symbol must be one of {symbols}, got {float(inputs[~known][0]):g}")
+                raise InputError(f"a symbol must be one of {symbols}, got {float(inputs[~valid][0]):g}")
 
     def example(self, batch: int = 1) -> Tensor:
         """Return sequences of the first symbol, or of zeros."""
@@ -251,10 +251,10 @@ class Sequences(InputKind[SequenceConfig]):
             return torch.tensor([numbers])
         first, second = settings.alphabet[:2]
         symbols = {"1": first, "0": second} if len(settings.alphabet) == 2 else {}
-        foreign = next((letter for letter in text if letter not in symbols), None)
-        if foreign is not None:
+        other = next((letter for letter in text if letter not in symbols), None)
+        if other is not None:
             raise InputError(
-                f"a sequence must be {settings.length} times 0 or 1 without spaces, got {foreign!r} in {text!r}"
+                f"a sequence must be {settings.length} times 0 or 1 without spaces, got {other!r} in {text!r}"
             )
         return torch.tensor([[symbols[letter] for letter in text]])
 
@@ -278,8 +278,8 @@ class Schedules(InputKind[ScheduleConfig]):
             raise InputError(f"digits must be float (B, N, {shape}), got {digits.dtype} of shape {tuple(digits.shape)}")
         if min(digits.shape[3:]) < MIN_DIGIT_SIZE:
             raise InputError(f"digits must have {MIN_DIGIT_SIZE} pixels or more each way, got {tuple(digits.shape)}")
-        odd = question.dim() == 2 and len(question) == len(digits) and question.shape[1] % 2 == 1
-        if not odd or question.is_floating_point():
+        is_question = question.dim() == 2 and len(question) == len(digits) and question.shape[1] % 2 == 1
+        if not is_question or question.is_floating_point():
             raise InputError(
                 f"questions must be whole numbers (B, odd): an index, then operator and index in turns; got "
                 f"{question.dtype} of shape {tuple(question.shape)}"
@@ -293,14 +293,14 @@ class Schedules(InputKind[ScheduleConfig]):
         if not bool(digits.isfinite().all()):
             raise InputError("digits must have finite pixels, got NaN or infinity; clean the data")
         indices, operators = question[:, ::2], question[:, 1::2]
-        most = min(digits.shape[1], MAX_PARTS)
-        if not bool(((indices >= 0) & (indices < most)).all()):
-            named = int(indices.min() if indices.min() < 0 else indices.max())
-            raise InputError(f"a question must name digits 0 to {most - 1}, as many as are shown, got {named}")
-        known = torch.isin(operators, operators.new_tensor(list(OPERATORS)))
-        if operators.numel() and not bool(known.all()):
+        count = min(digits.shape[1], MAX_PARTS)
+        if not bool(((indices >= 0) & (indices < count)).all()):
+            place = int(indices.min() if indices.min() < 0 else indices.max())
+            raise InputError(f"a question must name digits 0 to {count - 1}, as many as are shown, got {place}")
+        valid = torch.isin(operators, operators.new_tensor(list(OPERATORS)))
+        if operators.numel() and not bool(valid.all()):
             raise InputError(
-                f"an operator of a question must be {PLUS} (+) or {MINUS} (-), got {int(operators[~known][0])}"
+                f"an operator of a question must be {PLUS} (+) or {MINUS} (-), got {int(operators[~valid][0])}"
             )
 
     def example(self, batch: int = 1) -> Questions:

@@ -43,17 +43,17 @@ def choose(
         return _eager(f"{VARIABLE} is 0")
     if not isinstance(core, CoreConfig):
         return _eager(f"core {getattr(core, 'kind', core)} has no native loop")
-    missing = unsupported(core, like)
-    if missing is None:
+    obstacle = unsupported(core, like)
+    if obstacle is None:
         if (reason := _beyond(recorded=recorded, altered=altered, together=together)) is not None:
             return _eager(reason)
         library = load(torch.float32)
         if isinstance(library, Library):
             return Choice(library, "native")
-        missing = str(library)
+        obstacle = str(library)
     if setting == "require":
-        raise InputError(f"{VARIABLE} is require, but {missing}; unset it for the eager loop over ticks")
-    return _eager(missing)
+        raise InputError(f"{VARIABLE} is require, but {obstacle}; unset it for the eager loop over ticks")
+    return _eager(obstacle)
 
 
 def unsupported(core: CoreConfig, like: Tensor) -> str | None:

@@ -179,8 +179,8 @@ def project_contraction_(blocks: RecurrentBlocks) -> None:
 @torch.no_grad()
 def project_lds_(blocks: RecurrentBlocks, populations: Populations) -> None:
     """Move the blocks, in place, to where ‖P^½ M P^−½‖₂ ≤ 1 − LDS_MARGIN · min(α)."""
-    least = min(populations.alpha_e, populations.alpha_i)
-    bound = 1 - LDS_MARGIN * least
+    min_alpha = min(populations.alpha_e, populations.alpha_i)
+    bound = 1 - LDS_MARGIN * min_alpha
     scale, alpha, n_e = *_scaling(blocks, populations), populations.n_e
     norm = 0.0
     for number in range(ROUNDS + 1):
@@ -203,7 +203,7 @@ def project_lds_(blocks: RecurrentBlocks, populations: Populations) -> None:
         blocks.ii.add_(change[n_e:, n_e:]).clamp_(min=0)
     if norm > bound:
         # The norm is convex in the weights and 1 − min(α) without them.
-        factor = (bound * (1 - SLACK) - (1 - least)) / (norm - (1 - least))
+        factor = (bound * (1 - SLACK) - (1 - min_alpha)) / (norm - (1 - min_alpha))
         for block in blocks:
             block.mul_(factor)
 

@@ -126,9 +126,9 @@ class Synchrony(PairSynchrony):
         generator = torch.Generator().manual_seed(seed)
         counts = [pairs_ee, pairs_ei, pairs_ii]
         available = [n_e * (n_e - 1) // 2, n_e * n_i, n_i * (n_i - 1) // 2]
-        for name, count, most in zip(("pairs_ee", "pairs_ei", "pairs_ii"), counts, available, strict=True):
-            if count > most:
-                raise ConfigError(f"{name} must be at most {most} with {n_e} E and {n_i} I neurons, got {count}")
+        for name, count, limit in zip(("pairs_ee", "pairs_ei", "pairs_ii"), counts, available, strict=True):
+            if count > limit:
+                raise ConfigError(f"{name} must be at most {limit} with {n_e} E and {n_i} I neurons, got {count}")
         if typed:
             pairs = _typed_pairs(n_e, n_i, counts, generator)
         else:
