@@ -199,7 +199,7 @@ def test_bad_input_is_one_line_and_writes_nothing(
 
 def test_a_missing_package_is_named_with_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"onnx is not installed, .*pip install 'tide-dynamics\[export\]'"):
+    with pytest.raises(InputError, match=r"onnx must be installed; pip install 'tide-dynamics\[export\]'"):
         check_installed("onnx")
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from tide.cli.parse import Checkpoint, DataDir, Device, Workers, parse
+from tide.cli.options import Checkpoint, DataDir, Device, Workers
+from tide.cli.parse import parse
 from tide.config import ImageConfig
 from tide.device import pick_device, pick_workers, set_threads
 from tide.errors import InputError

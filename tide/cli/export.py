@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import tyro
 
-from tide.cli.parse import Checkpoint, DataDir, Threads, parse
+from tide.cli.options import Checkpoint, DataDir, Threads
+from tide.cli.parse import parse
 from tide.device import set_threads
 from tide.errors import InputError
 from tide.files import check_file, check_folder

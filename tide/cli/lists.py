@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from tide.cli.parse import DataDir, parse
+from tide.cli.options import DataDir
+from tide.cli.parse import parse
 from tide.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:

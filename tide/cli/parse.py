@@ -7,7 +7,6 @@ import dataclasses
 import io
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import NoneType, UnionType
@@ -26,7 +25,6 @@ from typing import (
 
 from tide.config.base import settings
 from tide.config.io import means_none
-from tide.device import DeviceName
 from tide.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
@@ -34,51 +32,6 @@ if TYPE_CHECKING:
 
 A = TypeVar("A")
 MESSAGE = 160  # characters of the parser's own messages: some name types in full
-
-# Options that several commands have.
-
-
-@dataclass(frozen=True, kw_only=True)
-class Threads:
-    """How many threads there are."""
-
-    threads: int | None = None
-    """Threads of one operation on the CPU."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Device(Threads):
-    """What is computed on."""
-
-    device: DeviceName = "auto"
-    """Device to compute on."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataDir:
-    """Where data lie."""
-
-    data_dir: Path | None = None
-    """Folder of the data sets (none: the run's, else $TIDE_DATA, else a cache folder of the user's)."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Workers:
-    """Who decodes photos."""
-
-    workers: int | None = None
-    """Processes that decode photos (none: one for each core but one, 8 at most)."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Checkpoint:
-    """Which weights of a run are read."""
-
-    checkpoint: Literal["best", "last"] = "best"
-    """Which checkpoint of a run to read."""
-
-
-# Parsing with errors of one line.
 
 
 def parse(cls: type[A], arguments: Sequence[str], *, prog: str, description: str, default: Any = None) -> A:

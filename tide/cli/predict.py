@@ -9,7 +9,8 @@ from typing import Annotated
 
 import tyro
 
-from tide.cli.parse import Checkpoint, Device, parse
+from tide.cli.options import Checkpoint, Device
+from tide.cli.parse import parse
 from tide.device import pick_device, set_threads
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import tyro
 
-from tide.cli.parse import DataDir, Device, Workers, parse
+from tide.cli.options import DataDir, Device, Workers
+from tide.cli.parse import parse
 from tide.device import pick_device, pick_workers, set_threads
 from tide.errors import InputError, did_you_mean
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import tyro
 
-from tide.cli.parse import Checkpoint, DataDir, Device, parse
+from tide.cli.options import Checkpoint, DataDir, Device
+from tide.cli.parse import parse
 from tide.config import ScheduleConfig
 from tide.device import pick_device, set_threads
 from tide.errors import InputError

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from tide.cli.parse import DataDir, parse
+from tide.cli.options import DataDir
+from tide.cli.parse import parse
 from tide.device import DeviceName
 from tide.errors import InputError
 

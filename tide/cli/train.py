@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from tide.cli.parse import DataDir, Device, Workers, parse
+from tide.cli.options import DataDir, Device, Workers
+from tide.cli.parse import parse
 from tide.config import Config, CoreConfig, FolderConfig, HubConfig, data_config
 from tide.config.io import differences, from_dict, read_yaml, to_dict, to_yaml
 from tide.device import available_memory, pick_device, pick_workers, set_threads

@@ -304,14 +304,15 @@ class Thinker(
             raise InputError(f"cannot write {save_directory}: {why}; give another folder") from error
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        write_model(save_directory, self.config, self.state_dict())
-        if self.card is not None and self.card.digest == digest(self.state_dict()):
+        state = self.state_dict()
+        if self.card is not None and self.card.digest != digest(state):
+            self.card = None  # trained on: it speaks of other weights
+        write_model(save_directory, self.config, state)
+        if self.card is not None:
             self.card.write(save_directory / CARD)
 
     def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:
-        """Return the card that ``save_pretrained`` and ``push_to_hub`` write: what ``model.card`` says."""
-        if self.card is not None and self.card.digest != digest(self.state_dict()):
-            self.card = None  # trained on: it speaks of other weights
+        """Return the text that ``save_pretrained`` and ``push_to_hub`` write: what ``model.card`` says."""
         about = copy.copy(self._hub_mixin_info.model_card_data)
         if not self.config.classifies_images:
             about.tags = [tag for tag in about.tags or () if tag != "image-classification"]
