@@ -354,7 +354,6 @@ class Config(ModelConfig):
 
 
 declare("data", dict.fromkeys((NamedDataConfig, FolderConfig, HubConfig, DrawnConfig), "tide.data.load"), DataSettings)
-declare(
-    "task", dict.fromkeys(("parity", "sort", "maze", "qamnist"), "tide.data.drawn.sets"), reserved=get_args(NamedSet)
-)
+_TASKS = dict.fromkeys(("parity", "sort", "qamnist"), "tide.data.drawn.sequences") | {"maze": "tide.data.drawn.mazes"}
+declare("task", _TASKS, reserved=get_args(NamedSet))
 declare("objective", dict.fromkeys(("two_point", "anytime", "route", "ctc"), "tide.losses"))

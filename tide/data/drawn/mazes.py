@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from itertools import permutations
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from tide.config import ModelConfig, register
+from tide.data.drawn.sets import DrawnTask, check_answer, one_difficulty
 from tide.data.sets import check_at_least
 from tide.errors import DataError
 
@@ -250,3 +253,10 @@ def check_maze(maze: Tensor) -> tuple[tuple[int, int], tuple[int, int]]:
             )
         places.append((pixels[0][0], pixels[0][1]))
     return places[0], places[1]
+
+
+@register("task", "maze")
+def _maze(model: ModelConfig, directory: Path | None) -> DrawnTask:
+    size, positions = model.images.size, model.output.positions
+    check_answer(model, positions[:1] or (1,), 5)
+    return one_difficulty(lambda count, generator: draw_mazes(count, size, positions[0], generator))

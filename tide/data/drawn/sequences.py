@@ -9,13 +9,17 @@ fewer there are, the likelier is 0 (one digit, one operation: 60 %): chance is m
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from tide.config import ModelConfig, ScheduleConfig, SequenceConfig, register
+from tide.data.drawn.sets import Draw, DrawnTask, check_answer, one_difficulty
+from tide.data.named import load_named
 from tide.data.sets import ImageSet, check_at_least
-from tide.errors import DataError
+from tide.errors import ConfigError, DataError, check
 from tide.models.inputs import MINUS, PLUS, Questions
 
 BASE = 10
@@ -128,3 +132,48 @@ def scaled(images: ImageSet, size: int) -> ImageSet:
         return images
     pixels = functional.interpolate(images.images, (size, size), mode="bilinear", antialias=True, align_corners=False)
     return replace(images, images=pixels)
+
+
+@register("task", "parity")
+def _parity(model: ModelConfig, directory: Path | None) -> DrawnTask:
+    length = _sequence(model).length
+    check_answer(model, (length,), 2)
+    return one_difficulty(lambda count, generator: draw_parity(count, length, generator))
+
+
+@register("task", "sort")
+def _sort(model: ModelConfig, directory: Path | None) -> DrawnTask:
+    length = _sequence(model).length
+    check(
+        model.output.emitted == length and model.output.classes == length + 1,
+        f"output.emitted must be {length} of {length + 1} classes, each number's place and a blank, got "
+        f"{model.output.emitted} of {model.output.classes}",
+    )
+    return one_difficulty(lambda count, generator: draw_sorting(count, length, generator))
+
+
+@register("task", "qamnist")
+def _questions(model: ModelConfig, directory: Path | None) -> DrawnTask:
+    settings = model.input
+    if not isinstance(settings, ScheduleConfig):
+        raise ConfigError(f"input.kind must be schedule, got {settings.kind}; questions are shown part by part")
+    check_answer(model, (), 10)
+    splits = load_named("mnist", directory)
+    train, test = (scaled(part, settings.size) for part in (splits.train, splits.test) if isinstance(part, ImageSet))
+
+    def draw_from(images: ImageSet, digits: tuple[int, int], operations: tuple[int, int]) -> Draw:
+        return lambda count, generator: draw_questions(images, count, digits, operations, generator)
+
+    difficulties = [
+        (digits, operations)
+        for digits in range(settings.digits[0], settings.digits[1] + 1)
+        for operations in range(settings.operations[0], settings.operations[1] + 1)
+    ]
+    parts = tuple(draw_from(test, (digits, digits), (steps, steps)) for digits, steps in difficulties)
+    return DrawnTask(draw_from(train, settings.digits, settings.operations), parts)
+
+
+def _sequence(model: ModelConfig) -> SequenceConfig:
+    if not isinstance(model.input, SequenceConfig):
+        raise ConfigError(f"input.kind must be sequence, got {model.input.kind}; the task is one of sequences")
+    return model.input

@@ -1,4 +1,4 @@
-"""Drawn samples as sets to learn from and to measure on, and the tasks that draw them."""
+"""Drawn samples as sets to learn from and to measure on; the tasks that draw them are files beside this one."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from tide.config import Config, DrawnConfig, ModelConfig, ScheduleConfig, SequenceConfig, register
+from tide.config import Config, DrawnConfig, ModelConfig
 from tide.config import base as registry
-from tide.data.drawn.mazes import draw_mazes
-from tide.data.drawn.sequences import draw_parity, draw_questions, draw_sorting, scaled
-from tide.data.named import load_named, names
+from tide.data.named import names
 from tide.data.orders import derive_seed
-from tide.data.sets import Batch, Decoding, ImageSet
+from tide.data.sets import Batch, Decoding
 from tide.errors import ConfigError, check, did_you_mean
 from tide.models.inputs import select, shape_of
 
@@ -182,63 +180,13 @@ def make_task(name: str, model: ModelConfig, directory: Path | None) -> DrawnTas
     return task
 
 
-@register("task", "parity")
-def _parity(model: ModelConfig, directory: Path | None) -> DrawnTask:
-    length = _sequence(model).length
-    _check_answer(model, (length,), 2)
-    return _alike(lambda count, generator: draw_parity(count, length, generator))
-
-
-@register("task", "sort")
-def _sort(model: ModelConfig, directory: Path | None) -> DrawnTask:
-    length = _sequence(model).length
-    check(
-        model.output.emitted == length and model.output.classes == length + 1,
-        f"output.emitted must be {length} of {length + 1} classes, each number's place and a blank, got "
-        f"{model.output.emitted} of {model.output.classes}",
-    )
-    return _alike(lambda count, generator: draw_sorting(count, length, generator))
-
-
-@register("task", "maze")
-def _maze(model: ModelConfig, directory: Path | None) -> DrawnTask:
-    size, positions = model.images.size, model.output.positions
-    _check_answer(model, positions[:1] or (1,), 5)
-    return _alike(lambda count, generator: draw_mazes(count, size, positions[0], generator))
-
-
-@register("task", "qamnist")
-def _questions(model: ModelConfig, directory: Path | None) -> DrawnTask:
-    settings = model.input
-    if not isinstance(settings, ScheduleConfig):
-        raise ConfigError(f"input.kind must be schedule, got {settings.kind}; questions are shown part by part")
-    _check_answer(model, (), 10)
-    splits = load_named("mnist", directory)
-    train, test = (scaled(part, settings.size) for part in (splits.train, splits.test) if isinstance(part, ImageSet))
-
-    def draw_from(images: ImageSet, digits: tuple[int, int], operations: tuple[int, int]) -> Draw:
-        return lambda count, generator: draw_questions(images, count, digits, operations, generator)
-
-    difficulties = [
-        (digits, operations)
-        for digits in range(settings.digits[0], settings.digits[1] + 1)
-        for operations in range(settings.operations[0], settings.operations[1] + 1)
-    ]
-    parts = tuple(draw_from(test, (digits, digits), (steps, steps)) for digits, steps in difficulties)
-    return DrawnTask(draw_from(train, settings.digits, settings.operations), parts)
-
-
-def _alike(draw: Draw) -> DrawnTask:
+def one_difficulty(draw: Draw) -> DrawnTask:
+    """Return the task whose training and test samples are alike."""
     return DrawnTask(draw, (draw,))
 
 
-def _sequence(model: ModelConfig) -> SequenceConfig:
-    if not isinstance(model.input, SequenceConfig):
-        raise ConfigError(f"input.kind must be sequence, got {model.input.kind}; the task is one of sequences")
-    return model.input
-
-
-def _check_answer(model: ModelConfig, positions: tuple[int, ...], classes: int) -> None:
+def check_answer(model: ModelConfig, positions: tuple[int, ...], classes: int) -> None:
+    """Raise :class:`ConfigError` unless a model answers at ``positions``, one of so many classes each."""
     output = model.output
     check(
         output.positions == positions and output.classes == classes and not output.emitted,
