@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -23,10 +23,6 @@ from tide.errors import CheckpointError, ConfigError, InputError, did_you_mean, 
 from tide.files import read_mapping
 from tide.models.inputs import described
 from tide.nn.constraints import violations
-
-if TYPE_CHECKING:
-    from tide.models.thinker import Thinker
-
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 
@@ -206,10 +202,8 @@ def read_card(folder: Path, state: Mapping[str, Tensor]) -> Card | None:
     return card
 
 
-def as_markdown(model: Thinker) -> str:
-    """Return the text of a model card, without the header that a hub wants."""
-    config, card = model.config, model.card
-    parameters = sum(parameter.numel() for parameter in model.parameters())
+def as_markdown(config: ModelConfig, card: Card | None, *, parameters: int, takes: str) -> str:
+    """Return the text of a model card, without the header that a hub wants; ``takes`` says what inputs are."""
     rows: dict[str, Any] = {
         "core": f"{config.core.kind}: {config.core.population}, {config.core.ticks} ticks, {parameters:,} parameters",
         config.input.kind: f"{described(config)}, {config.output.classes} classes{_places(config.output)}",
@@ -226,7 +220,6 @@ def as_markdown(model: Thinker) -> str:
             "limits": card.limits,
         }
     table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
-    takes = model.kind.takes
     use = USE.format(inputs=takes.partition(":")[0], takes=takes)
     return f"# TIDE: {config.core.kind}\n\n| | |\n|---|---|\n{table}\n\n{use}"
 

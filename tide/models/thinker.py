@@ -317,7 +317,9 @@ class Thinker(
         if not self.config.classifies_images:
             about.tags = [tag for tag in about.tags or () if tag != "image-classification"]
         header = about.to_yaml()
-        return ModelCard(f"---\n{header}\n---\n\n{as_markdown(self)}")
+        parameters = sum(parameter.numel() for parameter in self.parameters())
+        text = as_markdown(self.config, self.card, parameters=parameters, takes=self.kind.takes)
+        return ModelCard(f"---\n{header}\n---\n\n{text}")
 
     @classmethod
     def _from_pretrained(cls, *, model_id: str, map_location: str = "cpu", **options: Any) -> Self:
