@@ -160,8 +160,8 @@ def test_halt_sweep_writes_numbers_and_a_picture(folder: Path, tmp_path: Path, c
         ("compare", "no task given"),
         ("compare mnits", "did you mean 'mnist'?"),
         ("compare digits --models tide ctn", "did you mean 'ctm'?"),
-        ("compare digits --seeds 1 1", "seed 1 is given 2 times"),
-        ("compare digits --jobs 0", "--jobs is 0"),
+        ("compare digits --seeds 1 1", "seeds must be different, got 1 twice"),
+        ("compare digits --jobs 0", "--jobs must be at least 1, got 0"),
         ("compare digits --config missing.yaml", "cannot read configuration missing.yaml"),
         ("compare --runs nowhere", "nowhere is not a run folder"),
         ("compare digits --runs nowhere", "both a task (digits) and --runs are given"),
@@ -169,7 +169,7 @@ def test_halt_sweep_writes_numbers_and_a_picture(folder: Path, tmp_path: Path, c
         ("ablate digits --studies tau", "did you mean 'tau-"),
         ("ablate digits --steps 0", "--steps must be at least 1, got 0"),
         ("ablate digits --rounds -1", "--rounds must be at least 0"),
-        ("ablate digits --spread-seeds 3 3", "seed 3 is given 2 times"),
+        ("ablate digits --spread-seeds 3 3", "seeds must be different, got 3 twice"),
     ],
 )
 def test_bad_input_gives_one_line(
