@@ -164,7 +164,7 @@ def test_halt_sweep_writes_numbers_and_a_picture(folder: Path, tmp_path: Path, c
         ("compare digits --jobs 0", "--jobs must be at least 1, got 0"),
         ("compare digits --config missing.yaml", "cannot read configuration missing.yaml"),
         ("compare --runs nowhere", "nowhere is not a run folder"),
-        ("compare digits --runs nowhere", "both a task (digits) and --runs are given"),
+        ("compare digits --runs nowhere", "the task must be left out with --runs, got digits"),
         ("ablate mnits", "did you mean 'mnist'?"),
         ("ablate digits --studies tau", "did you mean 'tau-"),
         ("ablate digits --steps 0", "--steps must be at least 1, got 0"),
