@@ -25,8 +25,8 @@ from tide.models.presets import MODELS
 from tide.runs.folder import describe_environment
 from tide.studies.comparison import task_config
 from tide.studies.runner import shared_changes
+from tide.train.step import alternate, step_on_random_images
 from tide.train.supervised import resolved
-from tide.train.timing import alternate, step_on_random_images
 
 
 @dataclass(frozen=True, kw_only=True)

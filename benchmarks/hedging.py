@@ -46,11 +46,11 @@ class Settings:
 
 
 def read(path: Path, settings: Settings) -> dict[str, Any]:
-    """Return what one run answers; raises :class:`InputError` where it held nothing out and that is wanted."""
+    """Return what one run answers; raises :class:`InputError` where it held nothing out and needs to."""
     folder, facts = RunFolder.open(path), RunFacts.read(path)
     config = folder.config
     if settings.split == "validation" and not config.data.validation:
-        raise InputError(f"{path} was trained without held-out images, --data.validation is wanted: use --split test")
+        raise InputError(f"{path} must be trained with held-out images (--data.validation); use --split test")
     held = config.data.validation if settings.split == "validation" else 0.0
     images = read_splits(replace(config, data=replace(config.data, validation=held)), settings.data_dir).test
     model = load(path, checkpoint="last")
@@ -174,7 +174,7 @@ def report(settings: Settings) -> dict[str, Any]:
     runs = {path.name: read(path, settings) for path in settings.runs}
     kinds = {(run["data"], run["steps"]) for run in runs.values()}
     if len(kinds) > 1:
-        raise InputError(f"runs are on {sorted(kinds)}, the same data and number of steps are wanted: report each")
+        raise InputError(f"all runs must have the same data and number of steps, got {sorted(kinds)}; report each")
     return {
         "split": settings.split,
         "images": trained(next(iter(runs.values())))["images"],

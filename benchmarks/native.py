@@ -39,8 +39,8 @@ from tide.models.presets import preset
 from tide.models.thinker import Thinker
 from tide.native.choice import VARIABLE
 from tide.runs.folder import describe_environment
+from tide.train.step import alternate, step_on_random_images
 from tide.train.supervised import resolved
-from tide.train.timing import alternate, step_on_random_images
 
 CPU = torch.device("cpu")
 FAIRNESS = "CTM/TIDE native compares an optimised loop with an eager one; CTM/TIDE eager compares two eager loops"

@@ -74,12 +74,12 @@ def variants(settings: Settings) -> dict[str, Config]:
     """
     base = preset(settings.preset)
     if not isinstance(base.core, CoreConfig):
-        raise InputError(f"preset is {settings.preset}, one of TIDE is wanted: leave out what stands before the dot")
+        raise InputError(f"preset must be one of TIDE, got {settings.preset}; leave out what stands before the dot")
     photos = base.train.batch * base.train.accumulation
     if settings.batch < 1 or photos % settings.batch or not 0 < settings.share <= 1:
         raise InputError(
-            f"batch {settings.batch}, share {settings.share} met; a divisor of the {photos} photos of a step and a "
-            "share in (0, 1] are wanted"
+            f"--batch must divide the {photos} photos of a step and --share be in (0, 1], got {settings.batch} and "
+            f"{settings.share}"
         )
     train = {"batch": settings.batch, "accumulation": photos // settings.batch}
     base = preset(settings.preset, train=train)

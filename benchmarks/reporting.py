@@ -23,7 +23,7 @@ def check_names(runs: Sequence[Path]) -> None:
     """Raise :class:`InputError` unless there are runs, and of different names: they are told apart by these."""
     names = [path.name for path in runs]
     if not names or len(set(names)) < len(names):
-        raise InputError(f"runs are {', '.join(names) or 'none'}, one or more of different names are wanted")
+        raise InputError(f"runs must be one or more of different names, got {', '.join(names) or 'none'}")
 
 
 def origin(runs: Sequence[Path]) -> dict[str, Any]:

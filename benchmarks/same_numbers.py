@@ -328,7 +328,7 @@ def main() -> None:
     settings = tyro.cli(Settings, description=__doc__)
     for checkout in (settings.old, settings.new):
         if not (checkout / "tide").is_dir():
-            print(f"{checkout} holds no folder tide, a checkout of the project is wanted", file=sys.stderr)
+            print(f"{checkout} must be a checkout of the project, got one without a folder tide", file=sys.stderr)
             sys.exit(2)
     unknown = [name for name in settings.presets if name not in EXPERIMENTS]
     if unknown or (settings.reuse and settings.keep is None):

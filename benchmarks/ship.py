@@ -43,7 +43,7 @@ def ship(
     measured = evaluate(model, held)
     commit = run.environment["commit"] or commit
     if commit is None:
-        raise SystemExit(f"{path} does not say its commit, one is wanted: --commit")
+        raise SystemExit(f"{path} must say its commit; give it with --commit")
     card = Card(
         data=run.config.data.title,
         command=command or re.sub(r" --(out|threads|data-dir) \S+", "", run.environment["command"]),
@@ -62,7 +62,7 @@ def ship(
     card.write(folder / CARD)
     size = (folder / "model.safetensors").stat().st_size
     if size > MOST:
-        raise SystemExit(f"the weights take {size:,} bytes, at most {MOST:,} are wanted")
+        raise SystemExit(f"the weights must take at most {MOST:,} bytes, got {size:,}")
     return card
 
 

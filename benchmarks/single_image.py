@@ -30,7 +30,7 @@ from tide.export.onnx import write_folder
 from tide.models.load import load
 from tide.models.thinker import Thinker
 from tide.runs.folder import describe_environment
-from tide.train.timing import alternate
+from tide.train.step import alternate
 
 WITHIN = 1e-5  # certainties of the three ways
 
@@ -99,8 +99,8 @@ def measure(settings: Settings) -> dict[str, Any]:
     """Return milliseconds of each way and how many times as fast as eager torch it is."""
     set_threads(settings.threads)
     model = load(settings.model)
-    wanted = model.config.images
-    image = torch.rand(1, wanted.channels, wanted.size, wanted.size, generator=torch.Generator().manual_seed(0))
+    images = model.config.images
+    image = torch.rand(1, images.channels, images.size, images.size, generator=torch.Generator().manual_seed(0))
     answers: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
         by_onnx = exported(model, Path(folder), settings.threads)

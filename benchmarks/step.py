@@ -56,9 +56,8 @@ from tide.errors import check
 from tide.models.presets import preset
 from tide.native.choice import VARIABLE
 from tide.runs.folder import describe_environment
-from tide.train.step import Trainer
+from tide.train.step import Trainer, alternate, step_on_random_images
 from tide.train.supervised import resolved
-from tide.train.timing import alternate, step_on_random_images
 
 RANGE, NODE = "tide::", "autograd::engine::evaluate_function"
 LOOP, UNATTRIBUTED = "loop", "unattributed"
@@ -277,7 +276,7 @@ def summary(seconds: Sequence[float]) -> dict[str, float]:
 
 def measure(settings: Settings) -> dict[str, Any]:
     """Measure and return everything that is printed and written."""
-    check(settings.steps >= 1, f"--steps is {settings.steps}, 1 or more are wanted")
+    check(settings.steps >= 1, f"--steps must be at least 1, got {settings.steps}")
     set_threads(settings.threads)
     device, config = pick_device(settings.device), make_config(settings)
     trainer, step = step_on_random_images(config, device)

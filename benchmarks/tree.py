@@ -240,7 +240,7 @@ def main() -> None:
     checkouts = [Path(name) for name in sys.argv[1:] or ["."]]
     for checkout in checkouts:
         if not (checkout / "tide").is_dir():
-            sys.exit(f"{checkout} holds no folder tide, a checkout of the project is wanted: give its path")
+            sys.exit(f"{checkout} must be a checkout of the project, got one without a folder tide; give its path")
     columns = [count(checkout) for checkout in checkouts]
     print("| | " + " | ".join(checkout.resolve().name for checkout in checkouts) + " |")
     print("|---" * (1 + len(columns)) + "|")

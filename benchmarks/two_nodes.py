@@ -63,8 +63,8 @@ class Settings:
 def missing() -> str | None:
     """Return what is missing to make hosts of one's own, None where nothing is."""
     if not hasattr(os, "geteuid") or os.geteuid() != 0:
-        return "root is wanted"
-    return None if shutil.which("ip") else "the command ip (iproute2) is wanted"
+        return "it must run as root"
+    return None if shutil.which("ip") else "the command ip (iproute2) must be installed"
 
 
 def ip(*arguments: str) -> None:

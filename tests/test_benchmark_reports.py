@@ -66,4 +66,4 @@ def test_bad_input_is_one_line(study, monkeypatch, tmp_path, capsys):
     with pytest.raises(SystemExit, match="2"):
         report("hedging", monkeypatch, tmp_path / "nothing", str(study / "plain"))
     (line,) = capsys.readouterr().err.splitlines()
-    assert "was trained without held-out images" in line
+    assert "must be trained with held-out images" in line

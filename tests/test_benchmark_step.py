@@ -11,8 +11,8 @@ from torch.nn import functional as F
 from tests.scripts import load_benchmark
 from tide.config import Config
 from tide.config.io import from_dict
+from tide.train.step import step_on_random_images
 from tide.train.supervised import resolved
-from tide.train.timing import step_on_random_images
 
 
 @pytest.fixture(scope="module")

@@ -172,9 +172,9 @@ def test_a_saved_model_names_its_data_only_where_they_are_wanted(
         ("RUN --images 0", "--images must be at least 1, got 0"),
         ("RUN --suite corruption", "suite 'corruption' is no folder and no known name; did you mean 'corruptions'?"),
         ("RUN --suite imagenet-R", "did you mean 'imagenet-r'?"),
-        ("RUN --suite imagenet-r --data-dir empty", "no folder imagenet-r in empty, one is wanted"),
-        ("RUN --baseline elsewhere", "baseline elsewhere is none of the 1 runs"),
-        ("RUN RUN", "is given twice"),
+        ("RUN --suite imagenet-r --data-dir empty", "empty has no folder imagenet-r, which holds the suite"),
+        ("RUN --baseline elsewhere", "--baseline must be one of the 1 runs, got elsewhere"),
+        ("RUN RUN", "runs must be different"),
         ("nowhere", "nowhere does not exist"),
     ],
 )

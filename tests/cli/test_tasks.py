@@ -68,10 +68,10 @@ def test_answers_are_told_as_the_model_gives_them(runs: Path, capsys: Capture) -
     ("task", "asked", "words"),
     [
         ("parity.16", ["0110"], "sequences must have shape (B, 16), got (1, 4)"),
-        ("parity.16", ["01x0"], "'01x0' holds 'x', 0 and 1 are wanted"),
+        ("parity.16", ["01x0"], "of 0 and 1 without spaces, got '01x0' with 'x'"),
         ("parity.16", ["0" * 16, "--question", "0+1"], "the model takes a sequence"),
-        ("sort.8", ["1,2,3,4,5,6,7,1"], "holds a number twice"),
-        ("sort.8", ["1,two"], "is no list of numbers"),
+        ("sort.8", ["1,2,3,4,5,6,7,1"], "the numbers must be different"),
+        ("sort.8", ["1,two"], "the sequence must be numbers like"),
         ("maze.9", ["photo.png"], "must be black (wall), white (free)"),
         ("maze.9", ["walled.png"], "maze must have a way from start to goal, got none from (1, 1) to (7, 7)"),
     ],
@@ -94,10 +94,10 @@ def test_what_is_asked_wrongly_ends_in_one_line(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["show", "maze.9", "maze.png"], "the number of a test sample is wanted"),
-        (["export", "maze.9", "parity.16", "--html", "page.html"], "the same is wanted of all"),
+        (["show", "maze.9", "maze.png"], "the sample must be the number of a test sample"),
+        (["export", "maze.9", "parity.16", "--html", "page.html"], "all models must take and answer the same"),
         (["show", "maze.9", "3", "--out", ""], "--out must be a path, got ''"),
-        (["show", "sort.8", "3", "--animate", "a.gif"], "none is wanted"),
+        (["show", "sort.8", "3", "--animate", "a.gif"], "--animate must be left out, got a.gif"),
     ],
 )
 def test_what_a_task_has_not_is_refused(

@@ -109,7 +109,7 @@ def test_without_inhibition_e_hears_neither_i_nor_its_pool(tiny_model: Any) -> N
 def test_neurons_that_fire_without_input_are_not_silenced(tiny_model: Any) -> None:
     with pytest.raises(InputError, match=r"core\.activation must be relu to silence neurons, got softplus"):
         graphs(tiny_model(activation="softplus"), interventions=True)
-    with pytest.raises(InputError, match="the core is CTMCell, TideCell is wanted"):
+    with pytest.raises(InputError, match="the core must be a TideCell, got a CTMCell"):
         graphs(tiny_model(kind="ctm"), interventions=True)
 
 
@@ -177,9 +177,9 @@ def test_onnx_equals_torch_at_every_tick(exported: tuple[Thinker, Path], monkeyp
     [
         (["pretrained:digits"], "nothing to write: give --out FOLDER for ONNX, or --html FILE for a page"),
         (["--out", "x"], "no run given"),
-        (["pretrained:digits", "pretrained:mnist", "--out", "x"], "2 runs given, one is wanted with --out"),
+        (["pretrained:digits", "pretrained:mnist", "--out", "x"], "--out takes one run, got 2"),
         (["nowhere", "--out", "x"], "nowhere does not exist"),
-        (["pretrained:digits", "pretrained:mnist", "--html", "x.html"], "the same is wanted of all"),
+        (["pretrained:digits", "pretrained:mnist", "--html", "x.html"], "all models must take and answer the same"),
     ],
 )
 def test_bad_input_is_one_line_and_writes_nothing(

@@ -159,7 +159,9 @@ def test_a_list_is_emitted_as_torch_decodes_it(browser: Browser, tmp_path: Path)
 
 
 def test_what_fits_no_page_is_refused_in_one_line() -> None:
-    with pytest.raises(InputError, match=r"TIDE has 63,461,152 parameters, at most 20,000,000 fit a page: use --out"):
+    with pytest.raises(
+        InputError, match=r"TIDE must have at most 20,000,000 parameters for a page, got 63,461,152; use --out"
+    ):
         check_size("TIDE", outline(preset("imagenet").model))
     assert sum(p.numel() for p in outline(preset("maze").model).parameters()) < MOST_PARAMETERS
     with pytest.raises(InputError, match="the model must take images or a sequence, got a schedule"):

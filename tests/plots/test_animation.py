@@ -57,7 +57,7 @@ def test_mp4_needs_ffmpeg(moving: Moving, tmp_path: Path, monkeypatch: pytest.Mo
         write_animation(tmp_path / "thought.mp4", frames(moving))
         assert b"ftyp" in (tmp_path / "thought.mp4").read_bytes()[:16]
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    with pytest.raises(InputError, match="ffmpeg is not installed"):
+    with pytest.raises(InputError, match="ffmpeg must be installed"):
         write_animation(tmp_path / "thought.mp4", frames(moving))
 
 
@@ -97,7 +97,7 @@ def test_a_maze_shows_the_answered_way_at_each_tick_and_parity_a_tile_for_every_
 def test_bad_input_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, told in (
         (["--animate", "out.gif"], "no image given, --animate shows the thought about one"),
-        (["1", "--animate", "out.avi"], "out.avi ends in .avi, one of .gif, .webp, .mp4 is wanted"),
+        (["1", "--animate", "out.avi"], "--animate must end in one of .gif, .webp, .mp4, got out.avi"),
         (["1", "--animate", "/nowhere/out.gif"], "cannot write /nowhere/out.gif: No such file or directory"),
     ):
         assert main(["show", "pretrained:digits", *arguments]) == 2

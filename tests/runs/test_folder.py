@@ -29,10 +29,10 @@ def test_what_is_missing_or_of_another_type_is_named_in_one_line(run: RunFolder)
     log, whole = run.path / "metrics.jsonl", (run.path / "metrics.jsonl").read_text()
     (evaluation,) = run.metrics("evaluation")
     for name, value, told in (
-        ("step", "1", r"metrics\.jsonl cannot be read \(step is '1', a number is wanted\)"),
-        ("accuracy", "high", r"\(accuracy is 'high', a number is wanted\)"),
-        ("accuracy_per_tick", None, r"metrics\.jsonl lacks 'accuracy_per_tick', a value is wanted"),
-        ("step", None, r"metrics\.jsonl lacks 'step', a value is wanted"),
+        ("step", "1", r"metrics\.jsonl cannot be read \(step must be a number, got '1'\)"),
+        ("accuracy", "high", r"\(accuracy must be a number, got 'high'\)"),
+        ("accuracy_per_tick", None, r"metrics\.jsonl must have a value of 'accuracy_per_tick', got none"),
+        ("step", None, r"metrics\.jsonl must have a value of 'step', got none"),
     ):
         changed = {key: item for key, item in (evaluation | {name: value}).items() if item is not None}
         log.write_text(whole + json.dumps(changed) + "\n")
@@ -41,7 +41,7 @@ def test_what_is_missing_or_of_another_type_is_named_in_one_line(run: RunFolder)
     log.write_text(whole)
     assert RunFacts.read(run.path).last == evaluation
     (run.path / "results.json").write_text('{"complete": true}')
-    with pytest.raises(CheckpointError, match=r"results\.json lacks 'rejected'"):
+    with pytest.raises(CheckpointError, match=r"results\.json must have a value of 'rejected'"):
         RunFacts.read(run.path)
 
 
@@ -52,5 +52,5 @@ def test_a_configuration_that_was_cut_is_no_run_on_other_data(tmp_path: Path, se
     settings = yaml.safe_load(path.read_text())
     del settings[section]
     path.write_text(yaml.safe_dump(settings))
-    with pytest.raises(CheckpointError, match=f"has no {section}, every section is wanted"):
+    with pytest.raises(CheckpointError, match=f"must have a section {section}, got none"):
         _ = run.config

@@ -95,7 +95,7 @@ def test_an_unknown_or_missing_tracker_is_one_line_and_starts_no_run(
     assert "unknown tracker 'tensorbord'; did you mean 'tensorboard'?" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
     monkeypatch.setattr(track, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"tensorboard is not installed, .*tide-dynamics\[tensorboard\]"):
+    with pytest.raises(InputError, match=r"tensorboard must be installed .*tide-dynamics\[tensorboard\]"):
         open_trackers(["tensorboard"], tmp_path, {}, 1)
 
 

@@ -63,10 +63,10 @@ def test_other_batches_are_noticed_and_other_data_refused(make_facts):
     theirs = make_facts(SEVEN, model="ctm", data_crc={10: 7})
     assert not compare({"tide": [ours], "ctm": [theirs]}, [])["same_batches"]
     other = replace(theirs, config=replace(theirs.config, data=NamedDataConfig(name="mnist")))
-    with pytest.raises(InputError, match=r"trained on mnist, .* on digits"):
+    with pytest.raises(InputError, match=r"on the same data, got mnist in .* and digits in"):
         compare({"tide": [ours], "ctm": [other]}, [])
     shuffled = replace(theirs, answers={**theirs.answers, "label": theirs.answers["label"].flip(0)})
-    with pytest.raises(InputError, match="different images"):
+    with pytest.raises(InputError, match="must be tested on the same images"):
         compare({"tide": [ours], "ctm": [shuffled]}, [])
     train = replace(theirs.config.train, steps=7)
     longer = replace(theirs, config=replace(theirs.config, train=train))
@@ -96,9 +96,9 @@ def test_all_models_get_the_same_task_backbone_seeds_and_budget():
     ("models", "seeds", "message"),
     [
         (["tide", "ctn"], [1], "unknown model 'ctn'; did you mean 'ctm'"),
-        (["tide", "tide"], [1], "different ones are wanted"),
+        (["tide", "tide"], [1], "--models must be one or more different models, got tide tide"),
         ([], [1], "one or more"),
-        (["tide"], [1, 2, 1], "seed 1 is given 2 times"),
+        (["tide"], [1, 2, 1], "seeds must be different, got 1 twice"),
         (["tide"], [], "no seed given"),
     ],
 )

@@ -87,7 +87,7 @@ def test_published_photos_are_read_from_their_layout(tmp_path: Path, clean: Imag
 
 
 def test_a_folder_without_a_shifted_set_is_refused(tmp_path: Path, clean: ImageSet) -> None:
-    with pytest.raises(DataError, match="no shifted test set") as caught:
+    with pytest.raises(DataError, match="must hold a shifted test set") as caught:
         from_folder(tmp_path, NAMES, 8, 1, lambda: clean)
     assert "\n" not in str(caught.value)
 
@@ -212,7 +212,7 @@ def test_images_that_are_others_under_another_shift_are_not_averaged() -> None:
     suite = Suite("two", None, (Shift("fog", 1), Shift("snow", 1)), None)  # type: ignore[arg-type]
     moved = replace(cell([True, True], positions=[0, 2]), label=torch.tensor([0, 1]))
     cells = {Shift("fog", 1): cell([True] * 3), Shift("snow", 1): moved}
-    with pytest.raises(InputError, match="image 2 is of class 1 in snow-1 and of class 0 before"):
+    with pytest.raises(InputError, match="got image 2 of class 1 in snow-1 and of class 0 before"):
         robustness({"a": cells}, suite, "a")
 
 
@@ -264,5 +264,5 @@ def test_differences_are_paired_over_images_whatever_shifts_they_are_in() -> Non
 def test_models_that_saw_other_images_are_not_compared() -> None:
     suite = Suite("one", None, (Shift("fog", 1),), None)  # type: ignore[arg-type]
     cells = {"a": {Shift("fog", 1): cell([True, True])}, "b": {Shift("fog", 1): cell([True, True], positions=[0, 2])}}
-    with pytest.raises(InputError, match="b and a were asked about different images of fog-1"):
+    with pytest.raises(InputError, match="b and a must be asked about the same images, got other ones of fog-1"):
         robustness(cells, suite, "a")

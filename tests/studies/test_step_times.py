@@ -17,7 +17,7 @@ from tide.errors import CheckpointError
 from tide.models.presets import preset
 from tide.studies.ablation import Variant, step_time_factors
 from tide.studies.runner import Trial
-from tide.train import timing
+from tide.train import step as timing
 from tide.train.supervised import resolved
 
 CPU = torch.device("cpu")

@@ -37,7 +37,7 @@ def main(folder: Path) -> None:
     settings["train"] = {**TINY["train"], "steps": 5, "accumulation": 2, "weight_decay": 0.1}
     settings["loss"] = {"reconstruction_weight": 0.1, "game": "augmented_lagrangian", "game_every": 2}
     config = fit_to_data(resolved(preset("digits", **settings)), splits)
-    with team.together(torch.device("cpu")):
+    with team.process_group(torch.device("cpu")):
         run = supervised_run(config, splits, SilentRun(Path("nowhere")), SilentReporter(5), team=team)
         for dtype in (torch.float64, torch.float32):
             results = train(run, dtype, team)

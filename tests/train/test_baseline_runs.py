@@ -20,7 +20,7 @@ from tide.models.load import load
 from tide.models.presets import preset
 from tide.runs.folder import RunFolder
 from tide.train.feed import DATA_STREAM
-from tide.train.report import PlainReporter, Reading
+from tide.train.report import PlainReporter, StepSummary
 from tide.train.run import Run
 from tide.train.supervised import Supervised, fit_to_data, resolved, supervised_run
 
@@ -55,7 +55,7 @@ class CrashingReporter(PlainReporter):
         super().__init__(steps)
         self.crash = crash
 
-    def reading(self, reading: Reading) -> None:
+    def reading(self, reading: StepSummary) -> None:
         if reading.step == self.crash:
             raise Crash
 

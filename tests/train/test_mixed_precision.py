@@ -15,7 +15,7 @@ from tide.config import Config
 from tide.config.run import MixedPrecision
 from tide.data import Splits
 from tide.runs.folder import RunFolder
-from tide.train.report import Reading, SilentReporter
+from tide.train.report import SilentReporter, StepSummary
 from tide.train.run import Run
 from tide.train.step import Trainer
 from tide.train.supervised import Supervised, supervised_run
@@ -88,7 +88,7 @@ def test_a_resumed_run_goes_on_with_the_scale_that_it_had(tiny: Config, digits: 
     assert whole.task.trainer.scaler.get_scale() == 2.0**12
 
     class Stopping(SilentReporter):
-        def reading(self, reading: Reading) -> None:
+        def reading(self, reading: StepSummary) -> None:
             if reading.step == 4:
                 signal.raise_signal(signal.SIGTERM)
 

@@ -26,7 +26,7 @@ from tide.models.thinker import Thinker
 from tide.runs.folder import RunFolder
 from tide.runs.reopen import read_photo
 from tide.train.feed import PhotoFeed, crop_seed
-from tide.train.report import Reading, SilentReporter
+from tide.train.report import SilentReporter, StepSummary
 from tide.train.run import Run
 from tide.train.supervised import Supervised, fit_to_data, resolved, supervised_run, with_data
 
@@ -98,7 +98,7 @@ class Listener(SilentReporter):
         super().__init__(STEPS)
         self.stop, self.said = stop, []
 
-    def reading(self, reading: Reading) -> None:
+    def reading(self, reading: StepSummary) -> None:
         if reading.step == self.stop:
             signal.raise_signal(signal.SIGTERM)
 

@@ -63,8 +63,8 @@ def test_no_file_but_the_run_s_own_logs_is_ever_cut(
 @pytest.mark.parametrize(
     ("edit", "met"),
     [
-        (lambda t: t["log_sizes"].update(metrics=-1), "sizes of logs"),
-        (lambda t: t.update(log_sizes=[1, 2]), "sizes of logs"),
+        (lambda t: t["log_sizes"].update(metrics=-1), "must give the sizes of metrics and timing in bytes"),
+        (lambda t: t.update(log_sizes=[1, 2]), "must give the sizes of metrics and timing in bytes"),
         (lambda t: t["position"].update(step=21), "step must be at most 20, got 21"),
         (lambda t: t["position"].update(step=-1), "step must be at least 0, got -1"),
         (lambda t: t["position"].update(step=2.5), "step must be a whole number, got 2.5"),

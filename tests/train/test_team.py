@@ -108,7 +108,7 @@ def test_a_killed_process_ends_the_others_and_the_run_goes_on_alone_with_the_sam
 def test_every_process_must_get_the_same_share() -> None:
     assert list(Team(1, 3).share(6, "train.accumulation")) == [1, 4]
     assert list(ALONE.share(3, "train.accumulation")) == [0, 1, 2]
-    with pytest.raises(ConfigError, match=r"train.accumulation is 4, a multiple of the 3 processes is wanted"):
+    with pytest.raises(ConfigError, match=r"train.accumulation must be a multiple of the 3 processes, got 4"):
         Team(0, 3).share(4, "train.accumulation")
 
 
@@ -140,5 +140,5 @@ def test_settings_that_cannot_be_shared_give_one_line_and_write_nothing(tmp_path
     process = launch(2, *TRAIN, "--out", str(tmp_path / "run"), "--train.steps", "4")
     output = finish(process)
     assert process.returncode != 0
-    assert "tide: error: train.accumulation is 1, a multiple of the 2 processes is wanted" in output
+    assert "tide: error: train.accumulation must be a multiple of the 2 processes, got 1" in output
     assert list(tmp_path.iterdir()) == []

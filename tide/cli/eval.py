@@ -1,4 +1,4 @@
-"""``tide eval``: accuracy on a whole test split, and what stopping early costs and gains."""
+"""``tide eval`` and ``tide predict``: evaluate a test split, or answer single inputs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tide.files import check_file, finite, write_json, writing
 if TYPE_CHECKING:
     from tide.evaluate.halting import HaltingSweep, LongerThought
     from tide.models.thinker import Thinker
-    from tide.runs.reopen import TestData
+    from tide.runs.reopen import NamedSplit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,8 +71,8 @@ def run(arguments: Sequence[str]) -> int:
     return _evaluate(model.to(device), data, options)
 
 
-def _evaluate(model: Thinker, data: TestData, options: EvalOptions) -> int:
-    """Print, and write where that is wanted, what the answers to all images say."""
+def _evaluate(model: Thinker, data: NamedSplit, options: EvalOptions) -> int:
+    """Print what the answers to all images say, and write it to ``--out`` where that is set."""
     from rich.console import Console
 
     from tide.data import Decoding
@@ -126,7 +126,7 @@ def _evaluate(model: Thinker, data: TestData, options: EvalOptions) -> int:
 # What stopping early costs and gains, and what thinking longer does.
 
 
-def _sweep(model: Thinker, data: TestData, name: str, options: EvalOptions, command: str) -> int:
+def _sweep(model: Thinker, data: NamedSplit, name: str, options: EvalOptions, command: str) -> int:
     """Sweep, print the table, write JSON and picture: to ``--out`` and beside it, else into the current folder."""
     import torch
     from rich.console import Console
@@ -199,3 +199,46 @@ def _sweep_as_json(sweep: HaltingSweep, longer: LongerThought, data: str, name: 
         "thinking_longer": asdict(longer),
         "environment": {**describe_environment(), "command": command},
     }
+
+
+# Single inputs.
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictOptions(Checkpoint, Device):
+    """Options of a prediction."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """Run folder, or folder that save_pretrained wrote."""
+    images: Annotated[tuple[str, ...], tyro.conf.Positional]
+    """PNG or JPEG files of any size and mode; for a model of sequences, 0110 or 0.3,-1.2,0.7."""
+    question: str | None = None
+    """For a model of questions, one about the digits on the images, named by their places: 0+1-0."""
+    halt: float | None = None
+    """Stop thinking about an image once the certainty reaches this value, e.g. 0.9."""
+
+
+def predict(arguments: Sequence[str]) -> int:
+    """Run the command: one line per image with label, certainty and ticks used."""
+    options = parse(
+        PredictOptions,
+        arguments,
+        prog="tide predict",
+        description="Answer about images or sequences: label, certainty, ticks used.",
+    )
+    set_threads(options.threads)
+    from tide.models.inputs import moved
+    from tide.models.load import load
+    from tide.runs.reopen import answer_text, parse_inputs
+
+    if not options.images:
+        raise InputError("no image given; name one or more PNG or JPEG files after the run")
+    device = pick_device(options.device)
+    model = load(options.run, checkpoint=options.checkpoint).to(device)
+    asked = parse_inputs(model, options.images, options.question)
+    width = max(len(name) for name, _ in asked)
+    for name, inputs in asked:
+        answer = model.predict(moved(inputs, device), halt=options.halt)
+        label = answer_text(model, answer)
+        print(f"{name:<{width}}  {label}  certainty {float(answer.certainty):.3f}  ticks {int(answer.ticks)}")
+    return 0

@@ -53,7 +53,7 @@ def run(arguments: Sequence[str]) -> int:
     if not options.runs:
         raise InputError("no run given; name one before the options")
     if options.out is not None and len(options.runs) != 1:
-        raise InputError(f"{len(options.runs)} runs given, one is wanted with --out: export them one by one")
+        raise InputError(f"--out takes one run, got {len(options.runs)}; export them one by one")
     check_folder("--out", options.out)
     check_file("--html", options.html)
     set_threads(options.threads)
@@ -92,7 +92,7 @@ def _models_with_examples(
     check_shown(models)
     source = opened[0][1]
     try:
-        # Photos stay in their files: a few of them are wanted, not a whole set in memory.
+        # Photos stay in their files: a few of them are needed, not a whole set in memory.
         if isinstance(source.data, FolderConfig):
             source = source._replace(data=FolderConfig(name=source.data.name, photos="streamed"))
         return models, source.read(runs[0]).test

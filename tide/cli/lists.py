@@ -48,7 +48,7 @@ def models(arguments: Sequence[str]) -> int:
     print("the share of places, on samples drawn for it. What they are not good for:")
     for name, card in cards.items():
         print(f"  {name}: {card.limits}")
-    print(f"\nTake one wherever a run is wanted: tide predict {PRETRAINED}mnist photo.png")
+    print(f"\nUse one wherever a command takes a run: tide predict {PRETRAINED}mnist photo.png")
     return 0
 
 

@@ -27,7 +27,7 @@ class Command(NamedTuple):
 COMMANDS = {
     "train": Command("train a preset on a data set, or continue a run", "train:run"),
     "eval": Command("accuracy of a run on a whole test split, at every tick", "eval:run"),
-    "predict": Command("classify images: label, certainty, ticks used", "predict:run"),
+    "predict": Command("classify images: label, certainty, ticks used", "eval:predict"),
     "show": Command("one picture of how a model thinks about an image, or of how its training went", "show:run"),
     "export": Command("a trained model as ONNX, or as a page to watch it think", "export:run"),
     "demo": Command("the page to draw on and watch models think, served on this machine", "export:demo"),

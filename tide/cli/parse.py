@@ -155,8 +155,8 @@ def _one_line(text: str, prog: str) -> str:
     lines = [line.strip("│ ").strip() for line in text.splitlines() if line.strip() and not line.startswith(("╭", "╰"))]
     rules = [place for place, line in enumerate(lines) if set(line) in ({"─"}, {"-"})]
     first = rules.pop(0) + 1 if rules and lines[rules[0]].startswith("-") else 0  # under a title that is no line there
-    wanted = lines[first : rules[0] if rules else None]
-    message = " ".join(" ".join(wanted).split()).rstrip(".")
+    part = lines[first : rules[0] if rules else None]
+    message = " ".join(" ".join(part).split()).rstrip(".")
     # The parser's own words stay as they are; of ours, raised while it reads a value, it says where that was.
     message = re.sub(r"^Error parsing (?:settings[\w.]*: |(?=--))", "", message)
     message = message.replace(": must be ", " must be ", 1)

@@ -128,7 +128,7 @@ def _baseline(options: RobustnessOptions, names: Sequence[str]) -> str:
         return names[0]
     paths = [path.resolve() for path in options.runs]
     if options.baseline.resolve() not in paths:
-        raise InputError(f"baseline {options.baseline} is none of the {len(paths)} runs; give it among them")
+        raise InputError(f"--baseline must be one of the {len(paths)} runs, got {options.baseline}; name it among them")
     return names[paths.index(options.baseline.resolve())]
 
 
@@ -205,17 +205,19 @@ def open_models(
         model, source = open_with_source(path, checkpoint, data, directory)
         is_run = (path / "config.yaml").is_file()
         if not path.is_dir():
-            raise InputError(f"{path} is a model of the hub, a folder is wanted: save it with save_pretrained")
+            raise InputError(f"{path} must be a folder, got a model of the hub; save it with save_pretrained first")
         kind = _kind(source, path)
         first = first or (path, kind, source)
         if not kind.fits(first[1]):
-            raise InputError(f"{path} was trained on {kind}, {first[0]} on {first[1]}: compare runs of one kind")
+            raise InputError(
+                f"all runs must be of one kind, got {kind} in {path} and {first[1]} in {first[0]}; leave one out"
+            )
         if first[2].data is None:
             first = (path, kind, source)  # the first that says what it was trained on
         twice = [other.name for other in paths].count(path.name) > 1
         name = f"{path.resolve().parent.name}-{path.name}" if twice else path.resolve().name
         if name in configs:
-            raise InputError(f"run {path} is given twice, once is wanted")
+            raise InputError(f"runs must be different, got {path} twice; name it once")
         models.append(Asked(name, model.to(device), run_checkpoint(path, checkpoint) if is_run else path))
         configs[name] = RunFolder(path).config if is_run else model.config
     assert first is not None
@@ -224,9 +226,9 @@ def open_models(
 
 
 def _kind(source: SplitSource, path: Path) -> Kind:
-    wanted = source.model.images
+    images = source.model.images
     classes = source.model.output.labels or source.read(path).test.classes
-    return Kind(source.data.title if source.data else None, wanted.channels, wanted.size, wanted.crop, classes)
+    return Kind(source.data.title if source.data else None, images.channels, images.size, images.crop, classes)
 
 
 def open_suite(inputs: Inputs, suite: str, images: int, seed: int) -> Suite:
@@ -251,8 +253,8 @@ def open_suite(inputs: Inputs, suite: str, images: int, seed: int) -> Suite:
         found = inputs.test_images()
         if found.classes != kind.classes:
             raise InputError(
-                f"{kind.data} has classes {_some(found.classes)}, {_some(kind.classes)} as of {inputs.path} "
-                "are wanted: name the data it was trained on with --data"
+                f"{kind.data} must have the classes of {inputs.path} ({_some(kind.classes)}), got "
+                f"{_some(found.classes)}; name the data it was trained on with --data"
             )
         return found
 
@@ -278,8 +280,8 @@ def _folder(suite: str, directory: Path | None) -> Path:
     found = locate_shifted(suite, place)
     if found is None:
         raise InputError(
-            f"suite {suite}: no folder {' or '.join(SHIFTED[suite])} in {place}, one is wanted: put it there, or give "
-            "its own path or another --data-dir"
+            f"{place} has no folder {' or '.join(SHIFTED[suite])}, which holds the suite {suite}; put it there, or "
+            "give its own path or another --data-dir"
         )
     return found
 

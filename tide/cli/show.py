@@ -86,8 +86,7 @@ def _animate(options: ShowOptions, path: Path) -> int:
     model, source = open_with_source(options.run, options.checkpoint, directory=options.data_dir)
     if isinstance(model.config.input, ScheduleConfig) or model.config.output.emitted:
         raise InputError(
-            f"--animate is {path}, none is wanted: it shows neither a schedule nor what is emitted over the ticks; "
-            "leave it out"
+            f"--animate must be left out, got {path}; it shows neither a schedule nor an answer emitted over the ticks"
         )
     seen = _think(options, options.image, model, source)
     assert isinstance(seen.inputs, torch.Tensor)
@@ -141,7 +140,7 @@ def _think(options: ShowOptions, chosen: str, model: Thinker, source: SplitSourc
     elif photos:
         inputs, name = read_photo(model, Path(chosen)), Path(chosen).stem
     else:
-        raise InputError(f"the sample is {chosen!r}, the number of a test sample is wanted: the model takes no photos")
+        raise InputError(f"the sample must be the number of a test sample, got {chosen!r}; the model takes no photos")
     # Digits are attended to and a question is not: what attention reads then changes in number.
     names = [part for part in record(model) if part != "attention" or isinstance(inputs, torch.Tensor)]
     model.to(device).eval()

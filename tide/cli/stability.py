@@ -63,7 +63,7 @@ def _analyse(options: StabilityOptions, out: Path, command: str) -> int:
     from tide.analysis.stability import analyse, markdown
     from tide.data import to_float
     from tide.models.saved import local
-    from tide.plots.stability import draw_stability
+    from tide.plots.training import draw_stability
     from tide.runs import reopen
     from tide.runs.folder import RunFolder, describe_environment
     from tide.studies.publish import save_study

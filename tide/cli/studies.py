@@ -109,7 +109,7 @@ def _compare_runs(options: CompareOptions, command: str) -> int:
     from tide.runs.folder import RunFacts
 
     if options.task is not None:
-        raise InputError(f"both a task ({options.task}) and --runs are given; leave one out")
+        raise InputError(f"the task must be left out with --runs, got {options.task}; leave one of them out")
     runs = _by_model(RunFacts.read(path) for path in options.runs)
     _report(runs, options.out or Path("runs") / "comparison", options, command)
     return 0

@@ -97,7 +97,9 @@ def run(arguments: Sequence[str]) -> int:
     _announce()
     set_threads(options.threads)
     if options.resume is not None and options.out is not None:
-        raise ConfigError(f"--out is {options.out}, but --resume goes on in {options.resume}: leave one of them out")
+        raise ConfigError(
+            f"--out must be left out with --resume, got {options.out}; the run goes on in {options.resume}"
+        )
     if options.print_config:
         print(to_yaml(_settings(options)), end="")
         return 0
@@ -151,11 +153,11 @@ def _base(arguments: Sequence[str]) -> tuple[str | None, Config, list[str]]:
 
 
 def _no_preset(data: str | None) -> str:
-    """Say in one line that a preset is wanted, and which one suits the data."""
-    wanted = "no preset given, the name of one is wanted"
+    """Say in one line that a preset is missing, and which one suits the data."""
+    missing = "no preset given; name one"
     if data and isinstance(data_config(data), FolderConfig | HubConfig):
-        return f"{wanted}: tide train photos --data {data}, or photos.small"
-    return f"{wanted}{did_you_mean(data or '', TASKS)}; or --config FILE or --resume RUN"
+        return f"{missing}: tide train photos --data {data}, or photos.small"
+    return f"{missing}{did_you_mean(data or '', TASKS)}; or give --config FILE or --resume RUN"
 
 
 def _without(arguments: Sequence[str], option: str) -> list[str]:
@@ -212,7 +214,7 @@ def _start(options: TrainOptions, name: str) -> int:
             processes=team.world,
         )
 
-    with team.together(device):
+    with team.process_group(device):
         run = _led(team, create)
         return _fit(options, config, splits, run, device, team, workers=workers, resuming=False)
 
@@ -242,10 +244,10 @@ def _resume(options: TrainOptions) -> int:
     changed = differences(config, stored)
     if changed:
         raise CheckpointError(
-            f"cannot resume {run.path} with other settings ({'; '.join(changed[:3])}{'; …' * (len(changed) > 3)}): "
+            f"cannot resume {run.path} with other settings ({'; '.join(changed[:3])}{'; …' * (len(changed) > 3)}); "
             "leave them out to continue the run, or start a new one with --out"
         )
-    with team.together(device):
+    with team.process_group(device):
         return _fit(options, stored, splits, run, device, team, workers=workers, resuming=True)
 
 
@@ -424,7 +426,7 @@ def _show_one_step(config: Config, splits: Splits, device: torch.device, *, comp
 
 
 def _check_memory(config: Config, device: torch.device) -> None:
-    """Raise :class:`InputError` where a step would want more memory than there is, before it is tried.
+    """Raise :class:`InputError` where a step would need more memory than there is, before it is tried.
 
     Counted on fake tensors at two ticks (of a list, as many as it has symbols) and at two more; every further tick
     costs the same.
@@ -436,10 +438,11 @@ def _check_memory(config: Config, device: torch.device) -> None:
     plain = replace(config, train=replace(train, tbptt=0, recompute=0))
     fewest = max(2, config.output.emitted)
     low, high = (count_costs(from_dict(Config, {"core": {"ticks": few}}, base=plain)) for few in (fewest, fewest + 2))
-    wanted = low.held + low.peak + max(0, ticks - fewest) * (high.peak - low.peak) / 2
-    there = available_memory(device)
-    if wanted > there:
+    needed = low.held + low.peak + max(0, ticks - fewest) * (high.peak - low.peak) / 2
+    available = available_memory(device)
+    if needed > available:
         raise InputError(
-            f"a step of {core.ticks} ticks at batch {train.batch} wants about {wanted / 2**30:,.1f} GiB, "
-            f"{there / 2**30:,.1f} GiB are there: lower core.ticks, train.batch or core.neurons, or set train.recompute"
+            f"a step of {core.ticks} ticks at batch {train.batch} needs about {needed / 2**30:,.1f} GiB, only "
+            f"{available / 2**30:,.1f} GiB are free; lower core.ticks, train.batch or core.neurons, or set "
+            "train.recompute"
         )

@@ -13,13 +13,12 @@ from torch.nn import functional as F
 
 from tide.config import FeatureMapConfig, ModelConfig, OutputConfig, SequenceConfig
 from tide.errors import InputError
-from tide.export.interventions import check_silencing, intervened, silenced_start
 from tide.models.cell import Cell
 from tide.models.heads import arranged, certainty
 from tide.models.inputs import example, input_kind
 from tide.models.thinker import Thinker
-from tide.models.ticks import AnyMoment, Moment
-from tide.models.tide import TideCell
+from tide.models.ticks import AnyMoment, Moment, TideMoment
+from tide.models.tide import TickWeights, TideCell
 from tide.nn import Batched
 
 # Nested named tuples of tensors as flat mappings of named tensors, and back.
@@ -174,6 +173,55 @@ def described(config: ModelConfig) -> dict[str, Any]:
     }
 
 
+# Interventions while a network thinks: neurons silenced, inhibition of E made weaker or stronger.
+#
+# Nothing of the tick changes: an intervention is another state before the first tick, and another set of composed
+# weights for every tick. So the loop over ticks takes it as it is, in torch and in an exported graph.
+
+
+def silenced_start(cell: TideCell, moment: TideMoment, active: Tensor) -> TideMoment:
+    """Return where the first tick begins with silenced neurons at rate zero.
+
+    ``active`` (D,) is 1 for a neuron that takes part and 0 for one that is silenced. Weights are left as they are:
+    :func:`intervened` changes those. Raises :class:`InputError` as :func:`check_silencing` does.
+    """
+    check_silencing(cell)
+    rates = moment.state.rates * active
+    synchrony = cell.synchronisation.initial(rates)
+    _, latent = cell.synchronisation.read(synchrony)
+    return moment.changed(rates=rates, synchrony=synchrony, latent=latent)
+
+
+def intervened(cell: TideCell, weights: TickWeights, active: Tensor, inhibition: Tensor) -> TickWeights:
+    """Return the weights of a tick under an intervention.
+
+    ``active`` (D,) as above: a silenced neuron has gain zero, hence φ(h) = 0, and no correction by its neuron-level
+    model. ``inhibition`` () is a factor on all that inhibits excitatory neurons: W_EI and the strength γ of the lateral
+    inhibition. Both are without effect at ones. Raises :class:`InputError` as :func:`check_silencing` does.
+    """
+    check_silencing(cell)
+    n_e, recurrent = cell.config.n_e, weights.dynamics.recurrent  # row = source neuron
+    from_i = torch.cat((recurrent[n_e:, :n_e] * inhibition, recurrent[n_e:, n_e:]), 1)
+    dynamics = weights.dynamics._replace(
+        recurrent=torch.cat((recurrent[:n_e], from_i)), gain=weights.dynamics.gain * active
+    )
+    models = weights.neuron_models
+    if models is not None:
+        kept = active[:, None, None]
+        models = models._replace(second=models.second * kept, second_bias=models.second_bias * kept)
+    lateral = weights.lateral._replace(inhibit=weights.lateral.inhibit * inhibition)
+    return weights._replace(dynamics=dynamics, lateral=lateral, neuron_models=models)
+
+
+def check_silencing(cell: TideCell) -> None:
+    """Raise :class:`InputError` where a gain of zero silences nobody: softplus(0) is not 0."""
+    if cell.config.activation != "relu":
+        raise InputError(
+            f"core.activation must be relu to silence neurons, got {cell.config.activation}; under another "
+            "activation a neuron without input still fires"
+        )
+
+
 # A model as three functions of plain tensors: begin, one tick, and the read-out of one tick.
 #
 # ::
@@ -280,7 +328,7 @@ def graphs(model: Thinker, *, interventions: bool = False) -> dict[str, Graph]:
     """Return ``begin``, ``tick`` and ``read`` of ``model``, which is put into eval mode.
 
     With ``interventions`` the first two take ``active`` (D,) and the second ``inhibition`` ()
-    (:mod:`tide.export.interventions`). Raises :class:`InputError` where a model has no such interventions.
+    (:func:`intervened`). Raises :class:`InputError` where a model has no such interventions.
     """
     model.eval()
     if interventions:
@@ -339,7 +387,7 @@ def _without_weights(moment: AnyMoment) -> dict[str, Tensor]:
 
 def _tide(cell: Cell) -> TideCell:
     if not isinstance(cell, TideCell):
-        raise InputError(f"the core is {type(cell).__name__}, TideCell is wanted: no other has two populations")
+        raise InputError(f"the core must be a TideCell, got a {type(cell).__name__}; no other has two populations")
     return cell
 
 

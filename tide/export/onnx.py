@@ -131,7 +131,7 @@ def write_folder(model: Thinker, folder: Path) -> list[Path]:
 
 
 def description(model: Thinker) -> dict[str, Any]:
-    """Return what one must know beside the graphs: the input wanted, the names of the classes, the ticks."""
+    """Return what one must know beside the graphs: the input, the names of the classes, the ticks."""
     core = model.config.core
     return {
         "format": FORMAT,

@@ -233,7 +233,7 @@ def asked_by(config: ModelConfig) -> str:
         return "maze" if answered_by(config) == "route" else "picture"
     if len(config.input.alphabet) not in (0, 2):
         raise InputError(
-            f"the alphabet has {len(config.input.alphabet)} symbols, 2 or any numbers fit a page: use --out"
+            f"a page takes an alphabet of 2 symbols or any numbers, got {len(config.input.alphabet)}; use --out"
         )
     return "bits" if config.input.alphabet else "numbers"
 
@@ -252,7 +252,8 @@ def check_size(title: str, model: Thinker) -> None:
     parameters = sum(parameter.numel() for parameter in model.parameters())
     if parameters > MOST_PARAMETERS:
         raise InputError(
-            f"{title} has {parameters:,} parameters, at most {MOST_PARAMETERS:,} fit a page: use --out for ONNX"
+            f"{title} must have at most {MOST_PARAMETERS:,} parameters for a page, got {parameters:,}; "
+            "use --out for ONNX"
         )
 
 
@@ -353,10 +354,10 @@ def write_page(path: Path, shown: Sequence[Shown], examples: LabelledSet | None 
 
 def _model(one: Shown, size: float) -> dict[str, Any]:
     model = rounded(one.model)
-    told = about(one.title, model, one.data, size)
+    facts = about(one.title, model, one.data, size)
     protos = {n: to_onnx(graph, batch=1) for n, graph in graphs(model, interventions=can_intervene(model)).items()}
     check_operators(one.title, {node.op_type for proto in protos.values() for node in proto.graph.node})
-    return {"about": told, **model_as_json(protos)}
+    return {"about": facts, **model_as_json(protos)}
 
 
 def check_shown(shown: Sequence[Shown]) -> None:
@@ -368,7 +369,7 @@ def check_shown(shown: Sequence[Shown]) -> None:
         check_size(one.title, one.model)
     kinds = {_kind(one.model) for one in shown}
     if len(kinds) != 1:
-        raise InputError(f"the models take {' and '.join(sorted(kinds))}, the same is wanted of all")
+        raise InputError(f"all models must take and answer the same, got {' and '.join(sorted(kinds))}")
 
 
 def _kind(model: Thinker) -> str:
@@ -381,4 +382,4 @@ def check_operators(title: str, needed: set[str]) -> None:
     """Raise :class:`InputError` where the page's reader lacks an operator of ONNX that a model needs."""
     unknown = sorted(needed - operators())
     if unknown:
-        raise InputError(f"{title} needs the operator {unknown[0]}, which the page's reader lacks: use --out for ONNX")
+        raise InputError(f"{title} needs the operator {unknown[0]}, which the page's reader lacks; use --out for ONNX")

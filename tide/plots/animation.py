@@ -100,11 +100,9 @@ def write_animation(path: Path, frames: Sequence[Image.Image]) -> None:
 def check_kind(path: Path) -> None:
     """Raise :class:`InputError` unless ``path`` ends as one of :data:`KINDS`, and for MP4 ffmpeg is there."""
     if path.suffix not in KINDS:
-        raise InputError(
-            f"{path} ends in {path.suffix or 'nothing'}, one of {', '.join(KINDS)} is wanted: --animate out.gif"
-        )
+        raise InputError(f"--animate must end in one of {', '.join(KINDS)}, got {path}; write --animate out.gif")
     if path.suffix == ".mp4" and shutil.which("ffmpeg") is None:
-        raise InputError("ffmpeg is not installed, .mp4 wants it: install it, or write a .gif or .webp")
+        raise InputError("ffmpeg must be installed to write .mp4; install it, or write a .gif or .webp")
 
 
 def _side_by_side(*frames: Image.Image) -> Image.Image:
@@ -123,8 +121,8 @@ def _mp4(path: Path, frames: Sequence[Image.Image]) -> None:
     content = b"".join(frame.tobytes() for frame in (*frames, *[frames[-1]] * still))
     done = subprocess.run(command, input=content, capture_output=True, check=False)
     if done.returncode:
-        told = " ".join(done.stderr.decode(errors="replace").split())[:200]
-        raise InputError(f"ffmpeg cannot write {path} ({told}); write a .gif or .webp")
+        reason = " ".join(done.stderr.decode(errors="replace").split())[:200]
+        raise InputError(f"ffmpeg cannot write {path} ({reason}); write a .gif or .webp")
 
 
 # One input, thought through, as an animation: a frame for every tick.

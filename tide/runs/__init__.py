@@ -1,6 +1,6 @@
 """Runs on disk: their folder, where they came from, what they say, and opening them again with their data."""
 
 from tide.runs.folder import RunFolder
-from tide.runs.reopen import Reopened, TestData, reopen
+from tide.runs.reopen import NamedSplit, Reopened, reopen
 
-__all__ = ["Reopened", "RunFolder", "TestData", "reopen"]
+__all__ = ["NamedSplit", "Reopened", "RunFolder", "reopen"]

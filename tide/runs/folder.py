@@ -31,7 +31,7 @@ from tide.runs.track import Trackers
 # What a run wrote down, read again: a line of a log, or its results.
 
 
-class Reading(dict[str, Any]):
+class CheckedDict(dict[str, Any]):
     """A mapping that was read from a file; what it lacks is told in one line, wherever it is looked up."""
 
     def __init__(self, path: Path, values: Mapping[str, Any]) -> None:
@@ -40,18 +40,20 @@ class Reading(dict[str, Any]):
 
     def __missing__(self, name: str) -> Any:
         """Raise :class:`CheckpointError`."""
-        raise CheckpointError(f"{self.path} lacks {name!r}, a value is wanted: restore it, it was changed by hand")
+        raise CheckpointError(
+            f"{self.path} must have a value of {name!r}, got none; restore the file, it was changed by hand"
+        )
 
 
-def read_line(path: Path, line: Any) -> Reading:
+def read_line(path: Path, line: Any) -> CheckedDict:
     """Return a line of a log; raises ValueError unless it holds numbers beside its kind, and a whole one for a step."""
     if not isinstance(line, dict):
         raise ValueError("a line is no mapping")
     for name, value in line.items():
         wrong = type(value) is not int if name == "step" else isinstance(value, str) and name != "kind"
         if wrong:
-            raise ValueError(f"{name} is {short_repr(value)}, a number is wanted")
-    return Reading(path, line)
+            raise ValueError(f"{name} must be a number, got {short_repr(value)}")
+    return CheckedDict(path, line)
 
 
 # Where a result came from: code, libraries, machine.
@@ -156,7 +158,7 @@ class RunFolder:
         missing = [name for name in SECTIONS if name not in settings]
         if missing:
             raise CheckpointError(
-                f"{path} has no {missing[0]}, every section is wanted: restore it, it was cut by hand"
+                f"{path} must have a section {missing[0]}, got none; restore the file, it was cut by hand"
             )
         return from_dict(Config, settings)
 
@@ -166,7 +168,7 @@ class RunFolder:
         environment = _read(self.path / "environment.json")
         data_dir = environment.get("data_dir")
         if not isinstance(data_dir, str | None):
-            raise CheckpointError(f"{self.path / 'environment.json'}: data_dir is {data_dir!r}, a folder is wanted")
+            raise CheckpointError(f"data_dir in {self.path / 'environment.json'} must be a folder, got {data_dir!r}")
         return environment
 
     def checkpoint(self, name: str) -> Path:
@@ -196,15 +198,15 @@ class RunFolder:
         known = isinstance(sizes, Mapping) and set(sizes) == set(LOGS)
         if not known or any(type(size) is not int or size < 0 for size in sizes.values()):
             raise CheckpointError(
-                f"the checkpoint in {self.path} gives sizes of logs as {short_repr(sizes)}, those of "
-                f"{' and '.join(LOGS)} in bytes are wanted: it was changed by hand"
+                f"the checkpoint in {self.path} must give the sizes of {' and '.join(LOGS)} in bytes, got "
+                f"{short_repr(sizes)}; it was changed by hand"
             )
         for name, size in sizes.items():
             path = self.path / f"{name}.jsonl"
-            found = path.stat().st_size if path.is_file() else 0
-            if found < size:
+            held = path.stat().st_size if path.is_file() else 0
+            if held < size:
                 raise CheckpointError(
-                    f"{path} holds {found} bytes, the checkpoint wants {size} or more: restore it, it was cut by hand"
+                    f"{path} must hold at least {size} bytes, got {held}; restore the file, it was cut by hand"
                 )
             os.truncate(path, size)
 
@@ -287,7 +289,7 @@ def _check_unused(path: Path) -> None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return Reading(path, read_mapping(path))
+        return CheckedDict(path, read_mapping(path))
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path} cannot be read ({one_line(error)[:120]}); it is missing or damaged") from error
 

@@ -30,7 +30,7 @@ from tide.types import Prediction
 # A trained model together with the images it is tested on.
 
 
-class TestData(NamedTuple):
+class NamedSplit(NamedTuple):
     """A test split and what it is called."""
 
     name: str
@@ -47,7 +47,7 @@ class SplitSource(NamedTuple):
     directory: Path | None
     model: ModelConfig
 
-    def read(self, run: Path) -> TestData:
+    def read(self, run: Path) -> NamedSplit:
         """Read the split for the model in ``run``.
 
         A folder of photos without a training part is read in one of the published layouts of test sets
@@ -58,21 +58,20 @@ class SplitSource(NamedTuple):
         if data is None:
             raise InputError(f"{run} does not say which data it was trained on; name it with --data")
         if isinstance(data, DrawnConfig):
-            return TestData(data.title, read_test(data, self.model, self.directory))
-        wanted, output = self.model.images, self.model.output
+            return NamedSplit(data.title, read_test(data, self.model, self.directory))
+        images, output = self.model.images, self.model.output
         if isinstance(data, FolderConfig) and not ((folder := Path(data.name).expanduser()) / "train").is_dir():
             labels = tuple(output.label(number) for number in range(output.classes))
-            return TestData(
-                data.title, load_test_photos(folder, labels, wanted.size, wanted.channels, crop=wanted.crop)
-            )
+            photos = load_test_photos(folder, labels, images.size, images.channels, crop=images.crop)
+            return NamedSplit(data.title, photos)
         test = read_test(data, self.model, self.directory)
-        found = (test.shape[0], len(test.classes))
-        if found != (wanted.channels, output.classes):
+        shape = (test.shape[0], len(test.classes))
+        if shape != (images.channels, output.classes):
             raise InputError(
-                f"{data.title} has {found[0]} channels and {found[1]} classes, the model in {run} wants "
-                f"{wanted.channels} and {output.classes}; use data of its kind"
+                f"the model in {run} takes {images.channels} channels and {output.classes} classes, got {shape[0]} and "
+                f"{shape[1]} in {data.title}; use data of its kind"
             )
-        return TestData(data.title, test)
+        return NamedSplit(data.title, test)
 
 
 def open_with_source(
@@ -80,7 +79,7 @@ def open_with_source(
 ) -> tuple[Thinker, SplitSource]:
     """Return a trained model and where the test part of a data set is, by default of the one it was trained on."""
     if data == "":
-        raise InputError("--data is empty, the name of a data set, folder:DIR or hub:DIR is wanted: or leave it out")
+        raise InputError("--data must be the name of a data set, folder:DIR or hub:DIR, got ''; or leave it out")
     for name, value in (("path", path), ("directory", directory)):
         if value is not None:
             check_path(name, value)
@@ -101,7 +100,7 @@ class Reopened(NamedTuple):
     """A trained model in eval mode, and the test images of its run."""
 
     model: Thinker
-    data: TestData
+    data: NamedSplit
 
 
 def reopen(path: Path, *, checkpoint: str = "best", data: str | None = None, data_dir: Path | None = None) -> Reopened:
@@ -119,17 +118,17 @@ def reopen(path: Path, *, checkpoint: str = "best", data: str | None = None, dat
 
 def read_photo(model: Thinker, path: Path) -> Tensor:
     """Read a photo of any size and mode as the model takes it, (1, channels, size, size) float in [0, 1]."""
-    wanted = model.config.images
+    images = model.config.images
     if not path.is_file():
         raise InputError(f"image {path} does not exist; give the path of a PNG or JPEG file")
-    photo: Tensor = to_float(decode(path, wanted.size, wanted.channels, crop=wanted.crop))
+    photo: Tensor = to_float(decode(path, images.size, images.channels, crop=images.crop))
     return photo[None]
 
 
 # What a user asks a model on the command line, as its input; and its answer in words.
 
 
-def read_asked(model: Thinker, texts: Sequence[str], question: str | None) -> list[tuple[str, Inputs]]:
+def parse_inputs(model: Thinker, texts: Sequence[str], question: str | None) -> list[tuple[str, Inputs]]:
     """Return each input with its name: photos by path, sequences as they are written, digits and their question.
 
     Symbols are written without space (``0110``, the first symbol of the alphabet as 1, the second as 0: of bits written
@@ -138,13 +137,13 @@ def read_asked(model: Thinker, texts: Sequence[str], question: str | None) -> li
     """
     settings = model.config.input
     if question is not None and not isinstance(settings, ScheduleConfig):
-        raise InputError(f"--question is {question!r}, none is wanted: the model takes a {settings.kind}")
+        raise InputError(f"--question must be left out, got {question!r}; the model takes a {settings.kind}")
     if isinstance(settings, SequenceConfig):
         return [(text, _sequence(text, settings)) for text in texts]
     if not isinstance(settings, ScheduleConfig):
         return [(text, walkable(model, read_photo(model, Path(text)))) for text in texts]
     if question is None:
-        raise InputError("--question is missing, one about the digits is wanted: --question 0+1-0 names them by place")
+        raise InputError("--question must ask about the digits, got none; --question 0+1-0 names them by place")
     digits = [_digit(Path(text), settings) for text in texts]
     return [(question, Questions(torch.stack(digits)[None], _parts(question)[None]))]
 
@@ -156,7 +155,7 @@ def walkable(model: Thinker, images: torch.Tensor) -> torch.Tensor:
     return images
 
 
-def told(model: Thinker, answer: Prediction) -> str:
+def answer_text(model: Thinker, answer: Prediction) -> str:
     """Return the answer to one input in words."""
     output, label = model.config.output, answer.label[0]
     if output.emitted:
@@ -174,15 +173,17 @@ def _sequence(text: str, settings: SequenceConfig) -> torch.Tensor:
         try:
             numbers = [float(number) for number in text.split(",")]
         except ValueError:
-            raise InputError(f"{text!r} is no list of numbers, one like 0.3,-1.2,0.7 is wanted") from None
+            raise InputError(f"the sequence must be numbers like 0.3,-1.2,0.7, got {text!r}") from None
         if len(set(numbers)) < len(numbers):
-            raise InputError(f"{text!r} holds a number twice, different ones are wanted: there is no one order")
+            raise InputError(f"the numbers must be different, got {text!r}; equal ones have no one order")
         return torch.tensor([numbers])
     first, second = settings.alphabet[:2]
     symbols = {"1": first, "0": second} if len(settings.alphabet) == 2 else {}
     foreign = next((letter for letter in text if letter not in symbols), None)
     if foreign is not None:
-        raise InputError(f"{text!r} holds {foreign!r}, 0 and 1 are wanted: {settings.length} of them without spaces")
+        raise InputError(
+            f"the sequence must be {settings.length} of 0 and 1 without spaces, got {text!r} with {foreign!r}"
+        )
     return torch.tensor([[symbols[letter] for letter in text]])
 
 
@@ -199,7 +200,7 @@ def _parts(question: str) -> torch.Tensor:
     spaced = "".join(f" {letter} " if letter in signs else letter for letter in question).split()
     parts = [signs.get(part, int(part) if part.isdecimal() and len(part) < 4 else None) for part in spaced]
     if len(parts) % 2 == 0 or any((part in signs) != (place % 2 == 1) for place, part in enumerate(spaced)):
-        raise InputError(f"--question is {question!r}, places and operators in turns are wanted: 0+1-0")
+        raise InputError(f"--question must be places and operators in turns, as 0+1-0, got {question!r}")
     if None in parts:
-        raise InputError(f"--question is {question!r}, places as whole numbers are wanted: 0+1-0")
+        raise InputError(f"--question must name places as whole numbers, as 0+1-0, got {question!r}")
     return torch.tensor(parts)

@@ -93,7 +93,7 @@ def check_trackers(names: Sequence[str]) -> None:
         if name not in makers:
             raise InputError(f"unknown tracker {name!r}{did_you_mean(name, makers)}")
         if name == "tensorboard" and find_spec(name) is None:
-            raise InputError("tensorboard is not installed, --track wants it: pip install 'tide-dynamics[tensorboard]'")
+            raise InputError("tensorboard must be installed for --track; pip install 'tide-dynamics[tensorboard]'")
 
 
 def known() -> dict[str, Callable[[], Maker]]:

@@ -20,7 +20,7 @@ from tide.files import number, percent, read_mapping, table, write_json
 from tide.runs.folder import RunFacts, describe_environment
 from tide.studies.comparison import budget, task_config
 from tide.studies.runner import Trial
-from tide.train.timing import alternate, step_on_random_images
+from tide.train.step import alternate, step_on_random_images
 
 # What internal ticks buy: the same network with fewer and more of them, and at equal operations.
 #
@@ -56,11 +56,11 @@ def at_equal_operations(base: Config) -> Mapping[str, Mapping[str, Any]]:
     Operations are those of a training step (:func:`tide.analysis.costs.count_costs`). Left out are the numbers of ticks
     at which no number of neurons comes within 5 % of them: a tick's attention and read-out cost something without any.
     """
-    wanted = operations(base, base.core.ticks, base.core.neurons)
+    target = operations(base, base.core.ticks, base.core.neurons)
     variants: dict[str, Mapping[str, Any]] = {}
     for ticks in tick_counts(base):
-        neurons = base.core.neurons if ticks == base.core.ticks else _nearest(base, ticks, wanted)
-        if abs(operations(base, ticks, neurons) - wanted) <= NEAR * wanted:
+        neurons = base.core.neurons if ticks == base.core.ticks else _nearest(base, ticks, target)
+        if abs(operations(base, ticks, neurons) - target) <= NEAR * target:
             variants[f"{ticks} of {neurons} neurons"] = {"core": {"ticks": ticks, "neurons": neurons}}
     return variants
 
@@ -82,15 +82,15 @@ def _counted(base: Config, ticks: int, neurons: int) -> int:
     return sum(kernel.operations for kernel in count_costs(plain).kernels)
 
 
-def _nearest(base: Config, ticks: int, wanted: float) -> int:
-    """Return the number of neurons, in units, whose operations come nearest to ``wanted``.
+def _nearest(base: Config, ticks: int, target: float) -> int:
+    """Return the number of neurons, in units, whose operations come nearest to ``target``.
 
     Operations are a polynomial of second degree in the neurons (the weights are square), here through three counts.
     """
     fewest = _fewest(base)
     places = [fewest, 4 * fewest + base.core.neurons, 4 * base.core.neurons]
     square, linear, constant = np.polyfit(places, [operations(base, ticks, neurons) for neurons in places], 2)
-    roots = np.roots([square, linear, constant - wanted])
+    roots = np.roots([square, linear, constant - target])
     neurons = max((root.real for root in roots if abs(root.imag) == 0), default=0.0)
     return max(fewest, UNIT * round(neurons / UNIT))
 

@@ -66,7 +66,7 @@ def comparison_trials(base: Config, models: Sequence[str], seeds: Sequence[int],
         if model not in MODELS:
             raise ConfigError(f"unknown model {model!r}{did_you_mean(model, MODELS)}")
     if len(set(models)) < len(models) or not models:
-        raise ConfigError(f"models are {' '.join(models) or 'none'}, different ones are wanted, one or more")
+        raise ConfigError(f"--models must be one or more different models, got {' '.join(models) or 'none'}")
     check_seeds(tuple(seeds))
     short = budget(base, steps)
     # Seed by seed, so that a comparison that is stopped early has whole rows.
@@ -262,8 +262,8 @@ def check_comparable(runs: Runs) -> None:
     for run in every[1:]:
         if run.config.data.title != first.config.data.title:
             raise InputError(
-                f"{run.path} was trained on {run.config.data.title}, {first.path} on {first.config.data.title}: only "
-                "runs on the same data can be compared"
+                f"all runs must be on the same data, got {run.config.data.title} in {run.path} and "
+                f"{first.config.data.title} in {first.path}; leave one out"
             )
         steps, others = run.config.train.steps, first.config.train.steps
         if steps != others:
@@ -272,7 +272,9 @@ def check_comparable(runs: Runs) -> None:
                 "train them equally long"
             )
         if not run.answers["label"].equal(first.answers["label"]):
-            raise InputError(f"{run.path} and {first.path} were tested on different images: they cannot be compared")
+            raise InputError(
+                f"all runs must be tested on the same images, got other ones in {run.path} than in {first.path}"
+            )
 
 
 def same_batches(runs: Runs) -> bool:

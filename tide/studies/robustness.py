@@ -156,8 +156,8 @@ def from_folder(
     if any(folders_in(directory)):
         return _renditions(directory, classes, size, channels, crop)
     raise DataError(
-        f"{directory}: no shifted test set, NAME.npy with labels.npy, NAME/test_images.npy, val/{ANNOTATIONS}, "
-        "CORRUPTION/SEVERITY/CLASS/ or CLASS/ with photos is wanted: give the folder that holds them"
+        f"{directory} must hold a shifted test set: NAME.npy with labels.npy, NAME/test_images.npy, "
+        f"val/{ANNOTATIONS}, or photos in CORRUPTION/SEVERITY/CLASS/ or CLASS/; give the folder that holds them"
     )
 
 
@@ -274,13 +274,15 @@ def agree(out: Path, settings: Mapping[str, object], weights: Mapping[str, str])
     file = out / SETTINGS
     kept = _read(file)
     older = DATA not in kept and kept.get("suite") == GENERATED
-    wanted = {name: value for name, value in settings.items() if not (older and name == DATA)}
-    differ = [f"{name} {kept.get(name)!r}, not {value!r}" for name, value in wanted.items() if kept.get(name) != value]
+    compared = {name: value for name, value in settings.items() if not (older and name == DATA)}
+    differ = [
+        f"{name} {kept.get(name)!r}, not {value!r}" for name, value in compared.items() if kept.get(name) != value
+    ]
     there = kept.get(WEIGHTS, {})
     differ += [f"other weights of {name}" for name, value in weights.items() if there.get(name, value) != value]
     if kept and differ:
         raise CheckpointError(
-            f"{out} holds answers measured with other settings or models ({differ[0]}): give another --out, or the same"
+            f"{out} holds answers measured with other settings or models ({differ[0]}); give another --out, or the same"
         )
     text = json.dumps({**kept, **settings, WEIGHTS: {**there, **weights}}, indent=2, sort_keys=True) + "\n"
     with writing(file, error=CheckpointError):
@@ -298,7 +300,7 @@ def _read(file: Path) -> dict[str, Any]:
             raise ValueError(f"no {WEIGHTS}")
     except (OSError, ValueError) as error:
         raise CheckpointError(
-            f"{file} is damaged ({error}): give another --out, or remove the folder to measure again"
+            f"{file} is damaged ({error}); give another --out, or remove the folder to measure again"
         ) from error
     return {STATISTICS: TRAINING, **kept}
 

@@ -34,8 +34,10 @@ def robustness(answers: Answers, suite: Suite, baseline: str) -> dict[str, Any]:
     for name, cells in answers.items():
         for shift, cell in cells.items():
             if not torch.equal(cell.positions, answers[baseline][shift].positions):
-                told = f"{name} and {baseline} were asked about different images of {shift.label}"
-                raise InputError(f"{told}, the same ones are wanted: give another --out")
+                raise InputError(
+                    f"{name} and {baseline} must be asked about the same images, got other ones of {shift.label}; give "
+                    "another --out"
+                )
     if suite.same_images:
         _check_labels(answers[baseline], suite)
     names = list(dict.fromkeys(shift.name for shift in suite.shifts))
@@ -63,9 +65,9 @@ def _check_labels(cells: Mapping[Shift, CellAnswers], suite: Suite) -> None:
         if len(other):
             place = other[0]
             raise InputError(
-                f"{suite.name}: image {int(positions[place])} is of class {int(label[place])} in {shift.label} and of "
-                f"class {int(first[positions[place]])} before, the same images in every shift wanted: restore the "
-                "published files"
+                f"{suite.name} must show the same images in every shift, got image {int(positions[place])} of class "
+                f"{int(label[place])} in {shift.label} and of class {int(first[positions[place]])} before; restore "
+                "the published files"
             )
         first[positions] = label
 

@@ -57,7 +57,7 @@ class Trial:
         changed = differences(self._as_fitted(there), there)
         if changed:
             raise CheckpointError(
-                f"{path} was trained with other settings ({'; '.join(changed[:3])}{'; …' * (len(changed) > 3)}): give "
+                f"{path} was trained with other settings ({'; '.join(changed[:3])}{'; …' * (len(changed) > 3)}); give "
                 "another --out, or the settings it was started with"
             )
         if not (path / "results.json").exists():
@@ -83,9 +83,7 @@ def check_seeds(seeds: tuple[int, ...]) -> None:
         raise InputError("no seed given; name one or more with --seeds 42 43 44")
     repeated = sorted({seed for seed in seeds if seeds.count(seed) > 1})
     if repeated:
-        raise InputError(
-            f"seed {repeated[0]} is given {seeds.count(repeated[0])} times, once is wanted: a repeated run"
-        )
+        raise InputError(f"seeds must be different, got {repeated[0]} twice; it would repeat a run")
 
 
 def shared_changes(
@@ -162,7 +160,7 @@ class TrialRunner:
         for the same reason, such as data that are not there, no further one is started.
         """
         if self.jobs < 1:
-            raise InputError(f"--jobs is {self.jobs}, 1 or more are wanted")
+            raise InputError(f"--jobs must be at least 1, got {self.jobs}")
         with writing(self.out):
             (self.out / "logs").mkdir(parents=True, exist_ok=True)
         waiting, done, failed = list(trials), list[str](), dict[str, str]()

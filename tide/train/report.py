@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Reading:
+class StepSummary:
     """What both reporters show of one step."""
 
     step: int
@@ -74,7 +74,7 @@ class Reporter(ABC):
         return None
 
     @abstractmethod
-    def reading(self, reading: Reading) -> None:
+    def reading(self, reading: StepSummary) -> None:
         """Show one step."""
 
     @abstractmethod
@@ -105,7 +105,7 @@ class PlainReporter(Reporter):
         super().__init__(steps)
         self._shown = 0.0
 
-    def reading(self, reading: Reading) -> None:
+    def reading(self, reading: StepSummary) -> None:
         """Print one line with step, rate and time left."""
         now = time.monotonic()
         if now - self._shown < self.INTERVAL and reading.step != self.steps:
@@ -151,7 +151,7 @@ class LiveReporter(Reporter):
     def __exit__(self, *exception: Any) -> None:
         self._live.stop()
 
-    def reading(self, reading: Reading) -> None:
+    def reading(self, reading: StepSummary) -> None:
         """Move the bar and renew the line below it."""
         left = format_seconds((self.steps - reading.step) / reading.rate)
         self._progress.update(self._training, completed=reading.step, rate=f"{reading.rate:.2f} steps/s, {left} left")
@@ -169,7 +169,7 @@ class LiveReporter(Reporter):
 class SilentReporter(Reporter):
     """Says nothing: for a process that does not lead."""
 
-    def reading(self, reading: Reading) -> None:
+    def reading(self, reading: StepSummary) -> None:
         """Show nothing."""
 
     def evaluating(self, done: int, total: int) -> None:

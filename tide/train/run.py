@@ -27,7 +27,7 @@ from tide.models.saved import existing, load_weights, read_model
 from tide.models.thinker import Thinker
 from tide.runs.folder import LOGS, RunFolder
 from tide.train.checkpoint import load_training, save_checkpoint
-from tide.train.report import Reading, Reporter
+from tide.train.report import Reporter, StepSummary
 from tide.train.team import ALONE, Team
 
 RECENT = 100  # steps over which the rate shown is taken: a machine is not always as busy as it was
@@ -81,7 +81,7 @@ class Task(ABC):
         """Return the last step's numbers for the log; ``rejected`` steps so far are one of them."""
 
     @abstractmethod
-    def summary(self, step: int, rate: float, rejected: int) -> Reading:
+    def summary(self, step: int, rate: float, rejected: int) -> StepSummary:
         """Return what people are shown of the last step."""
 
     @abstractmethod

@@ -1,19 +1,22 @@
-"""One optimiser step: schedule, AdamW, clipping, the game's multipliers (paper, Algorithm A.1)."""
+"""One optimiser step: schedule, AdamW, clipping, the game's multipliers (paper, Algorithm A.1); and its time."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from tide.config import TERMS, ClipConfig, Config, LossConfig, TrainConfig
+from tide.config import TERMS, ClipConfig, Config, ImageConfig, LossConfig, TrainConfig
+from tide.device import synchronize
+from tide.errors import TrainingError
 from tide.losses import LossTerms, clipped_residuals, objective
 from tide.models.heads import at_tick, read_answers
-from tide.models.inputs import Inputs
+from tide.models.inputs import Inputs, example, moved
 from tide.models.thinker import Thinker
 from tide.train.team import ALONE, Team
 from tide.types import GamePenalty, ThoughtOutput
@@ -110,8 +113,8 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, state: Any) -> None:
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             for name, value in optimizer.state.get(parameter, {}).items():
-                wanted = () if name == "step" else parameter.shape
-                if not isinstance(value, Tensor) or value.shape != wanted or not value.is_floating_point():
+                shape = () if name == "step" else parameter.shape
+                if not isinstance(value, Tensor) or value.shape != shape or not value.is_floating_point():
                     raise ValueError(f"the optimiser's {name} is of another shape or type than its parameter")
 
 
@@ -392,3 +395,58 @@ class BatchStatistics:
         """Put them back to where the step began."""
         for buffer, start in zip(self._buffers, self._start, strict=True):
             buffer.copy_(start)
+
+
+# Timing steps: the same random images every time, several functions in turn.
+
+
+def step_on_random_images(config: Config, device: torch.device) -> tuple[Trainer, Callable[[], None]]:
+    """Return a trainer of ``config`` (resolved) and a function that runs one of its steps on random images.
+
+    The step lies past the curriculum, so that every loss term counts. The function raises :class:`TrainingError` for a
+    rejected step, whose time would leave the optimiser out.
+    """
+    model = Thinker(config.model).to(device)
+    trainer = Trainer(model, make_optimizer(model, config.train), config)
+    generator, images = torch.Generator().manual_seed(0), example(config.model, config.train.batch)
+    if isinstance(config.input, ImageConfig):
+        assert isinstance(images, torch.Tensor)
+        images = torch.rand(images.shape, generator=generator)
+    images = moved(images, device)
+    labels = random_targets(config, generator).to(device)
+    start, length = config.train.curriculum_start, config.train.curriculum_length
+    assert start is not None
+    assert length is not None
+
+    def step() -> None:
+        result = trainer.step(start + length, [(images, labels)] * config.train.accumulation)
+        if not result.accepted:
+            raise TrainingError("a timed step was rejected: its loss or gradient is not finite on random images")
+
+    return trainer, step
+
+
+def random_targets(config: Config, generator: torch.Generator) -> torch.Tensor:
+    """Return targets of a micro-batch, (B, *S) int64."""
+    output, batch = config.output, config.train.batch
+    if output.emitted:
+        return torch.randint(output.classes - 1, (batch, output.emitted), generator=generator)
+    return torch.randint(output.classes, (batch, *output.positions), generator=generator)
+
+
+def alternate(
+    functions: Sequence[Callable[[], None]], rounds: int, device: torch.device, *, warmup: int = 0
+) -> list[list[float]]:
+    """Return the seconds that each function took in each of so many rounds, after ``warmup`` others.
+
+    In a round all run in turn, so that a busy moment of the machine touches all alike.
+    """
+    seconds: list[list[float]] = [[] for _ in functions]
+    for number in range(-warmup, rounds):
+        for function, times in zip(functions, seconds, strict=True):
+            began = time.perf_counter()
+            function()
+            synchronize(device)
+            if number >= 0:
+                times.append(time.perf_counter() - began)
+    return seconds

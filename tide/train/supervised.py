@@ -30,7 +30,7 @@ from tide.models.thinker import Thinker
 from tide.runs.folder import RunFolder
 from tide.train.feed import DROPOUT_STREAM, Feed, make_feed
 from tide.train.monitor import StabilityMonitor
-from tide.train.report import Reading, Reporter
+from tide.train.report import Reporter, StepSummary
 from tide.train.run import Cadence, Evaluated, Run, Task
 from tide.train.step import GameMultipliers, StepResult, Trainer, idle_terms, make_optimizer, resolve, restore_optimizer
 from tide.train.team import ALONE, Team
@@ -132,10 +132,10 @@ class Supervised(Task):
             line |= self.trainer.multipliers.as_penalty()._asdict()
         return line
 
-    def summary(self, step: int, rate: float, rejected: int) -> Reading:
+    def summary(self, step: int, rate: float, rejected: int) -> StepSummary:
         """The same in short, with the last Perron estimates."""
         accuracy = float(self.result.accuracy)
-        return Reading(step, rate, self._terms(), accuracy, self._ratio(), *self._perron, rejected)
+        return StepSummary(step, rate, self._terms(), accuracy, self._ratio(), *self._perron, rejected)
 
     def _terms(self) -> dict[str, float]:
         terms = self.result.terms
@@ -292,12 +292,12 @@ def fit_to_data(config: Config, splits: Splits) -> Config:
             # A channel that is the same everywhere has no deviation: it becomes zeros, whatever it is divided by.
             settings = replace(settings, mean=mean, std=tuple(value or 1.0 for value in std))
         config = replace(config, data=replace(config.data, name=data_config(splits.name).name))
-    wanted = (settings.channels, settings.size, output.classes)
-    found = (*splits.train.shape[:2], len(labels))
-    if wanted != found:
+    expected = (settings.channels, settings.size, output.classes)
+    actual = (*splits.train.shape[:2], len(labels))
+    if expected != actual:
         raise ConfigError(
-            f"{splits.name} has {found[0]} channels, {found[1]} pixels, {found[2]} classes; the settings want "
-            f"{wanted[0]}, {wanted[1]}, {wanted[2]}: use --data, which sets them"
+            f"{splits.name} must have {expected[0]} channels, {expected[1]} pixels and {expected[2]} classes as in the "
+            f"settings, got {actual[0]}, {actual[1]} and {actual[2]}; use --data, which sets them"
         )
     return replace(config, input=settings, output=replace(output, labels=labels))
 

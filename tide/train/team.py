@@ -49,7 +49,7 @@ class Team:
         return cls(*(int(os.environ[name]) for name in names))
 
     @contextmanager
-    def together(self, device: torch.device) -> Iterator[None]:
+    def process_group(self, device: torch.device) -> Iterator[None]:
         """Join the other processes for the time of the block."""
         if self.world == 1:
             yield
@@ -72,8 +72,8 @@ class Team:
         """Return which of ``count`` micro-batches are this process's; raises :class:`ConfigError` if unequal."""
         if count % self.world:
             raise ConfigError(
-                f"{what} is {count}, a multiple of the {self.world} processes is wanted: it counts the micro-batches "
-                "of all of them together"
+                f"{what} must be a multiple of the {self.world} processes, got {count}; it counts the micro-batches of "
+                "all of them together"
             )
         return range(self.rank, count, self.world)
 
