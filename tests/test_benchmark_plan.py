@@ -78,8 +78,8 @@ def test_a_ring_of_two_sends_every_gradient_once():
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--preset", "ctm.imagenet.tiny"], "preset is ctm.imagenet.tiny, one of TIDE is wanted"),
-        (["--preset", "imagenet.tiny", "--batch", "3"], "batch 3, share 0.3 met; a divisor of the 16 photos"),
+        (["--preset", "ctm.imagenet.tiny"], "preset must be one of TIDE, got ctm.imagenet.tiny"),
+        (["--preset", "imagenet.tiny", "--batch", "3"], "--batch must divide the 16 photos"),
     ],
 )
 def test_bad_input_is_one_line(options, said, monkeypatch, capsys):
