@@ -104,7 +104,7 @@ class InputKind(ABC, Generic[S]):
     def _no_question(self, question: str | None) -> None:
         if question is not None:
             kind = self.config.input.kind
-            raise InputError(f"--question must be left out for a model that takes a {kind}, got {question!r}")
+            raise InputError(f"--question must be left out, got {question!r}; the model takes a {kind}")
 
 
 @register("input", ImageConfig)
@@ -245,16 +245,16 @@ class Sequences(InputKind[SequenceConfig]):
             try:
                 numbers = [float(number) for number in text.split(",")]
             except ValueError:
-                raise InputError(f"a list of numbers must be like 0.3,-1.2,0.7, got {text!r}") from None
+                raise InputError(f"the sequence must be numbers like 0.3,-1.2,0.7, got {text!r}") from None
             if len(set(numbers)) < len(numbers):
-                raise InputError(f"numbers to sort must differ, got {text!r}; there is no one order")
+                raise InputError(f"the numbers must be different, got {text!r}; equal ones have no one order")
             return torch.tensor([numbers])
         first, second = settings.alphabet[:2]
         symbols = {"1": first, "0": second} if len(settings.alphabet) == 2 else {}
         other = next((letter for letter in text if letter not in symbols), None)
         if other is not None:
             raise InputError(
-                f"a sequence must be {settings.length} times 0 or 1 without spaces, got {other!r} in {text!r}"
+                f"the sequence must be {settings.length} of 0 and 1 without spaces, got {text!r} with {other!r}"
             )
         return torch.tensor([[symbols[letter] for letter in text]])
 
@@ -313,7 +313,7 @@ class Schedules(InputKind[ScheduleConfig]):
     def read(self, texts: Sequence[str], question: str | None, photo: Photo) -> list[tuple[str, Inputs]]:
         """Read all photos as the digits, in order, and the question about them, like ``0+1-0``."""
         if question is None:
-            raise InputError("--question must be given: one about the digits by place, like --question 0+1-0")
+            raise InputError("--question must ask about the digits, got none; --question 0+1-0 names them by place")
         digits = [photo(Path(text), self.settings.size, self.settings.channels, 1.0) for text in texts]
         return [(question, Questions(torch.stack(digits)[None], self.parse(question)[None]))]
 
@@ -324,9 +324,9 @@ class Schedules(InputKind[ScheduleConfig]):
         parts = [signs.get(part, int(part) if part.isdecimal() and len(part) < 4 else None) for part in spaced]
         turns = all((part in signs) == (place % 2 == 1) for place, part in enumerate(spaced))
         if len(parts) % 2 == 0 or not turns:
-            raise InputError(f"--question must be places and operators in turns, like 0+1-0, got {question!r}")
+            raise InputError(f"--question must be places and operators in turns, as 0+1-0, got {question!r}")
         if None in parts:
-            raise InputError(f"--question must name places as whole numbers, like 0+1-0, got {question!r}")
+            raise InputError(f"--question must name places as whole numbers, as 0+1-0, got {question!r}")
         return torch.tensor(parts)
 
     def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from tide.corruptions import CORRUPTIONS, EXTRA, SEVERITIES, corrupt
-from tide.plots.axes import show_image
+from tide.plots.axes import COLOURS, show_image
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 
 Array = npt.NDArray[Any]
-COLOURS = ("#c0392b", "#2d6ca2", "#4c9a5b", "#8e5aa8", "#b8860b", "#555555")
 
 
 def draw_severity(result: Mapping[str, Any]) -> Figure:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from tide.plots.axes import PANELS, show_attention, show_image, shown_ticks
+from tide.plots.axes import COLOURS, PANELS, show_attention, show_image, shown_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -97,7 +97,6 @@ def _label(row: Mapping[str, Any]) -> str:
 
 
 Array = npt.NDArray[Any]
-COLOURS = ("#c0392b", "#2d6ca2", "#4c9a5b", "#8e5aa8", "#b8860b", "#555555")
 OUTCOMES = {"both": "#4c9a5b", "only_first": "#c0392b", "only_second": "#2d6ca2", "none": "#999999"}
 
 

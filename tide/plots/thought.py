@@ -207,7 +207,6 @@ def _synchrony(figure: SubFigure, axes: Axes, thought: Thought, synchrony: Array
 
 
 GREEN, RED, BLUE = "#1b7837", "#c0392b", "#2d6ca2"
-PIXELS: dict[str, Any] = {"aspect": "auto", "interpolation": "nearest"}
 
 
 def draw_task_thought(model: Thinker, inputs: Inputs, out: ThoughtOutput, target: Tensor) -> Figure:

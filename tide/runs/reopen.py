@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -13,15 +13,14 @@ from tide.config import (
     DataSettings,
     DrawnConfig,
     FolderConfig,
+    ImageConfig,
     ModelConfig,
-    ScheduleConfig,
-    SequenceConfig,
     data_config,
 )
 from tide.data import LabelledSet, decode, load_test_photos, read_test
 from tide.data.drawn.mazes import shortest_route
 from tide.errors import InputError, check_path
-from tide.models.inputs import OPERATORS, Inputs, Questions, to_float
+from tide.models.inputs import Inputs, to_float
 from tide.models.load import load as load_model
 from tide.models.thinker import Thinker
 from tide.runs.folder import RunFolder
@@ -119,10 +118,15 @@ def reopen(path: Path, *, checkpoint: str = "best", data: str | None = None, dat
 def read_photo(model: Thinker, path: Path) -> Tensor:
     """Read a photo of any size and mode as the model takes it, (1, channels, size, size) float in [0, 1]."""
     images = model.config.images
+    return _photo(path, images.size, images.channels, images.crop)[None]
+
+
+def _photo(path: Path, size: int, channels: int, crop: float) -> Tensor:
+    """Read a photo, (channels, size, size) float in [0, 1]; ``crop`` is the share of its square that is kept."""
     if not path.is_file():
         raise InputError(f"image {path} does not exist; give the path of a PNG or JPEG file")
-    photo: Tensor = to_float(decode(path, images.size, images.channels, crop=images.crop))
-    return photo[None]
+    photo: Tensor = to_float(decode(path, size, channels, crop=crop))
+    return photo
 
 
 # What a user asks a model on the command line, as its input; and its answer in words.
@@ -135,17 +139,11 @@ def parse_inputs(model: Thinker, texts: Sequence[str], question: str | None) -> 
     as -1 and 1, the -1 counts), numbers with commas. A model of questions takes all photos as its digits, in order.
     Raises :class:`InputError`, and :class:`~tide.errors.DataError` for a file that is no photo.
     """
-    settings = model.config.input
-    if question is not None and not isinstance(settings, ScheduleConfig):
-        raise InputError(f"--question must be left out, got {question!r}; the model takes a {settings.kind}")
-    if isinstance(settings, SequenceConfig):
-        return [(text, _sequence(text, settings)) for text in texts]
-    if not isinstance(settings, ScheduleConfig):
-        return [(text, walkable(model, read_photo(model, Path(text)))) for text in texts]
-    if question is None:
-        raise InputError("--question must ask about the digits, got none; --question 0+1-0 names them by place")
-    digits = [_digit(Path(text), settings) for text in texts]
-    return [(question, Questions(torch.stack(digits)[None], _parts(question)[None]))]
+    inputs = model.kind.read(texts, question, _photo)
+    if isinstance(model.config.input, ImageConfig):
+        for _, images in inputs:
+            walkable(model, cast(Tensor, images))
+    return inputs
 
 
 def walkable(model: Thinker, images: torch.Tensor) -> torch.Tensor:
@@ -166,41 +164,3 @@ def answer_text(model: Thinker, answer: Prediction) -> str:
     if "end" in names:  # a route
         names = names[: names.index("end")]
     return " ".join(names)
-
-
-def _sequence(text: str, settings: SequenceConfig) -> torch.Tensor:
-    if not settings.alphabet:
-        try:
-            numbers = [float(number) for number in text.split(",")]
-        except ValueError:
-            raise InputError(f"the sequence must be numbers like 0.3,-1.2,0.7, got {text!r}") from None
-        if len(set(numbers)) < len(numbers):
-            raise InputError(f"the numbers must be different, got {text!r}; equal ones have no one order")
-        return torch.tensor([numbers])
-    first, second = settings.alphabet[:2]
-    symbols = {"1": first, "0": second} if len(settings.alphabet) == 2 else {}
-    foreign = next((letter for letter in text if letter not in symbols), None)
-    if foreign is not None:
-        raise InputError(
-            f"the sequence must be {settings.length} of 0 and 1 without spaces, got {text!r} with {foreign!r}"
-        )
-    return torch.tensor([[symbols[letter] for letter in text]])
-
-
-def _digit(path: Path, settings: ScheduleConfig) -> torch.Tensor:
-    if not path.is_file():
-        raise InputError(f"image {path} does not exist; give the path of a PNG or JPEG file")
-    digit: torch.Tensor = to_float(decode(path, settings.size, settings.channels))
-    return digit
-
-
-def _parts(question: str) -> torch.Tensor:
-    """Return a question like ``0+1-0``, whose numbers are places of digits, as the model takes it."""
-    signs = {sign: code for code, sign in OPERATORS.items()}
-    spaced = "".join(f" {letter} " if letter in signs else letter for letter in question).split()
-    parts = [signs.get(part, int(part) if part.isdecimal() and len(part) < 4 else None) for part in spaced]
-    if len(parts) % 2 == 0 or any((part in signs) != (place % 2 == 1) for place, part in enumerate(spaced)):
-        raise InputError(f"--question must be places and operators in turns, as 0+1-0, got {question!r}")
-    if None in parts:
-        raise InputError(f"--question must name places as whole numbers, as 0+1-0, got {question!r}")
-    return torch.tensor(parts)

@@ -11,8 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
-from tide.evaluate.answers import Evaluation
-
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -84,16 +82,6 @@ class Reporter(ABC):
     @abstractmethod
     def message(self, text: str, *, alarm: bool = False) -> None:
         """Show a line that stays."""
-
-    def evaluation(self, step: int, measured_on: str, result: Evaluation, best: bool) -> None:
-        """Show the result of an evaluation on the test or the validation images."""
-        ratio = f", E-I ratio {result.ei_ratio:.2f}" if result.ei_ratio is not None else ""
-        whole = f" ({100 * result.whole_accuracy:.2f} % whole)" if result.whole_accuracy is not None else ""
-        self.message(
-            f"step {step}: {measured_on} accuracy {100 * result.accuracy:.2f} %{whole} at the most certain tick, "
-            f"{100 * result.accuracy_last_tick:.2f} % at the last, hedging {100 * result.hedging:.2f} points, "
-            f"certainty {result.certainty:.3f}{ratio}{' (best so far)' if best else ''}"
-        )
 
 
 class PlainReporter(Reporter):
