@@ -95,6 +95,8 @@ def divisors(h_e: Vector, h_i: Vector, norm: str) -> tuple[float, float]:
         return 1.0, 1.0
     if norm == "rms_shared":
         return (rms(np.concatenate((h_e, h_i))),) * 2
+    if norm == "layer":  # of centred pre-activations, which may be small
+        return math.sqrt(rms(h_e) ** 2 + 1e-12), math.sqrt(rms(h_i) ** 2 + 1e-12)
     return (rms(h_e), rms(h_i)) if norm == "rms" else (max(1.0, rms(h_e)), max(1.0, rms(h_i)))
 
 
@@ -111,9 +113,13 @@ def wilson_cowan(
     for i in range(n_i):
         h_i[i] = drive[n_e + i] + sum(p["w_ie"][i, j] * r_e[j] for j in range(n_e))
         h_i[i] -= sum(p["w_ii"][i, j] * r_i[j] for j in range(n_i))
+    if norm == "layer":
+        h_e, h_i = h_e - np.mean(h_e), h_i - np.mean(h_i)
     by_e, by_i = divisors(h_e, h_i, norm)
     h_e = np.array([g * v / by_e for g, v in zip(p["gain"][:n_e], h_e, strict=True)])
     h_i = np.array([g * v / by_i for g, v in zip(p["gain"][n_e:], h_i, strict=True)])
+    if "offset" in p:
+        h_e, h_i = h_e + p["offset"][:n_e], h_i + p["offset"][n_e:]
     phi_e, phi_i = (np.array([activation(v, kind) for v in h]) for h in (h_e, h_i))
     return {
         "rates_e": (1 - alpha[0]) * r_e + alpha[0] * phi_e,

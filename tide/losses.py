@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, get_args
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tide.config import TERMS, LossConfig, OutputConfig, SecondTick, register
+from tide.config import TERMS, LossConfig, OutputConfig, SecondTick, TicksThatCount, register
 from tide.config.base import builder
 from tide.models.heads import at_tick, over_positions
 from tide.nn.constraints import RecurrentBlocks
@@ -248,19 +248,36 @@ def tick_losses(logits: Tensor, targets: Tensor, output: OutputConfig) -> Tensor
     return cross_entropies(logits, targets)
 
 
-@register("objective", "two_point")
-def _two_point(logits: Tensor, certainty: Tensor, targets: Tensor, config: LossConfig) -> Tensor:
-    return task_loss(logits, certainty, targets, second=config.second_tick)
+def over_ticks(losses: Tensor, certainty: Tensor, ticks: TicksThatCount, config: LossConfig) -> Tensor:
+    """Return the mean over samples of what the ``ticks`` that count cost, given losses and certainty (B, T).
+
+    ``two_point`` and ``anytime`` as :func:`two_point` has them. The others pay at the end: ``last``, the last tick
+    alone; ``last_certain``, half of it and half of the most certain tick, which keeps the certainty of all ticks
+    honest; ``late``, all ticks, tick t with a weight of 2t/(T(T + 1)), so that the pay grows towards the end.
+    """
+    if ticks in ("two_point", "anytime"):
+        return two_point(losses, certainty, config.anytime_weight if ticks == "anytime" else 0.0, config.second_tick)
+    if ticks == "late":
+        weight = torch.arange(1, losses.shape[1] + 1, device=losses.device, dtype=losses.dtype)
+        return (losses @ (weight / weight.sum())).mean()
+    last = losses[:, -1].mean()
+    return last if ticks == "last" else 0.5 * (last + at_tick(losses, second_tick(certainty)).mean())
 
 
-@register("objective", "anytime")
-def _anytime(logits: Tensor, certainty: Tensor, targets: Tensor, config: LossConfig) -> Tensor:
-    return task_loss(logits, certainty, targets, config.anytime_weight, config.second_tick)
+def _of_classes(ticks: TicksThatCount) -> Callable[[Tensor, Tensor, Tensor, LossConfig], Tensor]:
+    def cost(logits: Tensor, certainty: Tensor, targets: Tensor, config: LossConfig) -> Tensor:
+        return over_ticks(cross_entropies(logits, targets), certainty, ticks, config)
+
+    return cost
+
+
+for _ticks in get_args(TicksThatCount):
+    register("objective", _ticks)(_of_classes(_ticks))
 
 
 @register("objective", "route")
 def _route(logits: Tensor, certainty: Tensor, targets: Tensor, config: LossConfig) -> Tensor:
-    return two_point(route_losses(logits, targets, config.lookahead), certainty, second=config.second_tick)
+    return over_ticks(route_losses(logits, targets, config.lookahead), certainty, config.route_ticks, config)
 
 
 @register("objective", "ctc")

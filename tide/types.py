@@ -14,7 +14,8 @@ if TYPE_CHECKING:  # settings read the names below, and `tide --help` must not w
     from torch import Tensor
 
 Activation = Literal["relu", "softplus"]
-RateNorm = Literal["rms", "rms_cap", "rms_shared", "none"]
+RateNorm = Literal["rms", "rms_cap", "layer", "rms_shared", "none"]
+Start = Literal["weak", "balanced"]
 RatioNormalization = Literal["sum", "per_neuron"]
 Guarantee = Literal["none", "contraction", "lds"]
 MemoryScope = Literal["sample", "batch"]

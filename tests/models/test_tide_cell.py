@@ -26,6 +26,7 @@ VARIANTS = {
     "shared_memory": {"memory": {"scope": "batch"}},
     "time_constants": {"tau_e": 4.0, "tau_i": 7.0, "dt": 0.5, "lateral": {"iterations": 3}},
     "rms_shared": {"norm": "rms_shared"},
+    "layer": {"norm": "layer", "start": "balanced", "dt": 5.0},
     "no_norm": {"norm": "none"},
     "free_signs": {"dale": False},
     "untyped_pairs": {"synchrony": {"typed": False}},

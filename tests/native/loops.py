@@ -14,6 +14,7 @@ from tide.native.library import Library
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
     "rms_cap": {"norm": "rms_cap"},
+    "layer": {"norm": "layer", "start": "balanced"},
     "no_norm": {"norm": "none"},
     "no_feedback": {"neuron_models": {"feedback": False}},
     "no_inhibition": {"inhibition": False},

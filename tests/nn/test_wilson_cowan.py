@@ -25,10 +25,12 @@ def populations(tiny_model, **core) -> WilsonCowan:
 
 
 @pytest.mark.parametrize("activation", ["relu", "softplus"])
-@pytest.mark.parametrize("norm", ["rms", "rms_cap", "rms_shared", "none"])
+@pytest.mark.parametrize("norm", ["rms", "rms_cap", "layer", "rms_shared", "none"])
 @pytest.mark.parametrize("inhibition", [True, False])
 def test_step_equals_the_slow_form(tiny_model, activation, norm, inhibition):
     module = populations(tiny_model, activation=activation, norm=norm, inhibition=inhibition)
+    if norm == "layer":
+        torch.nn.init.normal_(module.offset, generator=torch.Generator().manual_seed(2))
     p = {name: value.numpy() for name, value in module.state_dict().items()}
     rates, attended = normal(0, BATCH, N_E + N_I).abs(), normal(1, BATCH, 6)
     attended[0] *= 0.01  # a small rms too: the cap must not scale it up
@@ -172,6 +174,27 @@ def test_initial_weights_fill_the_stated_intervals():
     assert 0.75 < module.start.max() <= 0.8
 
 
+@pytest.mark.parametrize("gain", [0.5, 1.0])
+def test_balanced_start_inhibits_each_row_as_much_as_it_excites_it_at_strong_coupling(gain):
+    torch.manual_seed(0)
+    module = WilsonCowan(400, 6, start="balanced", start_gain=gain)
+    w = module.blocks().effective().detach()
+    torch.testing.assert_close(w.sum(1), torch.zeros(400), rtol=0, atol=1e-4)
+    # Uniform entries on [0, 2/n] all but leave one direction, the mean: their stable rank is near 4/3.
+    assert w.square().sum(1).mean().item() == pytest.approx(2 * gain**2, rel=0.05)
+    weak, strong = WilsonCowan(400, 6).blocks().effective().detach(), w
+    stable_ranks = [float(m.square().sum() / torch.linalg.matrix_norm(m, 2) ** 2) for m in (weak, strong)]
+    assert stable_ranks[0] < 1.4 < 1.8 < stable_ranks[1]
+    assert (module.w_ee >= 0).all()
+    assert (module.w_ei >= 0).all()
+
+
+def test_a_balanced_start_is_brought_to_where_the_guarantee_holds():
+    torch.manual_seed(0)
+    module = WilsonCowan(40, 6, start="balanced", norm="rms_cap", guarantee="contraction")
+    assert module.certified_rate() < 1
+
+
 def test_start_rates_fill_the_interval_of_their_population():
     torch.manual_seed(0)
     core = WilsonCowan(1000, 6, start_rates=(0.1, 0.4))
@@ -183,7 +206,7 @@ def test_start_rates_fill_the_interval_of_their_population():
     torch.testing.assert_close(WilsonCowan(1000, 6).start[: core.n_e], 8 * start[: core.n_e])
 
 
-@pytest.mark.parametrize("norm", ["rms", "rms_cap", "rms_shared", "none"])
+@pytest.mark.parametrize("norm", ["rms", "rms_cap", "layer", "rms_shared", "none"])
 def test_gradcheck(tiny_model, norm):
     module = populations(tiny_model, activation="softplus", norm=norm)
     inputs = normal(0, 2, N_E + N_I).abs().requires_grad_(), normal(1, 2, 6).requires_grad_()

@@ -28,6 +28,7 @@ from tide.analysis.states import all_lateral_iterations, raw_preactivation, tide
 from tide.models.thinker import Thinker
 from tide.models.ticks import TideMoment
 from tide.models.tide import TideCell
+from tide.nn.dynamics import normalised
 
 View = Literal["rates", "core", "whole"]
 BASIS, TOLERANCE = 100, 1e-8  # of the Arnoldi iteration
@@ -195,11 +196,11 @@ def _tick(model: Thinker, state: TideMoment, rates: Tensor) -> tuple[Tensor, Ten
 
 @torch.no_grad()
 def _weights_only(model: Thinker, state: TideMoment) -> Tensor:
-    """∂r/∂r of the step with the norm's divisor held: (1 − α) I + diag(α φ′ g / s) W_eff."""
+    """∂r/∂r of the step with the norm's divisor and mean held: (1 − α) I + diag(α φ′ g / s) W_eff."""
     cell, weights = tide_cell(model), state.context.weights.dynamics
     h = raw_preactivation(cell, state)
     divisor = divisors(cell, h)
-    normed = h / divisor * weights.gain
+    normed = normalised(h, weights, cell.config.n_e, cell.config.norm)
     slope = (normed > 0).to(h) if cell.config.activation == "relu" else torch.sigmoid(normed)
     factor = weights.alpha * (slope * weights.gain / divisor)[0]
     jacobian: Tensor = torch.diag(1 - weights.alpha) + factor[:, None] * weights.recurrent.T

@@ -13,7 +13,7 @@ from tide.errors import InputError
 from tide.models.thinker import Thinker
 from tide.models.ticks import TideMoment
 from tide.models.tide import TideCell
-from tide.nn.dynamics import norm_divisors, per_neuron
+from tide.nn.dynamics import centred, norm_divisors, per_neuron
 
 
 def square(matrix: Tensor, name: str = "matrix") -> Tensor:
@@ -124,6 +124,8 @@ def normalised_matrices(model: Thinker, states: Iterable[TideMoment]) -> Tensor:
     """
     cell = tide_cell(model)
     w = cell.blocks().effective().double().cpu()
+    if cell.config.norm == "layer":  # which subtracts the mean over the target's population
+        w = centred(w.T, cell.config.n_e).T
     matrices = []
     for state in states:
         factor = state.context.weights.dynamics.gain / divisors(cell, raw_preactivation(cell, state))

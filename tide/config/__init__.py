@@ -48,6 +48,7 @@ from tide.config.run import (
     NamedDataConfig,
     ReferenceSchedule,
     SecondTick,
+    TicksThatCount,
     TrainConfig,
     data_config,
 )
@@ -87,6 +88,7 @@ __all__ = [
     "ResNetTrunkConfig",
     "ScheduleConfig",
     "SecondTick",
+    "TicksThatCount",
     "Section",
     "SequenceConfig",
     "SymbolsConfig",

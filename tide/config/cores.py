@@ -13,7 +13,7 @@ from typing import Annotated, ClassVar, Literal
 
 from tide.config.base import Bound, Count, Dropout, NotNegative, Positive, Section, Share, Whole, declare
 from tide.errors import check
-from tide.types import Activation, Guarantee, MemoryScope, RateNorm, RatioNormalization
+from tide.types import Activation, Guarantee, MemoryScope, RateNorm, RatioNormalization, Start
 
 PairSelection = Literal["random-pairing", "random", "first-last"]
 
@@ -203,11 +203,16 @@ class CoreConfig(CoreSettings):
     """Euler step Δt in ms."""
     start_rates: tuple[NotNegative, NotNegative] = (0.8, 0.8)
     """Learned start rates of E and of I are drawn uniform from 0 to these."""
+    start: Start = "weak"
+    """Where the recurrent matrices start: `weak`, uniform with a mean of 1/fan-in, or `balanced`, exponential, with as
+    much inhibition as excitation in each row and weights of order 1/√inputs (paper, Definition A.7)."""
+    start_gain: Positive = 1.0
+    """Scale of the balanced start."""
     activation: Activation = "relu"
     """Activation φ."""
     norm: RateNorm = "rms"
-    """Norm per population: `rms`, or `rms_cap` (scales down only, Lipschitz constant 1); for ablation `rms_shared` (one
-    over both populations) and `none`."""
+    """Norm per population: `rms`, or `rms_cap` (scales down only, Lipschitz constant 1), or `layer` (LayerNorm with a
+    learned offset, not the paper's); for ablation `rms_shared` (one over both populations) and `none`."""
     dale: bool = True
     """Dale's principle: recurrent and lateral weights are projected to be non-negative; if not, signs are free."""
     guarantee: Guarantee = "none"

@@ -15,6 +15,7 @@ Photos = Literal["in_memory", "streamed"]
 MixedPrecision = Literal["none", "bf16", "fp16"]
 GameLoss = Literal["mean_field", "residual", "augmented_lagrangian"]
 SecondTick = Literal["certain", "last"]
+TicksThatCount = Literal["two_point", "anytime", "last_certain", "last", "late"]
 
 Batch = Annotated[
     int, Bound(1, 65_536, too_high="all images of a micro-batch are in memory at once: raise train.accumulation")
@@ -179,13 +180,16 @@ class LossConfig(Section):
     """Weight of the task term."""
     objective: str = "two_point"
     """The task term: `two_point`, the paper's, cross-entropy at the tick of least loss and at the most certain one;
-    `anytime`, a mixture of it with the mean over all ticks, so that every tick holds an answer; `route`, the first of
-    the moves that are right already and some more; `ctc`, a list that is emitted symbol by symbol over the ticks; or
+    `anytime`, a mixture of it with the mean over all ticks, so that every tick holds an answer; `last_certain`, half at
+    the last tick and half at the most certain one; `last`, the last tick alone; `late`, all ticks, paid in proportion
+    to their number; `route`, the first of the moves that are right already and some more; `ctc`, a list that is emitted symbol by symbol over the ticks; or
     one that is registered."""
     second_tick: SecondTick = "certain"
     """The tick beside that of least loss: the most `certain` one, or the `last`, as the reference asks of its LSTM."""
     lookahead: Count = 5
     """Moves of a route that count beyond those that are right already."""
+    route_ticks: TicksThatCount = "two_point"
+    """The ticks at which the moves of objective `route` count."""
     anytime_weight: Annotated[float, Bound(0, 1, "(", "0 is --loss.objective two_point")] = 0.5
     """Share of the mean over all ticks in the objective `anytime`."""
     ei_weight: NotNegative = 0.1
@@ -320,7 +324,7 @@ class Config(ModelConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         output, objective = self.output, self.loss.objective
-        built_in = objective in ("two_point", "anytime", "route", "ctc")
+        built_in = objective in (*get_args(TicksThatCount), "route", "ctc")
         check(
             (objective == "ctc") == (output.emitted > 0) or not built_in,
             f"loss.objective must be ctc for a list that is emitted over the ticks, and only for one, got {objective} "
@@ -356,4 +360,4 @@ class Config(ModelConfig):
 declare("data", dict.fromkeys((NamedDataConfig, FolderConfig, HubConfig, DrawnConfig), "tide.data.load"), DataSettings)
 _TASKS = dict.fromkeys(("parity", "sort", "qamnist"), "tide.data.drawn.sequences") | {"maze": "tide.data.drawn.mazes"}
 declare("task", _TASKS, reserved=get_args(NamedSet))
-declare("objective", dict.fromkeys(("two_point", "anytime", "route", "ctc"), "tide.losses"))
+declare("objective", dict.fromkeys((*get_args(TicksThatCount), "route", "ctc"), "tide.losses"))

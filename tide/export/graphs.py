@@ -195,7 +195,7 @@ def silenced_start(cell: TideCell, moment: TideMoment, active: Tensor) -> TideMo
 def intervened(cell: TideCell, weights: TickWeights, active: Tensor, inhibition: Tensor) -> TickWeights:
     """Return the weights of a tick under an intervention.
 
-    ``active`` (D,) as above: a silenced neuron has gain zero, hence φ(h) = 0, and no correction by its neuron-level
+    ``active`` (D,) as above: a silenced neuron has gain and offset zero, hence φ(h) = 0, and no correction by its neuron-level
     model. ``inhibition`` () is a factor on all that inhibits excitatory neurons: W_EI and the strength γ of the lateral
     inhibition. Both are without effect at ones. Raises :class:`InputError` as :func:`check_silencing` does.
     """
@@ -203,7 +203,9 @@ def intervened(cell: TideCell, weights: TickWeights, active: Tensor, inhibition:
     n_e, recurrent = cell.config.n_e, weights.dynamics.recurrent  # row = source neuron
     from_i = torch.cat((recurrent[n_e:, :n_e] * inhibition, recurrent[n_e:, n_e:]), 1)
     dynamics = weights.dynamics._replace(
-        recurrent=torch.cat((recurrent[:n_e], from_i)), gain=weights.dynamics.gain * active
+        recurrent=torch.cat((recurrent[:n_e], from_i)),
+        gain=weights.dynamics.gain * active,
+        offset=weights.dynamics.offset * active if weights.dynamics.offset is not None else None,
     )
     models = weights.neuron_models
     if models is not None:

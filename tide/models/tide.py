@@ -135,6 +135,8 @@ class TideCell(ReadingCell):
             inhibition=core.inhibition,
             guarantee=core.guarantee,
             start_rates=core.start_rates,
+            start=core.start,
+            start_gain=core.start_gain,
         )
         self.lateral = LateralInhibition(
             n_e,

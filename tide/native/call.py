@@ -22,7 +22,7 @@ from tide.nn.synchrony import Synchrony
 STREAMS = 3  # at most
 LANES = 16  # samples in a panel
 
-NORMS = {"none": 0, "rms": 1, "rms_cap": 2}
+NORMS = {"none": 0, "rms": 1, "rms_cap": 2, "layer": 3}
 
 AnyPointers = TypeVar("AnyPointers", bound="Pointers")
 
@@ -77,7 +77,7 @@ class Weights(Pointers):
 
     _fields_ = _pointers(
         "left right query query_bias output output_bias skip skip_bias attention_gain attention_bias map map_bias gain "
-        "alpha excite inhibit first first_bias second second_bias retention stream stream_bias latent_gain latent_bias"
+        "offset alpha excite inhibit first first_bias second second_bias retention stream stream_bias latent_gain latent_bias"
     )
 
 
@@ -119,7 +119,7 @@ class Leaving(Pointers):
     """Gradients that the backward pass returns."""
 
     _fields_ = _pointers(
-        "query score read output map inhibited pool gated correction streams attention_gain attention_bias gain "
+        "query score read output map inhibited pool gated correction streams attention_gain attention_bias gain offset "
         "retention latent_gain latent_bias scale rates history products latent first first_bias second second_bias"
     )
 
@@ -146,7 +146,7 @@ class LoopWeights(NamedTuple):
     """The weights of all ticks, rows of matrices first: A the attention's width, h hidden units of a neuron's model.
 
     ``map`` is [U | W_eff] (D, A + D); ``first`` (D, 2h, M), ``first_bias`` (D, 2h), ``second`` (D, 2, h),
-    ``second_bias`` (D, 2), None without neuron models; ``skip`` None without the attention's residual; untyped pairs
+    ``second_bias`` (D, 2), None without neuron models; ``offset`` (D) None but for norm ``layer``; ``skip`` None without the attention's residual; untyped pairs
     have one stream.
     """
 
@@ -161,6 +161,7 @@ class LoopWeights(NamedTuple):
     map: Tensor
     map_bias: Tensor
     gain: Tensor
+    offset: Tensor | None
     alpha: Tensor
     excite: Tensor
     inhibit: Tensor
@@ -309,6 +310,7 @@ def gather_weights(
         map=torch.cat((dynamics.input, dynamics.recurrent)).t(),
         map_bias=dynamics.bias,
         gain=dynamics.gain,
+        offset=dynamics.offset,
         alpha=dynamics.alpha,
         excite=lateral.excite.t(),
         inhibit=lateral.inhibit.t(),
@@ -399,6 +401,7 @@ def leaving_shapes(s: Sizes) -> Shapes:
         "attention_gain": width,
         "attention_bias": width,
         "gain": s.neurons,
+        "offset": s.neurons,
         "retention": s.pairs,
         "latent_gain": s.latent,
         "latent_bias": s.latent,

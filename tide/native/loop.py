@@ -180,7 +180,7 @@ def _products(
     if "values" in names:
         g_values = trace["attention"].view(by_head).transpose(1, 2) @ leaving["read"].view(by_head)
         gradients["values"] = g_values.view(s.batch, s.heads, s.positions, s.head_width)
-    for name in ("attention_gain", "attention_bias", "gain", "retention", "latent_gain", "latent_bias"):
+    for name in ("attention_gain", "attention_bias", "gain", "offset", "retention", "latent_gain", "latent_bias"):
         gradients[name] = leaving[name].sum((0, 2))
     gradients["scale"] = leaving["scale"].sum(0)
 

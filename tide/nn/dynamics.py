@@ -23,7 +23,7 @@ from tide.nn.constraints import (
     project_contraction_,
     project_lds_,
 )
-from tide.types import Activation, Guarantee, RateNorm, RatioNormalization
+from tide.types import Activation, Guarantee, RateNorm, RatioNormalization, Start
 
 RMS_EPSILON = 1e-12  # added to a mean square: keeps the gradient finite at h = 0, too small to break the scale gauge
 RATIO_EPSILON = 1e-6
@@ -35,9 +35,11 @@ def activate(h: Tensor, activation: Activation) -> Tensor:
 
 
 def population_norm(h: Tensor, n_e: int, norm: RateNorm) -> Tensor:
-    """Normalise pre-activations (B, D) by :func:`norm_divisors`, without gain."""
+    """Normalise pre-activations (B, D) by :func:`norm_divisors`, without gain and offset."""
     if norm == "none":
         return h
+    if norm == "layer":
+        h = centred(h, n_e)
     return h * per_neuron(norm_divisors(h, n_e, norm).reciprocal(), n_e, h.shape[1])
 
 
@@ -46,15 +48,24 @@ def norm_divisors(h: Tensor, n_e: int, norm: RateNorm) -> Tensor:
 
     ``"rms"``: rms(h) of each population. ``"rms_cap"``: max(1, rms(h)), so that the norm is the radial projection onto
     a ball, Lipschitz constant 1. ``"rms_shared"``: one rms over all neurons. ``"none"``: 1. No mean is subtracted: the
-    mean carries the E-I balance.
+    mean carries the E-I balance. ``"layer"`` is the exception: ``h`` is then :func:`centred`, and what is lost comes
+    back as a learned offset of each neuron (LayerNorm of each population; ours, not the paper's).
     """
     if norm == "none":
         return torch.ones_like(h[:, :2])
+    if norm == "layer":
+        h = centred(h, n_e)
     square = h * h
     if norm == "rms_shared":
         return square.mean(1, keepdim=True).add(RMS_EPSILON).sqrt().expand(-1, 2)
     rms = torch.stack((square[:, :n_e].mean(1), square[:, n_e:].mean(1)), 1).add(RMS_EPSILON).sqrt()
     return rms.clamp(min=1.0) if norm == "rms_cap" else rms
+
+
+def centred(h: Tensor, n_e: int) -> Tensor:
+    """Subtract from pre-activations (B, D) the mean of each population."""
+    means = torch.stack((h[:, :n_e].mean(1), h[:, n_e:].mean(1)), 1)
+    return h - per_neuron(means, n_e, h.shape[1])
 
 
 def per_neuron(values: Tensor, n_e: int, neurons: int) -> Tensor:
@@ -69,13 +80,23 @@ def ei_ratio(rates: Tensor, n_e: int, normalization: RatioNormalization = "sum")
 
 
 class DynamicsWeights(NamedTuple):
-    """Weights composed once per forward pass: W_effᵀ (D, D), Uᵀ (d_attn, D), b (D), gain (D), α = Δt/τ (D)."""
+    """Weights composed once per forward pass: W_effᵀ (D, D), Uᵀ (d_attn, D), b (D), gain (D), α = Δt/τ (D).
+
+    ``offset`` (D) is that of norm ``"layer"``, None under all others.
+    """
 
     recurrent: Tensor
     input: Tensor
     bias: Tensor
     gain: Tensor
     alpha: Tensor
+    offset: Tensor | None = None
+
+
+def normalised(h: Tensor, weights: DynamicsWeights, n_e: int, norm: RateNorm) -> Tensor:
+    """Return what the activation is of: pre-activations (B, D) after the norm, with gain and offset."""
+    h = population_norm(h, n_e, norm) * weights.gain
+    return h if weights.offset is None else h + weights.offset
 
 
 class WilsonCowanStep(NamedTuple):
@@ -92,7 +113,7 @@ def euler_step(
 ) -> WilsonCowanStep:
     """Advance rates (B, D) by one Euler step of τ dr/dt = −r + φ(g ⊙ N(W_eff r + drive)) (paper, eq. 2 and 3)."""
     h = torch.addmm(drive, rates, weights.recurrent)
-    h = population_norm(h, n_e, norm) * weights.gain
+    h = normalised(h, weights, n_e, norm)
     target = activate(h, activation)
     return WilsonCowanStep(torch.lerp(rates, target, weights.alpha), target, h, drive)
 
@@ -119,6 +140,8 @@ class WilsonCowan(Bounded):
         inhibition: whether I inhibits E; without it W_EI = 0.
         guarantee: stability that holds after each projection (:mod:`tide.nn.constraints`); needs ``norm="rms_cap"``.
         start_rates: the learned start rates of E and of I are drawn uniform from 0 to these.
+        start: where the matrices start, ``"weak"`` or ``"balanced"``, see :func:`balanced_`.
+        start_gain: scale of the balanced start.
 
     Raises:
         ConfigError: fewer than one neuron in a population, or a step longer than a time constant.
@@ -139,6 +162,8 @@ class WilsonCowan(Bounded):
         inhibition: bool = True,
         guarantee: Guarantee = "none",
         start_rates: tuple[float, float] = (0.8, 0.8),
+        start: Start = "weak",
+        start_gain: float = 1.0,
     ) -> None:
         super().__init__()
         n_e = round(e_fraction * neurons)
@@ -160,7 +185,10 @@ class WilsonCowan(Bounded):
         self.w_ie = _uniform(n_i, n_e, 2.0)
         self.w_ii = _uniform(n_i, n_i, 2.0)
         self.input = nn.Linear(inputs, neurons)
+        if start == "balanced":
+            balanced_(self.blocks(), start_gain)
         self.gain = nn.Parameter(torch.ones(neurons))
+        self.offset = nn.Parameter(torch.zeros(neurons)) if norm == "layer" else None
         highest = per_neuron(torch.tensor([start_rates]), n_e, neurons)[0]
         self.start = nn.Parameter(torch.rand(neurons) * highest)
         self.restrain_()
@@ -204,7 +232,7 @@ class WilsonCowan(Bounded):
         neurons = self.n_e + self.n_i
         alpha = per_neuron(self.gain.new_tensor([[self.alpha_e, self.alpha_i]]), self.n_e, neurons)[0]
         recurrent = self.blocks().effective().t()
-        return DynamicsWeights(recurrent, self.input.weight.t(), self.input.bias, self.gain, alpha)
+        return DynamicsWeights(recurrent, self.input.weight.t(), self.input.bias, self.gain, alpha, self.offset)
 
     def forward(self, rates: Tensor, x: Tensor, weights: DynamicsWeights | None = None) -> WilsonCowanStep:
         """Advance ``rates`` (B, D) by one step, driven by ``x`` (B, inputs).
@@ -219,6 +247,22 @@ class WilsonCowan(Bounded):
 def _uniform(rows: int, columns: int, width: float) -> nn.Parameter:
     """Uniform on [0, width / fan_in]."""
     return nn.Parameter(torch.rand(rows, columns) * (width / columns))
+
+
+@torch.no_grad()
+def balanced_(blocks: RecurrentBlocks, gain: float = 1.0) -> None:
+    """Draw the four matrices, in place, exponential and balanced: each row inhibits as much as it excites.
+
+    From E the mean is m = gain/√(n_E (1 + n_E/n_I)), from I m n_E/n_I, so that a row's entries have the variance gain²
+    in all and weights are of the order 1/√K of so many inputs: the tight balance of the paper's Definition A.7, which
+    the weak start, uniform on [0, 2/fan_in], has not. A population that nothing inhibits keeps its excitation.
+    """
+    n_e, n_i = blocks.ei.shape
+    ratio = n_e / n_i
+    mean = gain / (n_e * (1 + ratio)) ** 0.5
+    for excite, inhibit in ((blocks.ee, blocks.ei), (blocks.ie, blocks.ii)):
+        excite.exponential_().mul_(mean)
+        inhibit.exponential_().mul_(excite.sum(1, keepdim=True) / inhibit.sum(1, keepdim=True))
 
 
 def perron_estimate(matrix: Tensor, iterations: int = 20) -> Tensor:

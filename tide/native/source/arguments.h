@@ -26,7 +26,7 @@ struct Sizes {
   int64_t stream_width() const { return latent / streams; }
 };
 
-constexpr int64_t NORM_NONE = 0, NORM_RMS = 1, NORM_RMS_CAP = 2;
+constexpr int64_t NORM_NONE = 0, NORM_RMS = 1, NORM_RMS_CAP = 2, NORM_LAYER = 3;
 
 struct Weights {
   const int64_t *left, *right;                            // (P)
@@ -34,7 +34,8 @@ struct Weights {
   const real *output, *output_bias;                       // (A, A), (A)
   const real *skip, *skip_bias;                           // (A, d_z), (A), or null
   const real *attention_gain, *attention_bias;            // (A)
-  const real *map, *map_bias, *gain, *alpha;              // [U | W_eff] (D, A + D), (D), (D), (D)
+  const real *map, *map_bias;                             // [U | W_eff] (D, A + D), (D)
+  const real *gain, *offset, *alpha;                      // (D), (D) or null, (D)
   const real *excite, *inhibit;                           // (n_W, n_E), (n_E, n_W) with its sign
   const real *first, *first_bias, *second, *second_bias;  // (D, 2h, M), (D, 2h), (D, 2, h), (D, 2)
   const real* retention;                                  // (P)
@@ -86,7 +87,7 @@ struct Leaving {
   real *query, *score, *read;             // (panels, T, A, 16), (B, heads, T, N), (B, heads, T, d_head)
   real *output, *map, *inhibited, *pool;  // (panels, T, A | D | K n_E | K n_W, 16)
   real *gated, *correction, *streams;     // (panels, T, D 2h | D 2 | d_z, 16)
-  real *attention_gain, *attention_bias, *gain, *retention, *latent_gain, *latent_bias;
+  real *attention_gain, *attention_bias, *gain, *offset, *retention, *latent_gain, *latent_bias;
   real* scale;                                // (panels, T, P)
   real *rates, *history, *products, *latent;  // of the state at the start, in the shapes of Start
   real *first, *first_bias, *second, *second_bias;

@@ -11,6 +11,12 @@ struct Population {
   Population(const Sizes& s, int number) : begin(number ? s.excitatory : 0), end(number ? s.neurons : s.excitatory) {}
 };
 
+// What the activation is of, after the norm.
+inline Row preactivation(const Weights& w, int64_t f, Row normalised) {
+  const Row scaled = normalised * w.gain[f];
+  return w.offset ? scaled + w.offset[f] : scaled;
+}
+
 inline void euler_step(const Call& call, const Panel& panel, const Tick& tick) {
   const Sizes& s = call.sizes;
   const Weights& w = call.weights;
@@ -18,20 +24,27 @@ inline void euler_step(const Call& call, const Panel& panel, const Tick& tick) {
           [&](int64_t f, Row h) { row(tick.normalised + f * LANES) = h + w.map_bias[f]; });
   for (int number = 0; number < 2; ++number) {
     const Population population(s, number);
+    const real size = real(population.end - population.begin);
     Row inverse = Row{} + real(1), total{};
+    if (s.norm == NORM_LAYER) {
+      Row mean{};
+      for (int64_t f = population.begin; f < population.end; ++f) mean += row(tick.normalised + f * LANES);
+      mean /= size;
+      for (int64_t f = population.begin; f < population.end; ++f) row(tick.normalised + f * LANES) -= mean;
+    }
     if (s.norm != NORM_NONE) {
       Row square{};
       for (int64_t f = population.begin; f < population.end; ++f) {
         const Row h = row(tick.normalised + f * LANES);
         square += h * h;
       }
-      inverse = reciprocal_root(square / real(population.end - population.begin) + real(s.rms_epsilon));
+      inverse = reciprocal_root(square / size + real(s.rms_epsilon));
       if (s.norm == NORM_RMS_CAP) inverse = inverse > 1 ? Row{} + real(1) : inverse;
     }
     row(tick.inverse_rms + number * LANES) = inverse;
     for (int64_t f = population.begin; f < population.end; ++f) {
       const Row normalised = row(tick.normalised + f * LANES) * inverse, before = row(tick.rates + f * LANES);
-      const Row after = before + w.alpha[f] * (rectified(normalised * w.gain[f]) - before);
+      const Row after = before + w.alpha[f] * (rectified(preactivation(w, f, normalised)) - before);
       row(tick.normalised + f * LANES) = normalised;
       row(tick.euler + f * LANES) = after;
       total += after;
@@ -48,29 +61,35 @@ inline void euler_step_backward(const Call& call, const Panel& panel, const Tick
   const Weights& w = call.weights;
   real* g_map = call.leaving.map + (panel.number * s.ticks + tick.number) * s.neurons * LANES;
   real* g_gain = call.leaving.gain + panel.number * s.neurons * LANES;
+  real* g_offset = call.leaving.offset + panel.number * s.neurons * LANES;
   for (int number = 0; number < 2; ++number) {
     const Population population(s, number);
-    Row g_sum{}, along{};
+    const real size = real(population.end - population.begin);
+    Row g_sum{}, along{}, mean{};
     if (call.arriving.sums)
       for (int64_t lane = 0; lane < panel.count; ++lane)
         g_sum[lane] = call.arriving.sums[((panel.first + lane) * s.ticks + tick.number) * 2 + number];
     for (int64_t f = population.begin; f < population.end; ++f) {
       const Row g = row(g_euler + f * LANES) + g_sum, normalised = row(tick.normalised + f * LANES);
-      Row g_h = where_positive(normalised * w.gain[f], w.alpha[f] * g);
+      Row g_h = where_positive(preactivation(w, f, normalised), w.alpha[f] * g);
       if (tick.last && call.arriving.preactivation)
         for (int64_t lane = 0; lane < panel.count; ++lane)
           g_h[lane] += call.arriving.preactivation[(panel.first + lane) * s.neurons + f];
       row(g_rates + f * LANES) = (real(1) - w.alpha[f]) * g;
       row(g_gain + f * LANES) += g_h * normalised;
+      row(g_offset + f * LANES) += g_h;
       row(g_map + f * LANES) = g_h * w.gain[f];
+      mean += g_h * w.gain[f];
       along += g_h * w.gain[f] * normalised;
     }
     const Row inverse = row(tick.inverse_rms + number * LANES);
-    along /= real(population.end - population.begin);
+    along /= size;
+    mean /= size;
+    if (s.norm != NORM_LAYER) mean = Row{};
     if (s.norm == NORM_NONE) along = Row{};
     if (s.norm == NORM_RMS_CAP) along = inverse >= 1 ? Row{} : along;  // inside the ball the norm is the identity
     for (int64_t f = population.begin; f < population.end; ++f)
-      row(g_map + f * LANES) = inverse * (row(g_map + f * LANES) - row(tick.normalised + f * LANES) * along);
+      row(g_map + f * LANES) = inverse * (row(g_map + f * LANES) - mean - row(tick.normalised + f * LANES) * along);
   }
   const int64_t width = s.attention();
   product(s.mapped(), s.neurons, call.transposed.map, g_map, [&](int64_t m, Row g) {

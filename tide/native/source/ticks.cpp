@@ -51,7 +51,7 @@ inline void end(const Call& call, const Panel& panel, const Tick& tick) {
   for (int64_t f = 0; f < s.neurons; ++f)
     for (int64_t lane = 0; lane < panel.count; ++lane)
       outcome.preactivation[(panel.first + lane) * s.neurons + f] =
-          tick.normalised[f * LANES + lane] * call.weights.gain[f];
+          preactivation(call.weights, f, row(tick.normalised + f * LANES))[lane];
   scatter(panel, s.neurons, tick.next_rates, outcome.rates);
   scatter(panel, s.pairs, tick.next_products, outcome.products);
   if (s.hidden == 0) return;
@@ -88,6 +88,7 @@ void think_backward(const Call& call, int64_t number, Scratch& scratch) {
   for (auto [sums, features] : {std::pair{leaving.attention_gain, width},
                                 {leaving.attention_bias, width},
                                 {leaving.gain, s.neurons},
+                                {leaving.offset, s.neurons},
                                 {leaving.retention, s.pairs},
                                 {leaving.latent_gain, s.latent},
                                 {leaving.latent_bias, s.latent}})
