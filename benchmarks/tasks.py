@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from reporting import COLOURS, check_names, origin, publish
 
 from tide.data import read_splits
-from tide.evaluate.halting import think_longer
+from tide.evaluate.thinking import think_longer
 from tide.models.load import load
 from tide.models.presets import model_name
 from tide.models.task_presets import extent

@@ -14,7 +14,8 @@ from tests.evaluate.test_statistics import slow_calibration_error
 from tide.config import OutputConfig
 from tide.data import ImageSet, to_float
 from tide.evaluate.answers import Answers, collect_answers, evaluate, summarize
-from tide.evaluate.halting import HaltingSweep, sweep_thresholds, think_longer
+from tide.evaluate.halting import HaltingSweep, sweep_thresholds
+from tide.evaluate.thinking import think_longer
 from tide.plots.halting import stopping_shares
 from tide.train.monitor import answer_quantities
 from tide.types import ThoughtOutput

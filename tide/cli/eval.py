@@ -17,7 +17,9 @@ from tide.errors import InputError
 from tide.files import check_file, finite, write_json, writing
 
 if TYPE_CHECKING:
-    from tide.evaluate.halting import HaltingSweep, LongerThought
+    from tide.data import LabelledSet
+    from tide.evaluate.halting import HaltingSweep
+    from tide.evaluate.thinking import LongerThought
     from tide.models.thinker import Thinker
     from tide.runs.reopen import NamedSplit
 
@@ -38,10 +40,12 @@ class EvalOptions(Checkpoint, DataDir, Device, Workers):
     halt_sweep: bool = False
     """Accuracy, ticks and measured speed at thresholds of certainty, and thought up to four times as long as trained:
     a table, and JSON and a picture in the current folder or at --out."""
+    longer: int | None = None
+    """Think this many times as long as trained: accuracy at 1, 2, 4, 10, ... times the ticks."""
     images: int | None = None
-    """With --halt-sweep: use only the first so many test images."""
+    """With --halt-sweep or --longer: use only the first so many test images."""
     out: Path | None = None
-    """Write the numbers as JSON to this file."""
+    """Write the numbers as JSON to this file, with --longer a picture beside it."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -52,10 +56,19 @@ def run(arguments: Sequence[str]) -> int:
         prog="tide eval",
         description="Accuracy of a run on a whole test split, at every tick.",
     )
-    if options.images is not None and not options.halt_sweep:
-        raise InputError("--images must be left out without --halt-sweep; an evaluation is on the whole test split")
-    if options.workers is not None and options.halt_sweep:
-        raise InputError("--workers must be left out with --halt-sweep, which decodes its images first")
+    longer = options.longer is not None
+    if options.images is not None and not (options.halt_sweep or longer):
+        raise InputError(
+            "--images must be left out without --halt-sweep or --longer; an evaluation is on the whole test split"
+        )
+    if options.images is not None and options.images < 1:
+        raise InputError(f"--images must be at least 1, got {options.images}")
+    if options.workers is not None and (options.halt_sweep or longer):
+        raise InputError("--workers must be left out with --halt-sweep or --longer, which decode their images first")
+    if longer and (options.halt_sweep or options.ticks is not None):
+        raise InputError("--longer must stand alone; leave out --halt-sweep and --ticks")
+    if options.longer is not None and options.longer < 1:
+        raise InputError(f"--longer must be at least 1, got {options.longer}; 10 is ten times the trained ticks")
     if options.batch < 1:
         raise InputError(f"--batch must be at least 1, got {options.batch}")
     check_file("--out", options.out)
@@ -68,7 +81,50 @@ def run(arguments: Sequence[str]) -> int:
     model, data = reopen(options.run, checkpoint=options.checkpoint, data=options.data, data_dir=options.data_dir)
     if options.halt_sweep:
         return _sweep(model.to(device), data, local(options.run).name, options, command_line("eval", arguments))
+    if options.longer is not None:
+        return _longer(model.to(device), data, local(options.run).name, options, options.longer)
     return _evaluate(model.to(device), data, options)
+
+
+def _longer(model: Thinker, data: NamedSplit, name: str, options: EvalOptions, factor: int) -> int:
+    """Print the accuracy at multiples of the trained ticks; JSON and a picture to ``--out`` where that is set."""
+    from rich.console import Console
+
+    from tide.evaluate.thinking import think_longer
+    from tide.plots.thinking import draw_longer
+    from tide.studies.publish import save
+    from tide.train.report import Pieces
+
+    test = _first(data, options.images)
+    with Pieces(Console(stderr=True)) as pieces:
+        longer = think_longer(
+            model,
+            test,
+            factor=factor,
+            batch=options.batch,
+            progress=lambda done, total: pieces("images thought about for longer", done, total),
+        )
+    rows = longer.multiples()
+    whole = rows[0]["whole_last"] is not None
+    print(f"{data.name}, {len(test)} test samples, {options.run}, trained with {longer.trained_ticks} ticks")
+    print("  times  ticks  last tick  most certain" + "  whole at the last" * whole)
+    for row in rows:
+        line = (
+            f"  {row['times']:>5}  {row['ticks']:>5}  {100 * row['last']:7.2f} %  {100 * row['most_certain']:10.2f} %"
+        )
+        print(line + (f"  {100 * row['whole_last']:15.2f} %" if whole else ""))
+    if options.out is not None:
+        with writing(options.out):
+            write_json(options.out, {"run": name, "images": len(test), "rows": rows, **asdict(longer)})
+            save(draw_longer({name: longer}), options.out.with_suffix(".png"))
+    return 0
+
+
+def _first(data: NamedSplit, images: int | None) -> LabelledSet:
+    """Return the test split, or its first images."""
+    import torch
+
+    return data.test if images is None else data.test.part(torch.arange(min(images, len(data.test))))
 
 
 def _evaluate(model: Thinker, data: NamedSplit, options: EvalOptions) -> int:
@@ -128,18 +184,15 @@ def _evaluate(model: Thinker, data: NamedSplit, options: EvalOptions) -> int:
 
 def _sweep(model: Thinker, data: NamedSplit, name: str, options: EvalOptions, command: str) -> int:
     """Sweep, print the table, write JSON and picture: to ``--out`` and beside it, else into the current folder."""
-    import torch
     from rich.console import Console
 
-    from tide.evaluate.halting import sweep_thresholds, think_longer
+    from tide.evaluate.halting import sweep_thresholds
+    from tide.evaluate.thinking import think_longer
     from tide.plots.halting import draw_halting
     from tide.studies.publish import save
     from tide.train.report import Pieces
 
-    images = options.images
-    if images is not None and images < 1:
-        raise InputError(f"--images must be at least 1, got {images}")
-    test = data.test if images is None else data.test.part(torch.arange(min(images, len(data.test))))
+    test = _first(data, options.images)
     with Pieces(Console(stderr=True)) as pieces:
         sweep = sweep_thresholds(
             model,

@@ -36,7 +36,9 @@ class ShowOptions(Checkpoint, DataDir, Device):
     """PNG or JPEG file of any size and mode, or the number of an image of the run's test split; without it the picture
     shows how the training went."""
     out: Path | None = None
-    """Picture to write (none: thought-<image>.png or training-<run>.png in the current folder)."""
+    """Picture to write (none: thought-<image>.png, training-<run>.png or thinking-<run>.png in the current folder)."""
+    thinking: bool = False
+    """Without an image: does it think on? What changes from tick to tick, as the last evaluation found it."""
     animate: Path | None = None
     """Write the thought as an animation instead, a frame for every tick (images, mazes, parity): .gif, .webp, or .mp4
     where ffmpeg is found."""
@@ -55,7 +57,12 @@ def run(arguments: Sequence[str]) -> int:
 
     if options.animate is not None:
         return _animate(options, options.animate)
-    figure, name = _thought(options, options.image) if options.image is not None else _training(options.run)
+    if options.thinking and options.image is not None:
+        raise InputError(f"--thinking must be left out with an image, got {options.image}; it is of a whole evaluation")
+    if options.image is not None:
+        figure, name = _thought(options, options.image)
+    else:
+        figure, name = _thinking(options.run) if options.thinking else _training(options.run)
     path = options.out or Path(f"{name.replace('/', '-').replace(':', '-')}.png")
     if path.suffix.removeprefix(".") not in ("", *figure.canvas.get_supported_filetypes()):
         raise InputError(f"--out must end as pictures do, got {path}; give a .png file with --out")
@@ -69,6 +76,12 @@ def _training(run: Path) -> tuple[Figure, str]:
     from tide.plots.training import draw_training
 
     return draw_training(run), f"training-{run.name}"
+
+
+def _thinking(run: Path) -> tuple[Figure, str]:
+    from tide.plots.thinking import draw_thinking
+
+    return draw_thinking(run), f"thinking-{run.name}"
 
 
 def _animate(options: ShowOptions, path: Path) -> int:

@@ -294,6 +294,12 @@ class TrainConfig(Section):
     mixed_precision: MixedPrecision = "none"
     """Precision of the backbone in training: `none` (float32), `bf16`, or `fp16` with a scaled loss; the dynamics stay
     in float32."""
+    ema: Annotated[float, Bound(0, 1, "()", "0.999 is usual")] | None = None
+    """Evaluate and save an exponential moving average of the weights, of this decay per step."""
+    head_start: Whole = 0
+    """Up to this many ticks, a number drawn at each step, run without gradient before those that are trained."""
+    segments: Count = 1
+    """Optimiser steps on each batch: after the loss of T ticks the next one thinks on, from the state detached."""
     clip: ClipConfig = field(default_factory=ClipConfig)
     max_rejections: Count = 20
     """Rejected steps in a row that end the run."""
@@ -339,6 +345,12 @@ class Config(ModelConfig):
             f"core.ticks must be at least output.emitted = {output.emitted}, got {self.core.ticks}; a tick emits one "
             "symbol at most",
         )
+        for name, value in (("head_start", self.train.head_start), ("segments", self.train.segments - 1)):
+            check(
+                value == 0 or not (output.emitted or self.input.kind == "schedule"),
+                f"train.{name} must be {int(name == 'segments')}, got {getattr(self.train, name)}: a list that is "
+                "emitted over the ticks, or an input that is shown in parts, begins at its first tick",
+            )
         if self.core.populations:
             return
         baseline = self.core.kind in ("ctm", "lstm")

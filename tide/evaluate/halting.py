@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tide.data import LabelledSet, to_float
 from tide.device import synchronize
-from tide.evaluate.answers import collect_answers, evaluating
+from tide.evaluate.answers import evaluating
 from tide.models.heads import share_right
 from tide.models.inputs import moved
 from tide.models.thinker import Thinker
@@ -111,34 +111,3 @@ def sweep_thresholds(
         if setting == shown:
             kept = used, right == 1
     return HaltingSweep(tuple(runs), shown, kept[0], torch.cat(labels), kept[1])
-
-
-@dataclass(frozen=True)
-class LongerThought:
-    """Accuracies in [0, 1] when the model thinks on, tick by tick: fixed tick, and most certain tick so far."""
-
-    trained_ticks: int
-    fixed_tick: list[float]
-    most_certain_so_far: list[float]
-
-
-def think_longer(
-    model: Thinker,
-    split: LabelledSet,
-    *,
-    factor: int = 4,
-    batch: int = 500,
-    progress: Callable[[int, int], None] | None = None,
-) -> LongerThought:
-    """Return the accuracy at every tick up to ``factor`` times as many as the model was trained with."""
-    trained = model.config.core.ticks
-    answers = collect_answers(model, split, batch=batch, ticks=factor * trained, progress=progress)
-    # The first of several equals, as everywhere: cummax names the last.
-    sure = answers.certainty
-    more = sure > torch.cat((sure.new_full((len(sure), 1), -1.0), sure.cummax(1).values[:, :-1]), 1)
-    best = torch.where(more, torch.arange(sure.shape[1]), 0).cummax(1).values
-    return LongerThought(
-        trained,
-        [float(value) for value in answers.correct.double().mean(0)],
-        [float(value) for value in answers.correct.gather(1, best).double().mean(0)],
-    )

@@ -72,7 +72,8 @@ class Cell(nn.Module):
     ``components`` maps names that users know (for clipping,
     parameter counts, gradient norms) to the modules and parameters they cover; ``probes`` maps further names to
     prefixes of parameters whose gradient norms the stability monitor reports; ``activity`` maps the titles of the
-    pictures of neurons over ticks to observables (B, T, neurons). What has a body below fits a model without
+    pictures of neurons over ticks to observables (B, T, neurons); ``steers`` names the observable that the attention's
+    query is made of, where there is one. What has a body below fits a model without
     excitatory and inhibitory populations.
 
     For pictures and comparisons a cell offers ``activity``, one title or more. Attention is shown where there is an
@@ -82,6 +83,7 @@ class Cell(nn.Module):
 
     components: ClassVar[Mapping[str, tuple[str, ...]]]
     activity: ClassVar[Mapping[str, str]]
+    steers: ClassVar[str] = ""
     probes: ClassVar[Mapping[str, str]] = {}
 
     @property

@@ -80,6 +80,7 @@ class CTMCell(ReadingCell):
         "pre-activations": "pre_activations",
         "post-activations": "post_activations",
     }
+    steers: ClassVar[str] = "synch_action"
 
     def __init__(self, core: CTMConfig, *, features: int, outputs: int, seed: int) -> None:
         """``features`` is the tokens' width d_kv; ``outputs`` how many logits a tick has; ``seed`` draws the pairs."""

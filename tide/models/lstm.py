@@ -54,6 +54,7 @@ class LSTMCell(ReadingCell):
         "head": ("head",),
     }
     activity: ClassVar[Mapping[str, str]] = {"hidden state": "post_activations", "cell state": "cell_state"}
+    steers: ClassVar[str] = "post_activations"
 
     def __init__(self, core: LSTMConfig, *, features: int, outputs: int, seed: int) -> None:
         """``features`` is the tokens' width d_kv, ``outputs`` how many logits a tick has; no pairs are drawn."""

@@ -95,6 +95,7 @@ class Thinker(
         ticks: int | None = None,
         tbptt: int = 0,
         recompute: int = 0,
+        head_start: int = 0,
     ) -> ThoughtOutput:
         """Think about ``images`` (B, channels, H, W), float in [0, 1], or whatever else the model takes.
 
@@ -102,18 +103,21 @@ class Thinker(
         then fifteen from there are the same as twenty-five. ``record`` names quantities to return per tick in
         ``out.trace``; ``ticks`` overrides the configured number; ``tbptt`` > 0 cuts the gradient every so many ticks;
         ``recompute`` > 0 keeps the activations of only so many ticks at a time and computes the others again in the
-        backward pass: less memory for more time, the same gradients. Raises :class:`InputError` for images of another
+        backward pass: less memory for more time, the same gradients; ``head_start`` ticks run before the others without
+        gradient and are not returned. Raises :class:`InputError` for images of another
         type, shape or with non-finite pixels, for a state of another model or batch, and for unknown names.
         """
         if not isinstance(record, Iterable):
             raise InputError(f"record must be names of quantities, like ('attention',), got {short_repr(record)}")
         record = (record,) if isinstance(record, str) else tuple(record)
         self._check_names(record)
-        for name, value in (("tbptt", tbptt), ("recompute", recompute)):
+        for name, value in (("tbptt", tbptt), ("recompute", recompute), ("head_start", head_start)):
             if not isinstance(value, Integral) or value < 0:
-                raise InputError(f"{name} must be 0 (all ticks) or more, got {short_repr(value)}")
+                raise InputError(f"{name} must be a whole number of at least 0, got {short_repr(value)}")
         collector = Collector(self.cell, record)
         moment, parts = self._begin(images, state)
+        if head_start:
+            moment = self._ahead(moment, parts, head_start)
         carry = moment.state.carry
         end = self._think(moment, parts, collector, ticks, tbptt, recompute)
         assert end is not None
@@ -130,6 +134,14 @@ class Thinker(
             answers_from=self.kind.answers_from(images),
             state=end.state.replace(carry=reading.carry),
         )
+
+    @torch.no_grad()
+    def _ahead(self, moment: AnyMoment, parts: list[Part], ticks: int) -> AnyMoment:
+        """Return where the model stands after some ticks, the read-out's carry among it."""
+        collector = Collector(self.cell, ())
+        end = self._think(moment, parts, collector, ticks)
+        assert end is not None
+        return end.changed(carry=self.cell.readout(collector.stacked(), moment.state.carry).carry)
 
     @torch.no_grad()
     def predict(

@@ -85,6 +85,7 @@ OBSERVABLES: Mapping[str, Observable] = {
     "sync_power": Observable(lambda f: f.synchrony.square().mean(1), "dynamics"),
     "latent": Observable(lambda f: f.latent, "readout"),
     "attention": Observable(lambda f: f.attention),
+    "drive": Observable(lambda f: f.drive),
     "lateral_iterations": Observable(lambda f: f.lateral_iterations, "dynamics"),
     **dict.fromkeys(RECALLED, Observable(None)),
 }
@@ -106,6 +107,7 @@ class TideCell(ReadingCell):
         "head": ("head",),
     }
     activity: ClassVar[Mapping[str, str]] = {"excitatory rates": "rates_e", "inhibitory rates": "rates_i"}
+    steers: ClassVar[str] = "latent"
     probes: ClassVar[Mapping[str, str]] = {
         "memory_projection": "memory.project.",
         "memory_reconstruction": "memory.reconstruct.",

@@ -77,7 +77,8 @@ class Weights(Pointers):
 
     _fields_ = _pointers(
         "left right query query_bias output output_bias skip skip_bias attention_gain attention_bias map map_bias gain "
-        "offset alpha excite inhibit first first_bias second second_bias retention stream stream_bias latent_gain latent_bias"
+        "offset alpha excite inhibit first first_bias second second_bias retention stream stream_bias "
+        "latent_gain latent_bias"
     )
 
 
@@ -146,8 +147,8 @@ class LoopWeights(NamedTuple):
     """The weights of all ticks, rows of matrices first: A the attention's width, h hidden units of a neuron's model.
 
     ``map`` is [U | W_eff] (D, A + D); ``first`` (D, 2h, M), ``first_bias`` (D, 2h), ``second`` (D, 2, h),
-    ``second_bias`` (D, 2), None without neuron models; ``offset`` (D) None but for norm ``layer``; ``skip`` None without the attention's residual; untyped pairs
-    have one stream.
+    ``second_bias`` (D, 2), None without neuron models; ``offset`` (D) None but for norm
+    ``layer``; ``skip`` None without the attention's residual; untyped pairs have one stream.
     """
 
     query: Tensor

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tide.data import ImageSet, LabelledSet, to_float
-from tide.evaluate.halting import HaltingSweep, LongerThought
+from tide.evaluate.halting import HaltingSweep
+from tide.evaluate.thinking import LongerThought
 from tide.plots.axes import show_image, whole_numbers
 
 if TYPE_CHECKING:

@@ -68,6 +68,11 @@ class Task(ABC):
     device: torch.device
     cadence: Cadence
 
+    @property
+    def shown(self) -> Thinker:
+        """The model that is evaluated and saved: the one that is trained, or one that follows it."""
+        return self.model
+
     @abstractmethod
     def step(self, number: int) -> bool:
         """Make optimiser step ``number`` (from 0); say whether it was accepted."""
@@ -90,7 +95,7 @@ class Task(ABC):
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:
-        """Return what the task needs to go on bit for bit, beside the model's weights."""
+        """Return what the task needs to go on bit for bit, beside the weights of the model that is shown."""
 
     @abstractmethod
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -179,7 +184,7 @@ class Run(Generic[T]):
             self.folder.truncate(dict.fromkeys(LOGS, 0))
             return
         _, weights = read_model(folder)
-        load_weights(self.task.model, weights, folder)
+        load_weights(self.task.shown, weights, folder)
         training = load_training(folder)
         try:
             self.progress = Progress.restored(training["position"], self.task.cadence.steps)
@@ -288,7 +293,7 @@ class Run(Generic[T]):
         if best:
             progress.best, progress.best_step = evaluated.score, progress.step
             if self.team.leads:
-                save_checkpoint(self.folder.best, self.task.model)
+                save_checkpoint(self.folder.best, self.task.shown)
         if evaluated.answers is not None:
             self.folder.write_answers(evaluated.answers)
         self.folder.append("metrics", {"kind": "evaluation", "step": progress.step, **evaluated.readings})
@@ -299,7 +304,7 @@ class Run(Generic[T]):
         if not self.team.leads:
             return
         training = {**self.task.state_dict(), "position": asdict(self.progress), "log_sizes": self.folder.sizes()}
-        save_checkpoint(self.folder.last, self.task.model, training)
+        save_checkpoint(self.folder.last, self.task.shown, training)
 
     def _write_results(self) -> None:
         progress, score = self.progress, self.task.score

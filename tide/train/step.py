@@ -6,18 +6,22 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import repeat
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from tide.config import TERMS, ClipConfig, Config, ImageConfig, LossConfig, TrainConfig
 from tide.device import synchronize
 from tide.errors import TrainingError
 from tide.losses import LossTerms, clipped_residuals, objective
+from tide.models.cell import State
 from tide.models.heads import at_tick, read_answers
 from tide.models.inputs import Inputs, example, moved
 from tide.models.thinker import Thinker
+from tide.nn import project_
 from tide.train.team import ALONE, Team
 from tide.types import GamePenalty, ThoughtOutput
 
@@ -250,7 +254,7 @@ class StepResult:
     """What one step did; loss terms and accuracy are means over the micro-batches of all processes.
 
     Gradients (clipped) stay on the parameters until the next step, where the stability monitor reads them.
-    ``last`` is the last micro-batch.
+    ``last`` is the last micro-batch, ``ends`` the state, without gradient, in which the thought of each ended.
     """
 
     accepted: bool
@@ -260,6 +264,19 @@ class StepResult:
     learning_rate: float
     curriculum: float
     last: MicroBatch
+    ends: tuple[State, ...]
+
+
+def averaged(model: Thinker, decay: float) -> AveragedModel:
+    """Return a model whose weights follow, by this decay per step, those of ``model``; early on they follow faster."""
+
+    def move(average: Any, current: Any, number: Any) -> None:
+        if average[0].is_floating_point():
+            torch._foreach_lerp_(average, current, 1 - min(decay, (1 + float(number)) / (10 + float(number))))
+        else:
+            torch._foreach_copy_(average, current)
+
+    return AveragedModel(model, multi_avg_fn=move, use_buffers=True)
 
 
 class Trainer:
@@ -277,12 +294,18 @@ class Trainer:
         # Disabled it passes everything through; enabled, it scales the loss so that fp16 gradients do not underflow.
         self.scaler = torch.amp.GradScaler(model.mean.device.type, enabled=precision == "fp16")
         self.norms = NormHistory()
+        self.average = averaged(model, config.train.ema) if config.train.ema is not None else None
         self.multipliers: GameMultipliers | None = None
         if config.loss.game == "augmented_lagrangian" and config.core.kind == "tide":
             self.multipliers = GameMultipliers.start(config.loss)
 
-    def step(self, index: int, batches: Iterable[tuple[Inputs, Tensor]]) -> StepResult:
-        """Run step ``index`` (0-based) on its micro-batches of (inputs as the model takes them, labels (B, *S))."""
+    def step(
+        self, index: int, batches: Iterable[tuple[Inputs, Tensor]], states: Iterable[State] | None = None
+    ) -> StepResult:
+        """Run step ``index`` (0-based) on its micro-batches of (inputs as the model takes them, labels (B, *S)).
+
+        With ``states``, one for each micro-batch, the model thinks on from there.
+        """
         train = self.config.train
         assert train.warmup is not None
         assert train.curriculum_start is not None
@@ -296,8 +319,9 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         statistics = BatchStatistics(self.model)
         micro = []
-        for images, labels in batches:
-            micro.append(self._micro_batch(images, labels, kappa))
+        before = repeat(None) if states is None else states
+        for (images, labels), state in zip(batches, before, strict=states is not None):
+            micro.append(self._micro_batch(images, labels, kappa, state))
             statistics.take()
         self.team.sum_([p.grad for p in self.model.parameters() if p.grad is not None])
         terms, accuracy, finite = self._mean_readings(micro)
@@ -315,11 +339,15 @@ class Trainer:
             dynamics = [m.out.dynamics for m in micro if m.out.dynamics is not None]
             self.model.cell.consolidate_(dynamics, self.team.mean)
             statistics.move_(self.team)
+            if self.average is not None:
+                self.average.update_parameters(self.model)
+                project_(self.average.module)
         else:
             norm = torch.full((), torch.nan)
             statistics.restore_()
         self.scaler.update()
-        return StepResult(accepted, terms, accuracy, norm, rate, kappa, micro[-1])
+        ends = tuple(m.out.state.detach() for m in micro)
+        return StepResult(accepted, terms, accuracy, norm, rate, kappa, micro[-1], ends)
 
     def _mean_readings(self, micro: Sequence[MicroBatch]) -> tuple[LossTerms, Tensor, Tensor]:
         """Return loss terms, accuracy and the share whose logits are finite, of all processes' micro-batches.
@@ -346,9 +374,10 @@ class Trainer:
         residual_e, residual_i = self.team.mean(torch.stack(pairs).mean(0))
         self.multipliers.observe(residual_e, residual_i, self.config.loss.game_every)
 
-    def _micro_batch(self, images: Inputs, labels: Tensor, kappa: float) -> MicroBatch:
-        config = self.config
-        out = self.model(images, tbptt=config.train.tbptt, recompute=config.train.recompute)
+    def _micro_batch(self, images: Inputs, labels: Tensor, kappa: float, state: State | None) -> MicroBatch:
+        config, train = self.config, self.config.train
+        ahead = int(torch.randint(train.head_start + 1, ())) if train.head_start and state is None else 0
+        out = self.model(images, state=state, tbptt=train.tbptt, recompute=train.recompute, head_start=ahead)
         penalty = self.multipliers.as_penalty() if self.multipliers is not None else None
         terms = objective(out, labels, self.model.cell.blocks(), config.loss, curriculum=kappa, penalty=penalty)
         self.scaler.scale(terms.total / config.train.accumulation).backward()  # type: ignore[no-untyped-call]

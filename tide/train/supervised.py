@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -25,6 +25,8 @@ from tide.data import Decoding, ImageSet, Splits, check_task, derive_seed, stati
 from tide.data.hub import absolute_place
 from tide.errors import CheckpointError, ConfigError, DataError
 from tide.evaluate.answers import Answers, Evaluation, collect_answers, summarize
+from tide.evaluate.thinking import SAMPLES, first_samples, thinking_on
+from tide.files import finite
 from tide.models.presets import INPUTS, OUTPUTS
 from tide.models.thinker import Thinker
 from tide.runs.folder import RunFolder
@@ -35,6 +37,7 @@ from tide.train.run import Cadence, Evaluated, Run, Task
 from tide.train.step import GameMultipliers, StepResult, Trainer, idle_terms, make_optimizer, resolve, restore_optimizer
 from tide.train.team import ALONE, Team
 
+Batch = tuple[Tensor, Tensor]
 Fingerprint = dict[str, dict[str, int]]
 """Of each part of the data, the number of its images and their checksum."""
 
@@ -94,22 +97,47 @@ class Supervised(Task):
         assert self._result is not None
         return self._result
 
-    def batches(self, step: int) -> Iterator[tuple[Tensor, Tensor]]:
+    @property
+    def shown(self) -> Thinker:
+        """The average of the weights, where there is one."""
+        average = self.trainer.average
+        return cast(Thinker, average.module) if average is not None else self.model
+
+    def batches(self, step: int) -> Iterator[Batch]:
         """Yield this process's micro-batches of a step, of which all together depend on the seed and the step alone."""
         for micro in range(self.config.train.accumulation):
             index = self.feed.order(step, micro)
             self._data_crc = zlib.crc32(index.numpy().tobytes(), self._data_crc)
             if micro not in self._mine:
                 continue
-            # Dropout of a micro-batch does not depend on which process computes it.
-            torch.manual_seed(derive_seed(self.config.seed, DROPOUT_STREAM, step, *([micro] if micro else [])))
+            self._seed(step, micro)
             images, labels = self.feed.take(step, micro)
             yield to_float(images), labels
 
+    def _seed(self, step: int, micro: int, segment: int = 0) -> None:
+        """Dropout of a micro-batch does not depend on which process computes it."""
+        numbers = (micro, segment) if segment else (micro,) if micro else ()
+        torch.manual_seed(derive_seed(self.config.seed, DROPOUT_STREAM, step, *numbers))
+
     def step(self, number: int) -> bool:
-        """One optimiser step."""
-        self._result = self.trainer.step(number, self.batches(number))
+        """One optimiser step, and some more on the same images where the model is to think on."""
+        kept: list[Batch] = []
+        self._result = self.trainer.step(number, self._keeping(self.batches(number), kept))
+        for segment in range(1, self.config.train.segments):
+            if self._result.accepted:
+                self._result = self.trainer.step(number, self._again(number, segment, kept), self._result.ends)
         return self._result.accepted
+
+    def _keeping(self, batches: Iterator[Batch], kept: list[Batch]) -> Iterator[Batch]:
+        for batch in batches:
+            if self.config.train.segments > 1:
+                kept.append(batch)
+            yield batch
+
+    def _again(self, number: int, segment: int, kept: list[Batch]) -> Iterator[Batch]:
+        for micro, batch in zip(self._mine, kept, strict=True):
+            self._seed(number, micro, segment)
+            yield batch
 
     def loss(self) -> float:
         """The total of all terms."""
@@ -159,7 +187,13 @@ class Supervised(Task):
         """Evaluate on the whole test or validation split."""
         answers = self._answers(len(self.test), progress)
         result = summarize(answers)
-        return Evaluated(result.accuracy, result.readings(), _sentence(self.config.data.measured_on, result), answers)
+        readings = result.readings()
+        if len(self.test) > 1:
+            thinking = thinking_on(self.shown, first_samples(self.test, SAMPLES, self.device))
+            readings["thinking"] = finite(
+                {name: value for name, value in asdict(thinking).items() if value is not None}
+            )
+        return Evaluated(result.accuracy, readings, _sentence(self.config.data.measured_on, result), answers)
 
     def _answers(self, count: int, progress: Callable[[int, int], None] | None = None) -> Answers:
         """Return the answers to the first test images, of which each process asks its share, every image once."""
@@ -167,7 +201,7 @@ class Supervised(Task):
         answers = None  # of a process beyond the number of images
         if len(mine) > 0:
             batch = self.config.train.eval_batch
-            answers = collect_answers(self.model, self.test, batch=batch, positions=mine, progress=progress)
+            answers = collect_answers(self.shown, self.test, batch=batch, positions=mine, progress=progress)
         return Answers.merge([some for some in self.team.gather(answers) if some is not None])
 
     def state_dict(self) -> dict[str, Any]:
@@ -183,6 +217,8 @@ class Supervised(Task):
             state["norms"] = self.trainer.norms.state_dict()
         if self.trainer.multipliers is not None:
             state["multipliers"] = self.trainer.multipliers.state_dict()
+        if self.trainer.average is not None:
+            state["weights"], state["averaged"] = self.model.state_dict(), int(self.trainer.average.n_averaged)
         return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -198,6 +234,9 @@ class Supervised(Task):
             self.trainer.norms.load_state_dict(state["norms"])
         if self.trainer.multipliers is not None:
             self.trainer.multipliers = GameMultipliers.from_state_dict(state["multipliers"])
+        if self.trainer.average is not None:
+            self.model.load_state_dict(state["weights"])
+            self.trainer.average.n_averaged.fill_(int(state["averaged"]))
 
     def _check_fingerprint(self, seen: Any) -> None:
         """Raise :class:`CheckpointError` unless the data are those of the checkpoint."""
