@@ -29,6 +29,7 @@ from tide.losses import (
     list_loss,
     mean_field_game,
     objective,
+    over_ticks,
     residual_game,
     route_losses,
     second_tick,
@@ -421,3 +422,27 @@ def test_the_settings_choose_the_second_tick_and_how_far_a_route_counts():
         assert torch.equal(
             builder("objective", name)(logits, sure, targets, config), dual_losses(losses, sure, second).mean()
         )
+
+
+@pytest.mark.parametrize("ticks", ["last", "last_certain", "late"])
+def test_objectives_that_pay_at_the_end_equal_slow_ones(ticks):
+    generator = torch.Generator().manual_seed(4)
+    losses = torch.rand(5, 7, generator=generator, dtype=torch.float64)
+    certainty = torch.rand(5, 7, generator=generator, dtype=torch.float64)
+    expected = 0.0
+    for sample, sure in zip(losses.tolist(), certainty.tolist(), strict=True):
+        certain = sample[sure.index(max(sure))]
+        weighted = sum((t + 1) * loss for t, loss in enumerate(sample)) / sum(range(1, 8))
+        expected += {"last": sample[-1], "last_certain": (sample[-1] + certain) / 2, "late": weighted}[ticks] / 5
+    assert over_ticks(losses, certainty, ticks, LossConfig()).item() == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("ticks", ["two_point", "anytime", "last", "last_certain", "late"])
+def test_a_route_may_be_paid_at_the_same_ticks(ticks):
+    generator = torch.Generator().manual_seed(5)
+    logits = torch.randn(3, 5, 6, 4, generator=generator, dtype=torch.float64)
+    targets, certainty = torch.randint(5, (3, 6), generator=generator), torch.rand(3, 4, generator=generator).double()
+    config = LossConfig(objective="route", route_ticks=ticks, lookahead=2)
+    found = builder("objective", "route")(logits, certainty, targets, config)
+    expected = over_ticks(route_losses(logits, targets, 2), certainty, ticks, config)
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)

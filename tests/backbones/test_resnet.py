@@ -182,7 +182,7 @@ def test_rotational_positions_make_half_a_turn():
 
 @pytest.mark.parametrize("positions", ["rotational", "sinusoidal"])
 def test_a_symbol_is_its_embedding_and_its_place(positions):
-    net = Symbols((-1.0, 1.0, 0.1), SymbolsConfig(features=6, positions=positions))
+    net = Symbols((-1.0, 1.0, 0.1), 5, SymbolsConfig(features=6, positions=positions))
     values = torch.tensor([[1.0, -1.0, 0.1, 1.0]])
     tokens = net(values)[0]
     places = net.positions(4) if positions == "rotational" else sinusoidal_sequence(4, 6)
@@ -211,7 +211,7 @@ def test_each_digit_is_read_once_and_each_part_of_a_question_is_a_drive():
         (ResNetTrunkConfig, {"stages": 5}, "backbone.stages must be at most 4, got 5"),
         (ConvolutionsConfig, {"features": 6}, "backbone.features must be a multiple of 4 .*, got 6"),
         (SymbolsConfig, {"features": 7, "positions": "sinusoidal"}, "backbone.features must be even .*, got 7"),
-        (SymbolsConfig, {"positions": "learned"}, "must be one of rotational, sinusoidal, got 'learned'"),
+        (SymbolsConfig, {"positions": "fixed"}, "must be one of rotational, sinusoidal, learned, got 'fixed'"),
         (QuestionsConfig, {"features": 7}, "backbone.features must be even .*, got 7"),
     ],
 )

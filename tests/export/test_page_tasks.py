@@ -96,6 +96,40 @@ def test_bits_are_toggled_typed_and_solved_place_by_place(browser: Browser, tmp_
     assert_clean(browser)
 
 
+def test_a_grid_is_filled_in_typed_and_solved_cell_by_cell(browser: Browser, tmp_path: Path) -> None:
+    model, samples = opened(browser, tmp_path, "sudoku.4", "sudoku")
+    first = samples.select(slice(1))
+    torch.testing.assert_close(seen_by(browser, 1, 16), first.images)
+    assert browser.value("seeItThink.thoughts[0].right") == first.labels[0].tolist()
+
+    browser.value(SET.format("typed", "'1000020000300004'"))  # eleven ways to fill it in
+    settled(browser)
+    assert browser.value("seeItThink.thoughts[0].right") is None
+    assert browser.value(MESSAGE) == "These numbers have more than one solution: give some more."
+    second = samples.select(slice(1, 2))
+    text = "".join(str(int(number)) for number in second.images[0])
+    browser.value(SET.format("typed", f"'{text}'"))
+    settled(browser)
+    assert browser.value(MESSAGE) == ""
+    expected = in_torch(model, second.images, TICKS)
+    assert_computed(browser, expected)
+    for tick in (0, TICKS - 1):
+        at(browser, tick)
+        assert {"certainty", "probability"} <= assert_shown(browser, expected, tick, 4)
+        right = int((expected["logits"][tick].reshape(4, 16).argmax(0) == second.labels[0]).sum())
+        assert browser.value(LABEL).split() == [str(right), "/", "16"]
+
+    browser.value("document.querySelectorAll('#cells button')[0].click()")
+    settled(browser)
+    shown = browser.value("Number(document.querySelectorAll('#cells button')[0].textContent)")
+    assert shown == (int(text[0]) + 1) % 5
+    browser.value(SET.format("typed", "'1100000000000000'"))
+    assert browser.value(MESSAGE).startswith("These numbers have no solution")
+    browser.value(SET.format("typed", "'9'"))
+    assert browser.value(MESSAGE) == "“9” is no number of a cell: write 0 to 4."
+    assert_clean(browser)
+
+
 def test_a_maze_is_walled_up_opened_and_walked(browser: Browser, tmp_path: Path) -> None:
     model, samples = opened(browser, tmp_path, "ctm.maze.9", "maze")
     first = samples.select(slice(1))

@@ -231,7 +231,7 @@ def test_recorded_quantities_have_their_shapes_and_only_they_are_returned(tiny_m
         **{name: (16,) for name in ("rates_e", "preactivation_e", "inhibited_e", "corrected_e")},
         **{name: (4,) for name in ("rates_i", "preactivation_i", "corrected_i")},
         **{name: () for name in ("ei_ratio", "sync_power", "lateral_iterations", "surprise", "gate", "reconstruction")},
-        **{"synchrony": (21,), "latent": (12,), "attention": (2, 64), "memory": (5,)},
+        **{"synchrony": (21,), "latent": (12,), "attention": (2, 64), "memory": (5,), "drive": (20,)},
     }
     assert set(model.cell.observables) == set(shapes)
     out = model(images(2, torch.float32), record=tuple(shapes), ticks=3)

@@ -13,7 +13,7 @@ from tide.config import QuestionsConfig, ScheduleConfig, SequenceConfig, Symbols
 
 @register("backbone", SymbolsConfig)
 def _symbols(config: SymbolsConfig, input: SequenceConfig) -> nn.Module:
-    return Symbols(input.alphabet, config)
+    return Symbols(input.alphabet, input.length, config)
 
 
 class Symbols(nn.Module):
@@ -21,16 +21,19 @@ class Symbols(nn.Module):
 
     alphabet: Tensor
 
-    def __init__(self, alphabet: tuple[float, ...], config: SymbolsConfig) -> None:
-        """``alphabet`` gives the numbers that the symbols are written as."""
+    def __init__(self, alphabet: tuple[float, ...], places: int, config: SymbolsConfig) -> None:
+        """``alphabet``: the numbers that the symbols are written as; ``places``: how many can be learned."""
         super().__init__()
         self.register_buffer("alphabet", torch.tensor(alphabet), persistent=False)
         self.embedding = nn.Embedding(len(alphabet), config.features)
         self.positions = RotationalPositions(config.features) if config.positions == "rotational" else None
+        self.places = nn.Embedding(places, config.features) if config.positions == "learned" else None
 
     def forward(self, values: Tensor) -> Tensor:
         """Return a token for each symbol; a value counts as the symbol that it is nearest to."""
         embedded: Tensor = self.embedding((values[..., None] - self.alphabet).abs().argmin(-1))
+        if self.places is not None:
+            return embedded + self.places.weight
         length, width = embedded.shape[1:]
         positions = sinusoidal_sequence(length, width) if self.positions is None else self.positions(length)
         return embedded + positions.to(embedded)

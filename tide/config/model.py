@@ -12,7 +12,7 @@ from tide.config.cores import CoreConfig, CoreSettings
 from tide.errors import ConfigError, check
 
 CenterSurroundInit = Literal["learned", "difference_of_gaussians"]
-SequencePositions = Literal["rotational", "sinusoidal"]
+SequencePositions = Literal["rotational", "sinusoidal", "learned"]
 
 MAX_LENGTH = 4096  # symbols of a sequence
 MAX_PARTS = 50  # digits or operations: the indices of a question have so many embeddings in the reference
@@ -319,13 +319,13 @@ class SymbolsConfig(BackboneSettings):
     features: Count = 512
     """Channels of a token, d_kv."""
     positions: SequencePositions = "rotational"
-    """How a token says where it is: `rotational` (half a turn along the sequence, learned map) or `sinusoidal`
-    (fixed)."""
+    """How a token says where it is: `rotational` (half a turn along the sequence, learned map), `sinusoidal` (fixed) or
+    `learned`, an embedding of each place, for cells of a grid."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check(
-            self.positions == "rotational" or self.features % 2 == 0,
+            self.positions != "sinusoidal" or self.features % 2 == 0,
             f"backbone.features must be even for sinusoidal positions, got {self.features}",
         )
 
@@ -391,6 +391,17 @@ class ModelConfig(Section):
         if not isinstance(self.input, ImageConfig):
             raise ConfigError(f"this needs a model of images, got one that takes a {self.input.kind}")
         return self.input
+
+    @property
+    def is_grid(self) -> bool:
+        """Whether a sequence is the cells of a square to be filled with numbers, whose side is that of the answer."""
+        settings, output = self.input, self.output
+        return (
+            isinstance(settings, SequenceConfig)
+            and output.positions == (settings.length,)
+            and output.classes**2 == settings.length
+            and len(settings.alphabet) == output.classes + 1
+        )
 
     @property
     def classifies_images(self) -> bool:

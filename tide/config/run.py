@@ -128,7 +128,7 @@ class DrawnConfig(DataSettings):
 
     kind: Literal["drawn"] = "drawn"
     name: str = "parity"
-    """Name of the task: parity, sort, maze, qamnist, or one that was registered."""
+    """Name of the task: parity, sort, maze, qamnist, sudoku, or one that was registered."""
 
 
 def data_config(text: str, former: DataSettings | None = None) -> DataSettings:
@@ -181,9 +181,9 @@ class LossConfig(Section):
     objective: str = "two_point"
     """The task term: `two_point`, the paper's, cross-entropy at the tick of least loss and at the most certain one;
     `anytime`, a mixture of it with the mean over all ticks, so that every tick holds an answer; `last_certain`, half at
-    the last tick and half at the most certain one; `last`, the last tick alone; `late`, all ticks, paid in proportion
-    to their number; `route`, the first of the moves that are right already and some more; `ctc`, a list that is emitted symbol by symbol over the ticks; or
-    one that is registered."""
+    the last tick and half at the most certain one; `last`, the last tick alone; `late`, all ticks, each in proportion
+    to its number; `route`, the first of the moves that are right already and some more; `ctc`, a list that is emitted
+    symbol by symbol over the ticks; or one that is registered."""
     second_tick: SecondTick = "certain"
     """The tick beside that of least loss: the most `certain` one, or the `last`, as the reference asks of its LSTM."""
     lookahead: Count = 5
@@ -370,6 +370,10 @@ class Config(ModelConfig):
 
 
 declare("data", dict.fromkeys((NamedDataConfig, FolderConfig, HubConfig, DrawnConfig), "tide.data.load"), DataSettings)
-_TASKS = dict.fromkeys(("parity", "sort", "qamnist"), "tide.data.drawn.sequences") | {"maze": "tide.data.drawn.mazes"}
+_TASKS = {
+    **dict.fromkeys(("parity", "sort", "qamnist"), "tide.data.drawn.sequences"),
+    "maze": "tide.data.drawn.mazes",
+    "sudoku": "tide.data.drawn.sudoku",
+}
 declare("task", _TASKS, reserved=get_args(NamedSet))
 declare("objective", dict.fromkeys((*get_args(TicksThatCount), "route", "ctc"), "tide.losses"))

@@ -196,8 +196,9 @@ def intervened(cell: TideCell, weights: TickWeights, active: Tensor, inhibition:
     """Return the weights of a tick under an intervention.
 
     ``active`` (D,) as above: a silenced neuron has gain and offset zero, hence φ(h) = 0, and no correction by its
-    neuron-level model. ``inhibition`` () is a factor on all that inhibits excitatory neurons: W_EI and the strength γ of the lateral
-    inhibition. Both are without effect at ones. Raises :class:`InputError` as :func:`check_silencing` does.
+    neuron-level model. ``inhibition`` () is a factor on all that inhibits excitatory neurons: W_EI and the strength γ
+    of the lateral inhibition. Both are without effect at ones. Raises :class:`InputError` as :func:`check_silencing`
+    does.
     """
     check_silencing(cell)
     n_e, recurrent = cell.config.n_e, weights.dynamics.recurrent  # row = source neuron

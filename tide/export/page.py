@@ -192,7 +192,7 @@ def model_as_json(protos: Mapping[str, ModelProto]) -> dict[str, Any]:
 
 
 MOST_PARAMETERS = 20_000_000  # 40 MB in half precision; a browser thinks about one image for a minute with more
-TRUTHS = ("parity", "sort")  # tasks whose right answer the page works out itself, as it does for every maze
+TRUTHS = ("parity", "sort", "sudoku")  # whose right answer the page works out itself, as it does for every maze
 
 
 def about(title: str, model: Thinker, data: str | None, frame: float) -> dict[str, Any]:
@@ -228,12 +228,14 @@ def about(title: str, model: Thinker, data: str | None, frame: float) -> dict[st
 
 
 def asked_by(config: ModelConfig) -> str:
-    """Return the widget: ``picture``, ``maze``, ``bits`` or ``numbers``; raises :class:`InputError` where none fits."""
+    """Return the widget: ``picture``, ``maze``, ``bits``, ``cells`` or ``numbers``; :class:`InputError` for none."""
     if not isinstance(config.input, SequenceConfig):
         return "maze" if answered_by(config) == "route" else "picture"
+    if config.is_grid:
+        return "cells"
     if len(config.input.alphabet) not in (0, 2):
         raise InputError(
-            f"a page takes an alphabet of 2 symbols or any numbers, got {len(config.input.alphabet)}; use --out"
+            f"a page takes 2 symbols, a grid of numbers or any numbers, got {len(config.input.alphabet)}; use --out"
         )
     return "bits" if config.input.alphabet else "numbers"
 

@@ -249,12 +249,14 @@ class Sequences(InputKind[SequenceConfig]):
             if len(set(numbers)) < len(numbers):
                 raise InputError(f"the numbers must be different, got {text!r}; equal ones have no one order")
             return torch.tensor([numbers])
-        first, second = settings.alphabet[:2]
-        symbols = {"1": first, "0": second} if len(settings.alphabet) == 2 else {}
+        symbols = {str(int(number)): number for number in settings.alphabet if number in range(10)}
+        if len(settings.alphabet) == 2:
+            symbols = dict(zip("10", settings.alphabet, strict=True))
         other = next((letter for letter in text if letter not in symbols), None)
         if other is not None:
+            known = " and ".join(sorted(symbols)) if len(symbols) < 3 else f"{min(symbols)} to {max(symbols)}"
             raise InputError(
-                f"the sequence must be {settings.length} of 0 and 1 without spaces, got {text!r} with {other!r}"
+                f"the sequence must be {settings.length} of {known} without spaces, got {text!r} with {other!r}"
             )
         return torch.tensor([[symbols[letter] for letter in text]])
 

@@ -34,6 +34,9 @@ from tide.config import (
     TrainConfig,
 )
 
+PAID_AT_THE_END = LossConfig(objective="last_certain", ei_weight=0.0, game_weight=0.0, sync_weight=0.0)
+"""Objective of TIDE on tasks that need steps (``results/ticks``)."""
+
 MOVES = ("up", "down", "left", "right", "end")
 
 
@@ -119,6 +122,30 @@ def _small_maze(size: int, route: int, core: CoreConfig, steps: int) -> Config:
     )
 
 
+def sudoku_4() -> Config:
+    """Sudoku of 4 x 4 cells, any number of givens: 128 neurons, 16 ticks, some six minutes on two cores."""
+    return _sudoku(4, _core(neurons=128, ticks=16, history=8, hidden=4, width=64, heads=4, pairs=128), 6_000)
+
+
+def sudoku_6() -> Config:
+    """Sudoku of 6 x 6 cells, any number of givens: 256 neurons, 24 ticks, some forty minutes on two cores."""
+    return _sudoku(6, _core(neurons=256, ticks=24, history=10, hidden=4, width=64, heads=4, pairs=256), 10_000)
+
+
+def _sudoku(side: int, core: CoreConfig, steps: int) -> Config:
+    return Config(
+        input=SequenceConfig(length=side * side, alphabet=tuple(float(number) for number in range(side + 1))),
+        output=OutputConfig(
+            classes=side, positions=(side * side,), labels=tuple(str(number + 1) for number in range(side))
+        ),
+        backbone=SymbolsConfig(features=64, positions="learned"),
+        core=reasoning(core),
+        data=DrawnConfig(name="sudoku"),
+        loss=PAID_AT_THE_END,
+        train=_train(steps=steps, warmup=250, batch=64, rate=1e-3, quantile=0.9),
+    )
+
+
 def qamnist() -> Config:
     """Questions over one to four digits, each shown for ten ticks: 1,024 neurons, 300,000 steps."""
     return Config(
@@ -149,6 +176,8 @@ DRAWN_TASKS: Mapping[str, Callable[[], Config]] = {
     "maze": maze,
     "maze.15": maze_15,
     "maze.9": maze_9,
+    "sudoku.4": sudoku_4,
+    "sudoku.6": sudoku_6,
     "qamnist": qamnist,
     "qamnist.small": qamnist_small,
 }
@@ -162,6 +191,8 @@ CTM_CORES: Mapping[tuple[str, int], Mapping[str, Any]] = {
     ("maze", 39): {"synapse_depth": 8, "selection": "first-last", "synchrony_out": 64, "synchrony_action": 32},
     ("maze", 15): {"synapse_depth": 4},
     ("maze", 9): {"synapse_depth": 4},
+    ("sudoku", 16): {"synapse_depth": 1},
+    ("sudoku", 36): {"synapse_depth": 1},
     ("qamnist", 32): {"synapse_depth": 1, "selection": "random", "synchrony_out": 32, "synchrony_action": 32},
     ("qamnist", 14): {"synapse_depth": 1},
 }
@@ -179,6 +210,23 @@ LSTM_UNITS: Mapping[tuple[str, int], tuple[int, int]] = {
 def extent(config: Config) -> tuple[str, int]:
     """Return the key under which a task of a length or size is found above."""
     return config.data.name, config.input.extent
+
+
+def reasoning(core: CoreConfig) -> CoreConfig:
+    """Return a core whose network is recurrent from the first step on, for tasks that need steps (``results/ticks``).
+
+    Recurrent matrices start balanced, rates follow their input within a tick, LayerNorm stands in the place of the
+    norm, start rates are small, and lateral inhibition is left out. Dale's principle and the equation stay.
+    """
+    return replace(
+        core,
+        start="balanced",
+        start_rates=(0.1, 0.1),
+        tau_i=core.tau_e,
+        dt=core.tau_e,
+        norm="layer",
+        lateral=replace(core.lateral, iterations=0),
+    )
 
 
 def _core(

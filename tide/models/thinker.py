@@ -113,7 +113,8 @@ class Thinker(
         self._check_names(record)
         for name, value in (("tbptt", tbptt), ("recompute", recompute), ("head_start", head_start)):
             if not isinstance(value, Integral) or value < 0:
-                raise InputError(f"{name} must be a whole number of at least 0, got {short_repr(value)}")
+                none = "0 (no ticks)" if name == "head_start" else "0 (all ticks)"
+                raise InputError(f"{name} must be {none} or more, got {short_repr(value)}")
         collector = Collector(self.cell, record)
         moment, parts = self._begin(images, state)
         if head_start:

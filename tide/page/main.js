@@ -1,6 +1,7 @@
 // The page: one state, drawn again whenever it changes; a new thought whenever input or disturbance change.
 
 import { Bits } from "./input/bits.js";
+import { Cells } from "./input/cells.js";
 import { UNDISTURBED, sliders } from "./input/interventions.js";
 import { Maze } from "./input/maze.js";
 import { Numbers } from "./input/numbers.js";
@@ -12,7 +13,7 @@ import { rightAnswer } from "./tasks/truth.js";
 import { Model } from "./thought.js";
 import { ThinkerView } from "./views/thinker.js";
 
-const WIDGETS = { picture: Picture, maze: Maze, bits: Bits, numbers: Numbers };
+const WIDGETS = { picture: Picture, maze: Maze, bits: Bits, cells: Cells, numbers: Numbers };
 const find = (id) => document.getElementById(id);
 const given = JSON.parse(find("models").textContent);
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import cycle
 from typing import TYPE_CHECKING, Any, Self
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from tide.data.drawn.mazes import walk
+from tide.data.drawn.sudoku import BOXES
 from tide.models.heads import emitted, read_answers
 from tide.models.inputs import OPERATORS, Inputs, Questions
 from tide.models.thinker import Thinker
@@ -224,6 +226,8 @@ def draw_task_thought(model: Thinker, inputs: Inputs, out: ThoughtOutput, target
         _shown(panels[0], model, inputs)
     elif inputs.dim() == 4:
         _route(panels[0], inputs, answer.classes[0, :, tick], target, attention)
+    elif model.config.is_grid:
+        _grid(panels[0], figure, inputs[0].cpu(), answer.classes[0, :, : tick + 1], target)
     else:
         _sequence(panels[0], figure, inputs, attention)
     if output.emitted:
@@ -275,6 +279,36 @@ def _route(axes: Axes, mazes: Tensor, moves: Tensor, target: Tensor, attention: 
         axes.scatter(centre[1], centre[0], c=np.arange(len(attention)), cmap="cool", s=14, label="attention's centre")
     axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.02), ncol=3)
     axes.set_title("route from red to green", fontsize=10)
+
+
+def settled(classes: Tensor) -> Tensor:
+    """Return the tick (0-based) from which each position's answer (n, T) is the last one, (n,)."""
+    other = classes != classes[:, -1:]
+    ticks = torch.arange(1, classes.shape[1] + 1)
+    return torch.where(other, ticks, 0).amax(1)
+
+
+def _grid(axes: Axes, figure: Figure, given: Tensor, classes: Tensor, target: Tensor) -> None:
+    """Show a grid of numbers: givens bold, answers (n, T) in the colour of the tick from which they stand."""
+    side = math.isqrt(len(given))
+    rows, columns = BOXES.get(side, (side, side))
+    ticks = settled(classes).double() + 1
+    shown = torch.where(given > 0, torch.nan, ticks).reshape(side, side).numpy()
+    image = axes.imshow(shown, cmap="viridis_r", vmin=1, vmax=max(2, classes.shape[1]))
+    for cell in range(side * side):
+        answer, right = int(classes[cell, -1]), int(target[cell])
+        text, style = (str(int(given[cell])), "bold") if given[cell] > 0 else (str(answer + 1), "normal")
+        wrong = given[cell] == 0 and answer != right
+        light = given[cell] == 0 and ticks[cell] > 0.6 * classes.shape[1]
+        colour = RED if wrong else "white" if light else "black"
+        place = (cell % side, cell // side)
+        axes.text(*place, text, ha="center", va="center", weight=style, color=colour, fontsize=60 / side)
+    for line in range(side + 1):
+        axes.axhline(line - 0.5, color="black", linewidth=2.0 if line % rows == 0 else 0.5)
+        axes.axvline(line - 0.5, color="black", linewidth=2.0 if line % columns == 0 else 0.5)
+    axes.set_axis_off()
+    axes.set_title("bold: given; red: wrong", fontsize=10)
+    figure.colorbar(image, ax=axes, pad=0.01, label="tick from which the answer stands")
 
 
 def _shown(axes: Axes, model: Thinker, inputs: Questions) -> None:

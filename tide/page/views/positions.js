@@ -52,6 +52,10 @@ export function drawPositions(canvas, state) {
 function placeName({ about, right }, place, shown) {
   if (about.answer === "route" && right) return `${place + 1} ${ARROWS[right[place]]}`;
   if (about.asked === "bits") return `${place + 1}: ${Number(shown[place] === about.alphabet[0])}`;
+  if (about.asked === "cells") {
+    const side = Math.sqrt(about.length);
+    return `${Math.floor(place / side) + 1}, ${(place % side) + 1}`;
+  }
   return String(place + 1);
 }
 

@@ -4,6 +4,7 @@ import { showAnswer, showNumbers } from "./answer.js";
 import { draggable } from "./canvas.js";
 import { drawBalance, drawCertainty, drawMemory, drawNeuron } from "./curves.js";
 import { drawEmission, showEmission } from "./emission.js";
+import { drawGrid } from "./grid.js";
 import { drawImage } from "./image.js";
 import { drawPositions, showPositions } from "./positions.js";
 import { drawRaster } from "./rasters.js";
@@ -132,6 +133,8 @@ export class ThinkerView {
     if (asked === "picture") this.#canvas("span-4 image", "Attention and its path", "square", drawImage);
     if (asked === "maze") this.#canvas("span-4 image", "Its route and its attention", "square", drawRoute);
     if (asked === "bits" && places) this.#heat("span-8", "Attention over the places", drawSequence);
+    if (asked === "cells")
+      this.#canvas("span-4 image", "The cells <small>· small: the tick since which it stands</small>", "square", drawGrid);
     if (asked === "numbers") this.#canvas("span-8", "The numbers, and their order so far", "columns", drawNumbers);
   }
 
