@@ -31,7 +31,7 @@ from tide.config import (
 )
 from tide.config.io import from_dict
 from tide.errors import ConfigError, did_you_mean
-from tide.models.task_presets import CTM_CORES, DRAWN_TASKS, LSTM_UNITS, extent
+from tide.models.task_presets import CTM_CORES, DRAWN_TASKS, LSTM_UNITS, REFERENCE_TASKS, extent
 
 INPUTS: Mapping[str, InputSettings] = {
     "digits": ImageConfig(size=16, mean=(0.3062,), std=(0.3191,)),
@@ -229,6 +229,14 @@ def photos_small() -> Config:
     )
 
 
+def _as_published(base: Config) -> Config:
+    """Return an experiment with the objective that the reference CTM has on a task of its own: two points."""
+    if base.data.name not in REFERENCE_TASKS:
+        return base
+    loss = replace(base.loss, route_ticks="two_point")
+    return replace(base, loss=replace(loss, objective="two_point") if loss.objective == "last_certain" else loss)
+
+
 def ctm(base: Config) -> Config:
     """Return a TIDE experiment with the CTM in TIDE's place.
 
@@ -240,7 +248,7 @@ def ctm(base: Config) -> Config:
     assert isinstance(core, CoreConfig)
     pairs = core.synchrony.pairs_ee + core.synchrony.pairs_ei + core.synchrony.pairs_ii
     return _without_auxiliary_terms(
-        base,
+        _as_published(base),
         CTMConfig(
             **_of_same_size(core),
             memory_length=core.neuron_models.memory_length,
@@ -266,7 +274,7 @@ def lstm(base: Config) -> Config:
         settings["neurons"], settings["layers"] = LSTM_UNITS[extent(base)]
     if extent(base) in CTM_CORES:
         base = replace(base, loss=replace(base.loss, second_tick="last"))
-    return _without_auxiliary_terms(base, LSTMConfig(**settings))
+    return _without_auxiliary_terms(_as_published(base), LSTMConfig(**settings))
 
 
 def _of_same_size(core: CoreConfig) -> dict[str, Any]:
@@ -289,10 +297,11 @@ def anytime(base: Config) -> Config:
 
     TIDE's latent state and head then keep their magnitude, and its start rates are small: an early tick cannot be as
     certain as a late one. Its synchronisation starts with decays over 1 to 25 ticks in place of none at all, so the
-    latent state does not grow with every tick and an answer outlasts the ticks trained with.
+    latent state does not grow with every tick and an answer outlasts the ticks trained with. A core that reasons
+    (:func:`~tide.models.task_presets.reasoning`) keeps what it has.
     """
     loss, core = replace(base.loss, objective="anytime"), base.core
-    if isinstance(core, CoreConfig):
+    if isinstance(core, CoreConfig) and core.start == "weak":
         core = replace(
             core,
             start_rates=(0.08, 0.32),

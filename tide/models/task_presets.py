@@ -60,7 +60,8 @@ def parity_16() -> Config:
         input=SequenceConfig(length=16, alphabet=(-1.0, 1.0)),
         output=replace(base.output, positions=(16,)),
         backbone=SymbolsConfig(features=64),
-        core=_core(neurons=128, ticks=16, history=8, hidden=4, width=64, heads=4, pairs=64),
+        core=reasoning(_core(neurons=128, ticks=16, history=8, hidden=4, width=64, heads=4, pairs=64)),
+        loss=PAID_AT_THE_END,
         train=_train(steps=6_000, warmup=250, batch=64, rate=1e-3, quantile=0.9),
     )
 
@@ -117,7 +118,8 @@ def _small_maze(size: int, route: int, core: CoreConfig, steps: int) -> Config:
         input=replace(base.images, size=size),
         output=replace(base.output, positions=(route,)),
         backbone=ConvolutionsConfig(features=64),
-        core=core,
+        core=reasoning(core),
+        loss=replace(PAID_AT_THE_END, objective="route", route_ticks="last_certain"),
         train=_train(steps=steps, warmup=250, batch=64, rate=1e-3),
     )
 
@@ -197,6 +199,9 @@ CTM_CORES: Mapping[tuple[str, int], Mapping[str, Any]] = {
     ("qamnist", 14): {"synapse_depth": 1},
 }
 """What the reference CTM has of its own on a task of a length or size."""
+
+REFERENCE_TASKS = ("parity", "sort", "maze", "qamnist")
+"""Tasks that the reference CTM and LSTM were published on, with an objective of two points."""
 
 LSTM_UNITS: Mapping[tuple[str, int], tuple[int, int]] = {
     ("parity", 64): (765, 1),
