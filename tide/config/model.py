@@ -7,11 +7,12 @@ from abc import abstractmethod
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal
 
-from tide.config.base import Bound, Count, Section, Whole, declare
+from tide.config.base import Bound, Count, NotNegative, Positive, Section, Whole, declare
 from tide.config.cores import CoreConfig, CoreSettings
 from tide.errors import ConfigError, check
 
 CenterSurroundInit = Literal["learned", "difference_of_gaussians"]
+Normalisation = Literal["data", "image", "channel"]
 SequencePositions = Literal["rotational", "sinusoidal", "learned"]
 
 MAX_LENGTH = 4096  # symbols of a sequence
@@ -42,6 +43,29 @@ class InputSettings(Section):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RetinaConfig(Section):
+    """Center-surround cells with divisive normalisation, in front of any backbone."""
+
+    section: ClassVar = "input.retina"
+
+    enabled: bool = False
+    """Whether the backbone sees local contrast in place of pixels."""
+    center: NotNegative = 0.8
+    """Deviation of the center in pixels of an image of 28 a side, scaled with others; 0: the pixel itself."""
+    surround: Positive = 2.5
+    """Deviation of the surround, likewise."""
+    floor: Positive = 0.3
+    """Contrast below which answers fade, in the units of the normalised image."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check(
+            self.center < self.surround,
+            f"input.retina.center must be below input.retina.surround = {self.surround}, got {self.center}",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class ImageConfig(InputSettings):
     """The images that the model takes: their shape and how their pixels are normalised."""
 
@@ -57,6 +81,11 @@ class ImageConfig(InputSettings):
     """Mean of each channel over the training images, pixels in [0, 1]."""
     std: tuple[float, ...] = (0.3081,)
     """Standard deviation of each channel over the training images, pixels in [0, 1]."""
+    normalise: Normalisation = "data"
+    """By what pixels are normalised: `data`, the mean and std of the training images; `image`, each image's own mean
+    and deviation, all channels together, as an eye adapts to luminance and contrast; `channel`, likewise for each
+    channel by itself."""
+    retina: RetinaConfig = field(default_factory=RetinaConfig)
 
     @property
     def extent(self) -> int:

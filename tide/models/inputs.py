@@ -18,6 +18,7 @@ from tide.config import FeatureMapConfig, ImageConfig, ModelConfig, ScheduleConf
 from tide.config.base import builder
 from tide.config.model import MAX_PARTS
 from tide.errors import InputError
+from tide.nn.eyes import adapt, retina
 
 BRIGHTEST = 2.0  # a float pixel above is on the scale 0 to 255; what augmentation overshoots is below
 FEATURE_MAP = 8  # rows and columns assumed of a feature map
@@ -180,8 +181,13 @@ class Images(InputKind[ImageConfig]):
         return super().statistics() if self._bare else (self.settings.mean, self.settings.std)
 
     def normalise(self, inputs: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-        """Subtract the mean, divide by the deviation."""
-        return (inputs.to(mean.dtype) - mean) / std
+        """Subtract the mean, divide by the deviation, of the training images or of each by itself; then the retina."""
+        images = inputs.to(mean.dtype)
+        if self._bare:
+            return (images - mean) / std
+        by, cells = self.settings.normalise, self.settings.retina
+        images = (images - mean) / std if by == "data" else adapt(images, by_channel=by == "channel")
+        return retina(images, cells.center, cells.surround, cells.floor) if cells.enabled else images
 
     def _of_another_size(self, images: Tensor) -> bool:
         return tuple(images.shape[2:]) != (self.settings.size, self.settings.size)
