@@ -133,12 +133,13 @@ def _convert(value: Any, hint: Any, path: str) -> Any:
     if isinstance(hint, type) and type(value) is hint:
         return value
     expected = str(hint) if origin is not None else hint.__name__
-    raise ConfigError(f"{path} must be of type {expected}, got {short_repr(value)} ({type(value).__name__})")
+    remedy = "; write true or false" * (hint is bool)
+    raise ConfigError(f"{path} must be of type {expected}, got {short_repr(value)} ({type(value).__name__}){remedy}")
 
 
 def to_yaml(config: Any) -> str:
     """Return a configuration as YAML that :func:`read_yaml` reads back exactly."""
-    return yaml.safe_dump(to_dict(config), sort_keys=False)
+    return yaml.dump(to_dict(config), Dumper=_Dumper, sort_keys=False)
 
 
 def read_yaml(cls: type[C], path: str | Path, *, base: C | None = None) -> C:
@@ -172,15 +173,29 @@ def differences(ours: Any, theirs: Any) -> list[str]:
     return [f"{key} is {b.get(key)!r} there, {a.get(key)!r} here" for key in a | b if a.get(key) != b.get(key)]
 
 
-# YAML of settings as people write it, and nothing beyond it.
+# YAML of settings as people write it, and nothing beyond it. What a plain word means is read from one table, that of
+# YAML 1.2's core schema, by the reader and the writer: a text that means something else is written in quotes.
 
 MAX_DEPTH = 12  # levels of nesting; settings have four
 MAX_CHARACTERS = 1_000_000  # bytes; a whole configuration has four thousand
 MAX_DIGITS = 40  # of a whole number
 
 
+MEANINGS = {
+    "null": r"~|null|Null|NULL|",
+    "bool": r"true|True|TRUE|false|False|FALSE",
+    "int": r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+",
+    "float": r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+}
+"""What plain words mean but texts, by kind, the first that fits (https://yaml.org/spec/1.2.2, 10.3.2)."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """PyYAML's safe dumper with the meanings of :data:`MEANINGS`."""
+
+
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, which takes ``1e-3`` for a number, and refuses what no file of settings has.
+    """PyYAML's safe loader with the meanings of :data:`MEANINGS`, which refuses what no file of settings has.
 
     That is: a key given twice, aliases (a few lines of them unfold to gigabytes), nesting without end, numbers of
     thousands of digits.
@@ -221,13 +236,14 @@ class _Loader(yaml.SafeLoader):
                 problem=f"a number must have at most {MAX_DIGITS} digits, got {len(node.value)}",
                 problem_mark=node.start_mark,
             )
-        return super().construct_yaml_int(node)
+        return int(node.value, 0 if node.value[:2] in ("0o", "0x") else 10)
 
 
 _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
+for _class in (_Loader, _Dumper):
+    _class.yaml_implicit_resolvers = {}
+    for _kind, _words in MEANINGS.items():
+        _class.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(rf"(?:{_words})\Z"), [None])
 
 
 def read_yaml_file(path: Path) -> Any:
