@@ -215,7 +215,9 @@ def test_plain_words_mean_what_yaml_1_2_says(tmp_path, word, value):
 TRAPS = "4e00 1e3 0x1F 0o17 010 1:30 1_000 +.5 .5e1 1. .inf .NaN no Yes off ON y N true NULL ~ = << 2001-01-01 - ? : #"
 texts = st.one_of(
     st.text(st.characters(exclude_categories=())),
-    st.sampled_from(["", *TRAPS.split(), "\x00", "\x85", "\u2028", "\ufeff", "\ud800", " a", "a ", "a: b", "a #b", "---"]),
+    st.sampled_from(
+        ["", *TRAPS.split(), "\x00", "\x85", "\u2028", "\ufeff", "\ud800", " a", "a ", "a: b", "a #b", "---"]
+    ),
     st.from_regex(r"[-+.0-9_:xobeE]{1,8}", fullmatch=True),
 )
 

@@ -136,7 +136,7 @@ class _SkipZeroRows(torch.autograd.Function):
     """
 
     @staticmethod
-    @custom_fwd(device_type="cpu")
+    @custom_fwd(device_type="cpu")  # type: ignore[untyped-decorator]
     def forward(ctx: Any, value: Tensor, function: Callable[..., Tensor], count: int, *tensors: Tensor) -> Tensor:
         ctx.set_materialize_grads(False)
         ctx.function, ctx.count = function, count
@@ -144,7 +144,7 @@ class _SkipZeroRows(torch.autograd.Function):
         return value.view_as(value)
 
     @staticmethod
-    @custom_bwd(device_type="cpu")
+    @custom_bwd(device_type="cpu")  # type: ignore[untyped-decorator]
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         (gradient,), count, needed = gradients, ctx.count, ctx.needs_input_grad[3:]
         unchanged = (gradient, None, None, *(None for _ in needed))

@@ -31,6 +31,7 @@ from tide.models.ticks import (
     Moment,
     Observer,
     begin,
+    difference,
     is_as_written,
     run_native,
     run_ticks,
@@ -273,7 +274,14 @@ class Thinker(
         recorded = any(name in self.cell.of_ticks() and name not in OBSERVED for name in record)
         altered = self.compiled_step is not None or not is_as_written(self.cell, self.mean) or self.kind.in_parts
         together = state is None or starts_together(state)
-        return choose(self.config.core, self.mean, recorded=recorded, altered=altered, together=together)
+        return choose(
+            self.config.core,
+            self.mean,
+            recorded=recorded,
+            altered=altered,
+            together=together,
+            difference=partial(difference, self.cell),  # type: ignore[arg-type]  # asked of a TideCell only
+        )
 
     def _runner(self, observer: Observer, state: State) -> Run:
         """Return what runs the ticks of one forward pass: :meth:`run_ticks`, or the same as native code."""

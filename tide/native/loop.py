@@ -103,7 +103,7 @@ class _Loop(torch.autograd.Function):
     """Back-propagation through time by hand; matrices get their gradients from one product each over all ticks."""
 
     @staticmethod
-    @custom_fwd(device_type="cpu")
+    @custom_fwd(device_type="cpu")  # type: ignore[untyped-decorator]
     def forward(ctx: Any, library: Library, plan: Plan, *tensors: Tensor) -> tuple[Tensor, ...]:
         start = LoopStart(*tensors[: len(LoopStart._fields)])
         weights = LoopWeights(*tensors[len(LoopStart._fields) :])
@@ -117,8 +117,8 @@ class _Loop(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    @custom_bwd(device_type="cpu")
-    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+    @custom_bwd(device_type="cpu")  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         block, *tensors = ctx.saved_tensors
         start = LoopStart(*tensors[: len(LoopStart._fields)])
         weights = LoopWeights(*tensors[len(LoopStart._fields) :])
