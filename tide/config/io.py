@@ -14,10 +14,13 @@ from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get
 import yaml
 
 from tide.config import base as registry
+from tide.config.model import ImageConfig
 from tide.config.run import data_config
 from tide.errors import ConfigError, check_path, did_you_mean, one_line, short_repr
 
 C = TypeVar("C")
+
+PHOTOS = ("folder", "hub")  # kinds of data
 
 FORMAT = 2
 """Number of the form of a model's configuration on disk."""
@@ -45,6 +48,7 @@ def from_dict(cls: type[C], mapping: Mapping[str, Any], *, base: C | None = None
         raise ConfigError(f"{where or 'configuration'} must be a mapping of settings, got {short_repr(mapping)}")
     if not where:
         mapping = _with_kind_of_data(mapping, getattr(base, "data", None))
+        mapping = _without_statistics_of_others(mapping, base)
     hints = get_type_hints(cls)
     names = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
     changes: dict[str, Any] = {}
@@ -88,6 +92,17 @@ def _with_kind_of_data(mapping: Mapping[str, Any], base: Any) -> Mapping[str, An
         section = dataclasses.asdict(data_config(data["name"], base))
         data = {**section, **data, "name": section["name"]}
     return {**mapping, "data": data}
+
+
+def _without_statistics_of_others(mapping: Mapping[str, Any], base: Any) -> Mapping[str, Any]:
+    """Where photos take the place of a data set, leave out its pixel statistics and the names of its classes."""
+    data, settings, own = mapping.get("data"), mapping.get("input", {}), getattr(base, "input", None)
+    if not isinstance(data, Mapping) or not isinstance(settings, Mapping) or not isinstance(own, ImageConfig):
+        return mapping
+    photos = data.get("kind") in PHOTOS and base.data.kind not in PHOTOS
+    return (
+        {**mapping, "input": {"mean": None, "std": None, **settings}} if photos and "kind" not in settings else mapping
+    )
 
 
 def _choose_section(sections: list[type[Any]], value: Any, present: Any, path: str) -> type[Any]:

@@ -157,10 +157,8 @@ class Thinker(
         ended; without ``halt`` the prediction holds the ``state`` in which this one ends. Raises :class:`InputError` as
         :meth:`forward` does, and where the model's answers are not finite.
         """
-        if halt is not None and (isinstance(halt, bool) or not isinstance(halt, Real) or not halt > 0):
-            raise InputError(
-                f"halt must be a certainty above 0, got {short_repr(halt)}; 0.9 is usual, above 1 nothing stops"
-            )
+        if halt is not None and (isinstance(halt, bool) or not isinstance(halt, Real) or not 0 < halt <= 1):
+            raise InputError(f"halt must be a certainty above 0 and at most 1, got {short_repr(halt)}; 0.9 is usual")
         images = self.kind.fit(images)
         modes = {module: module.training for module in self.modules()}
         self.eval()
