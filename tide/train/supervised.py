@@ -259,9 +259,10 @@ class Supervised(Task):
         return {"measured_on": self.config.data.measured_on}
 
     def warnings(self) -> list[str]:
-        """Terms of the loss that never count."""
-        train = self.config.train
-        return [
+        """Terms of the loss that never count; how little few images say of which checkpoint is the best."""
+        train, few, held = self.config.train, len(self.test), self.config.data.measured_on
+        worth = f"{few} {held} images choose the best checkpoint: one of them is worth {100 / few:.2g} points"
+        return [worth] * (few < FEW) + [
             f"the {term} loss has a weight but never counts: the curriculum starts at step {train.curriculum_start} of "
             f"{train.steps}; lower train.curriculum_start"
             for term in idle_terms(train, self.config.loss)
@@ -270,6 +271,9 @@ class Supervised(Task):
     def close(self) -> None:
         """End the processes that decode."""
         self.feed.close()
+
+
+FEW = 100  # images: one more that is right is a point
 
 
 def supervised_run(
