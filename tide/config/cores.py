@@ -347,6 +347,11 @@ class CTMConfig(CoreSettings):
     """Share dropped in training in attention weights and synapse inputs."""
     neuron_dropout: Dropout | None = None
     """Share dropped in training in the neuron-level models' inputs (default: as `dropout`)."""
+    synapse_blocks: Count = 1
+    """Gated linear layers, one behind the other, of a synapse model of depth 1."""
+    window: bool = False
+    """Whether synchrony is that of the last `memory_length` ticks of the last `synchrony_out` neurons alone, as in the
+    reference's reinforcement learning; decays are then at most 4."""
 
     @property
     def attends(self) -> bool:
@@ -382,6 +387,15 @@ class CTMConfig(CoreSettings):
                     self.self_pairs < getattr(self, name),
                     f"core.self_pairs must be below core.{name} = {getattr(self, name)}, got {self.self_pairs}",
                 )
+        check(
+            not self.window or (self.selection == "first-last" and not self.attends),
+            f"core.window must be off but for core.selection first-last and core.heads 0, got {self.selection} and "
+            f"{self.heads}",
+        )
+        check(
+            self.synapse_blocks == 1 or self.synapse_depth == 1,
+            f"core.synapse_blocks must be 1 with core.synapse_depth {self.synapse_depth}, got {self.synapse_blocks}",
+        )
         if self.selection == "first-last":
             needed = self.synchrony_out + self.synchrony_action
             check(

@@ -14,9 +14,18 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.nn import functional
 
-from tide.config import FeatureMapConfig, ImageConfig, ModelConfig, ScheduleConfig, SequenceConfig, register
+from tide.config import (
+    FeatureMapConfig,
+    ImageConfig,
+    ModelConfig,
+    PlacesConfig,
+    ScheduleConfig,
+    SequenceConfig,
+    VectorConfig,
+    register,
+)
 from tide.config.base import builder
-from tide.config.model import MAX_PARTS
+from tide.config.model import MAX_PARTS, VIEW, VIEW_KINDS
 from tide.errors import InputError
 from tide.nn.eyes import adapt, retina
 
@@ -265,6 +274,62 @@ class Sequences(InputKind[SequenceConfig]):
                 f"the sequence must be {settings.length} of {known} without spaces, got {text!r} with {other!r}"
             )
         return torch.tensor([[symbols[letter] for letter in text]])
+
+
+class _Observations(InputKind[S]):
+    """What an agent observes; it is read from an environment and not from a command line."""
+
+    samples = "observations"
+
+    def read(self, texts: Sequence[str], question: str | None, photo: Photo) -> list[tuple[str, Inputs]]:
+        """Refuse: an agent acts in an environment."""
+        raise InputError(f"the model acts in an environment, got {texts[0]!r} to answer; `tide eval RUN` lets it act")
+
+
+@register("input", VectorConfig)
+class Vectors(_Observations[VectorConfig]):
+    """Numbers of an observation, (B, size), float."""
+
+    takes = "observations: (B, size), float"
+
+    def check(self, inputs: Any) -> None:
+        """As many numbers as the settings say, all finite."""
+        size = self.settings.size
+        if not isinstance(inputs, Tensor) or inputs.dim() != 2 or inputs.shape[1] != size:
+            shape = tuple(inputs.shape) if isinstance(inputs, Tensor) else type(inputs).__name__
+            raise InputError(f"observations must have shape (B, {size}), got {shape}")
+        if not isinstance(inputs, FakeTensor) and not inputs.is_meta and not bool(inputs.isfinite().all()):
+            raise InputError("observations must be finite, got NaN or infinity")
+
+    def example(self, batch: int = 1) -> Tensor:
+        """Return zeros."""
+        return torch.zeros(batch, self.settings.size)
+
+
+@register("input", PlacesConfig)
+class Places(_Observations[PlacesConfig]):
+    """What stands at the places of a view, (B, 7, 7, 3): object, colour and state as whole numbers."""
+
+    takes = "observations: (B, 7, 7, 3), whole numbers"
+
+    def check(self, inputs: Any) -> None:
+        """Whole numbers that are known."""
+        if not isinstance(inputs, Tensor) or inputs.dim() != 4 or tuple(inputs.shape[1:]) != (VIEW, VIEW, 3):
+            shape = tuple(inputs.shape) if isinstance(inputs, Tensor) else type(inputs).__name__
+            raise InputError(f"observations must have shape (B, {VIEW}, {VIEW}, 3), got {shape}")
+        if isinstance(inputs, FakeTensor) or inputs.is_meta:
+            return
+        kinds = torch.tensor(VIEW_KINDS, device=inputs.device)
+        if not bool(((inputs >= 0) & (inputs < kinds)).all()):
+            raise InputError(f"objects, colours and states must be below {VIEW_KINDS}, got {int(inputs.max())}")
+
+    def example(self, batch: int = 1) -> Tensor:
+        """Return zeros: nothing is seen."""
+        return torch.zeros(batch, VIEW, VIEW, 3)
+
+    def normalise(self, inputs: Any, mean: Tensor, std: Tensor) -> Any:
+        """Return them as whole numbers."""
+        return inputs.long()
 
 
 @register("input", ScheduleConfig)

@@ -15,12 +15,12 @@ from huggingface_hub import ModelCard, PyTorchModelHubMixin, snapshot_download
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from tide.config import ModelConfig
+from tide.config import ModelConfig, OutputConfig
 from tide.config.base import builder
 from tide.config.cores import MAX_TICKS
 from tide.errors import InputError, check_path, did_you_mean, one_line, short_repr
 from tide.models.cell import Cell, State
-from tide.models.heads import arranged, at_tick, certainty, read_answers
+from tide.models.heads import ReluHead, arranged, at_tick, certainty, inputs_of, read_answers
 from tide.models.inputs import InputKind, Inputs, Part, input_kind
 from tide.models.saved import CARD, Card, as_markdown, digest, load_weights, read_card, read_model, write_model
 from tide.models.ticks import (
@@ -72,6 +72,9 @@ class Thinker(
             self.cell: Cell = builder("core", config.core)(
                 config.core, features=config.backbone.features, outputs=config.output.values, seed=config.seed
             )
+            self.critic: ReluHead | None = None
+            if config.output.critic:
+                self._make_agent_(config.output)
         mean, std = self.kind.statistics()
         self.register_buffer("mean", torch.tensor(mean).reshape(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).reshape(1, -1, 1, 1), persistent=False)
@@ -80,6 +83,12 @@ class Thinker(
         self.card: Card | None = None
         # Half precision of the backbone in training; the dynamics stay as they are (paper, Appendix F).
         self.backbone_precision: torch.dtype | None = None
+
+    def _make_agent_(self, output: OutputConfig) -> None:
+        """Put an actor in the place of the head, and a critic beside it."""
+        width = inputs_of(self.cell.get_submodule("head"))
+        self.cell.head = ReluHead(width, output.critic, output.classes, norm=output.critic_norm)
+        self.critic = ReluHead(width, output.critic, 1)
 
     @property
     def kind(self) -> InputKind[Any]:
@@ -247,6 +256,12 @@ class Thinker(
             moment, done = after, end
         return moment
 
+    def perceive(self, inputs: Inputs) -> Tensor:
+        """Return what the cell reads of inputs that are shown whole; raises :class:`InputError` as :meth:`forward`."""
+        (part,) = self._perceive(inputs)
+        assert part.content is not None
+        return part.content
+
     def begin(self, images: Inputs) -> AnyMoment:
         """Return context and state before the first tick; raises :class:`InputError` as :meth:`forward` does."""
         return self._begin(images, None)[0]
@@ -298,6 +313,8 @@ class Thinker(
     def components(self) -> dict[str, list[nn.Parameter]]:
         """Return all parameters by the part that they belong to, under the names that users know."""
         parts = {"backbone": list(self.backbone.parameters())}
+        if self.critic is not None:
+            parts["critic"] = list(self.critic.parameters())
         for name, members in self.cell.components.items():
             parts[name] = []
             for member in (getattr(self.cell, attribute) for attribute in members):
