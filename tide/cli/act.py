@@ -123,16 +123,17 @@ def _train(options: ActOptions, config: ControlConfig, name: str) -> int:
 
     from tide.cli.train import free_folder
     from tide.rl.environments import installed
-    from tide.rl.learn import acting_run
+    from tide.rl.learn import Acting
     from tide.runs.folder import RunFolder
     from tide.runs.track import check_trackers, open_trackers
     from tide.train.report import format_seconds, make_reporter, say
-    from tide.train.run import patience
+    from tide.train.run import Run, patience
 
     check_trackers(options.track)
     if os.environ.get("WORLD_SIZE", "") not in ("", "1"):
         raise InputError(f"a model that acts must train in one process, got WORLD_SIZE {os.environ['WORLD_SIZE']}")
     version = installed().__version__
+    task = Acting(config)  # what does not fit is said before there is a folder
     if options.resume is not None:
         folder = RunFolder.open(options.resume)
         changed = differences(config, folder.control)
@@ -145,7 +146,7 @@ def _train(options: ActOptions, config: ControlConfig, name: str) -> int:
         folder = RunFolder.create(options.out or free_folder(name), config, gymnasium=version)
     reporter = make_reporter(config.train.iterations * config.train.stride)
     with only_writer(folder.path, reporter.message, wait=patience()), reporter:
-        run = acting_run(config, folder, reporter)
+        run = Run(task, folder, reporter)
         if options.resume is not None:
             run.resume()
         folder.trackers = open_trackers(options.track, folder.path, to_dict(config), run.progress.step + 1)

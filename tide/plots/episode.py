@@ -119,7 +119,7 @@ def draw_episode(episode: Episode) -> Figure:
         axes = figure.add_subplot(grid[2 + row, :2])
         axes.plot(episode.hidden[name], color="black", label=f"{name}, never shown")
         axes.plot(episode.decoded[name], color=COLOURS[0], linewidth=1, label="linear read-out of the rates")
-        axes.legend(fontsize=8, loc="upper right")
+        axes.legend(fontsize=8, loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False)
         axes.set_xlabel("environment step")
         axes.grid(alpha=0.3)
     policy = figure.add_subplot(grid[2:, 2])
@@ -131,7 +131,7 @@ def draw_episode(episode: Episode) -> Figure:
     value.set_ylabel("value (dotted)")
     policy.set_xlabel("environment step")
     policy.set_title("probability of each action", fontsize=10)
-    policy.legend(fontsize=8)
+    policy.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=3, frameon=False)
     return figure
 
 

@@ -49,7 +49,8 @@ def draw_learning(runs: Mapping[str, Sequence[Path]]) -> Figure:
     if not inside.lines:
         inside.remove()
     for axes in figure.axes:
-        axes.set_xlabel("environment steps")
+        axes.set_xlabel("environment steps, thousands")
+        axes.xaxis.set_major_formatter(lambda step, _: f"{step / 1000:g}")
         axes.grid(alpha=0.3)
         handles, labels = axes.get_legend_handles_labels()
         unique = dict(zip(labels, handles, strict=True))

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from tide.config import VectorConfig
 from tide.config.control import ControlConfig
 from tide.data import derive_seed
-from tide.errors import CheckpointError
+from tide.errors import check
 from tide.losses import ei_loss
 from tide.models.cell import State
 from tide.models.load import model_class
@@ -91,16 +92,25 @@ class Acting(Task):
         self.agent = Agent(self.model)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=train.learning_rate, eps=train.epsilon)
         self.environments = Environments(config.task, train.environments, seeds_of(config.seed, ENVIRONMENT))
-        if self.environments.actions != config.output.classes:
-            raise CheckpointError(
-                f"output.classes must be {self.environments.actions}, the actions of {config.task.name}, got "
-                f"{config.output.classes}"
-            )
+        self._check_shapes()
         self._seen = self.environments.reset()
         self._first = torch.ones(train.environments, dtype=torch.bool)
         self._state = self.agent.start(train.environments)
         self._actions_crc = 0
         self._line: dict[str, Any] = {}
+
+    def _check_shapes(self) -> None:
+        config, there = self.config, self.environments
+        check(
+            there.actions == config.output.classes,
+            f"output.classes must be {there.actions}, the actions of {config.task.name}, got {config.output.classes}",
+        )
+        if isinstance(config.input, VectorConfig):
+            size = there.shape[0] if len(there.shape) == 1 else 0
+            check(
+                config.input.size == size,
+                f"input.size must be {size}, as many numbers as {config.task.name} shows, got {config.input.size}",
+            )
 
     def step(self, number: int) -> bool:
         """A rollout and its update."""
@@ -253,7 +263,7 @@ class Acting(Task):
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from :meth:`state_dict`; raises :class:`CheckpointError` where an environment does not come back."""
+        """Go on from :meth:`state_dict`; raises CheckpointError where an environment does not come back."""
         restore_optimizer(self.optimizer, state["optimizer"])
         self._seen, self._first = state["seen"], state["first"]
         self.environments.load_state_dict(state["environments"], self._seen)
