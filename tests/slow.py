@@ -7,7 +7,7 @@ Written from ``docs/equations.md`` (§2, §3 and the center-surround unit of §6
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -355,7 +355,14 @@ def forward(tokens: np.ndarray, p: Parameters, core, ticks: int, *, shared: bool
 
 
 def ei_rnn(
-    x: np.ndarray, start: Vector, w: np.ndarray, u: np.ndarray, b: Vector, alpha: Vector, dynamics: str, phi: Any
+    x: np.ndarray,
+    start: Vector,
+    w: np.ndarray,
+    u: np.ndarray,
+    b: Vector,
+    alpha: Vector,
+    dynamics: str,
+    phi: Callable[[float], float],
 ) -> list[Vector]:
     """States after each of L inputs (L, n) of one series, neuron by neuron; ``w`` is signed, row = target."""
     state, states = list(start), []

@@ -1,4 +1,4 @@
-"""The excitatory-inhibitory layer: against a loop over neurons, its gradients, noise, signs, and the shapes of nn.RNN."""
+"""The excitatory-inhibitory layer: against a loop over neurons, gradients, noise, signs, the shapes of nn.RNN."""
 
 from __future__ import annotations
 
