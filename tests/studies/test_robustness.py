@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from tide.corruptions import CORRUPTIONS, EXTRA
+from tide.corruptions import CORRUPTIONS, EXTRA, MNIST_C
 from tide.data import ImageSet
 from tide.errors import CheckpointError, DataError, InputError
 from tide.evaluate.answers import collect_answers
@@ -48,10 +48,17 @@ def cell(right: list[bool], *, positions: list[int] | None = None) -> CellAnswer
 
 def test_generated_shifts_are_all_corruptions_and_parts_are_those_of_the_whole(clean: ImageSet) -> None:
     suite = generated(clean, seed=1)
-    assert len(suite.shifts) == 18 * 5  # saturation is nothing to grey images
-    assert suite.groups == {"15 corruptions": CORRUPTIONS, "extra": [name for name in EXTRA if name != "saturate"]}
+    assert len(suite.shifts) == 26 * 5  # saturation is nothing to grey images
+    assert suite.groups == {
+        "15 corruptions": CORRUPTIONS,
+        "extra": [name for name in EXTRA if name != "saturate"],
+        "MNIST-C": list(MNIST_C),
+    }
     colour = ImageSet(clean.images.expand(-1, 3, -1, -1), clean.labels, NAMES)
-    assert len(generated(colour, seed=1).shifts) == 19 * 5
+    assert len(generated(colour, seed=1).shifts) == 27 * 5
+    small = generated(ImageSet(clean.images[..., :8, :8], clean.labels, NAMES), seed=1)
+    assert small.groups["MNIST-C"] == ["shear", "rotate", "scale", "stripe"]  # the others need 16 pixels
+    assert small.images(Shift("shear", 5), None).shape == (1, 8, 8)
     shift = Shift("gaussian_noise", 3)
     whole, part = suite.images(shift, None), suite.images(shift, torch.tensor([5, 2]))
     assert torch.equal(part.images, whole.select(torch.tensor([5, 2])).images)

@@ -1,4 +1,4 @@
-"""The corruptions of ImageNet-C, CIFAR-10-C, Tiny-ImageNet-C and MNIST-C for images of any size, the same for any batch."""
+"""The corruptions of ImageNet-C, its smaller kin and MNIST-C for images of any size, the same for any batch."""
 
 from tide.corruptions.batch import corrupt
 from tide.corruptions.tables import CORRUPTIONS, EXTRA, MNIST_C, smallest

@@ -64,9 +64,10 @@ def corrupt(
     """Corrupt images as those of ImageNet-C, CIFAR-10-C, Tiny-ImageNet-C and MNIST-C are.
 
     The strengths are the published ones at 32, 64 and 224 pixels, for those of MNIST-C at 28;
-    :func:`~tide.corruptions.tables.constants` states the rule for other sizes. Grey images keep one channel; the corruptions that need colour say what they do to them.
-    Frost is drawn, not photographed (:mod:`tide.corruptions.weather`). The published photos were besides stored
-    as JPEG of quality 85; nothing is stored here.
+    :func:`~tide.corruptions.tables.constants` states the rule for other sizes. Grey images keep one channel; the
+    corruptions that need colour say what they do to them. Frost is drawn, not photographed
+    (:mod:`tide.corruptions.weather`). The published photos were besides stored as JPEG of quality 85; nothing is
+    stored here.
 
     An image's random numbers depend on ``seed``, its number in the data set, ``name`` and ``severity`` alone, and no
     image sees another: the bytes are the same whatever the size and order of the batches, the workers and the threads.
@@ -130,7 +131,8 @@ def _numbers(images: Tensor, first: int, indices: Tensor | None) -> Sequence[int
 def _check(images: Tensor, name: str, severity: int) -> None:
     if name not in _FUNCTIONS:
         known = (*CORRUPTIONS, *EXTRA, *MNIST_C)
-        raise DataError(f"unknown corruption {name!r}{did_you_mean(name, known)}")
+        near = did_you_mean(name, known, known=False)
+        raise DataError(f"unknown corruption {name!r}{near or '; known: ' + ', '.join(known)}")
     if not isinstance(severity, int) or isinstance(severity, bool) or severity not in SEVERITIES:
         raise DataError(f"severity must be 1 (slight) to 5 (heavy), got {severity!r}")
     channels, height, width = images.shape[1:]

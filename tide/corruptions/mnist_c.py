@@ -123,12 +123,12 @@ def zigzag(images: Bytes, row: Row, draws: Draws) -> Floats:
     :func:`stroke` says, over ``row[1]`` pixels.
     """
     height, width = images.shape[2:]
-    columns = np.arange(width)
+    columns: Doubles = np.arange(width, dtype=np.float64)
     seen = (columns >= math.floor(row[4])) & (columns < width - 1 - row[4])
     levels = images.astype(np.float32)
     for target, lines in zip(levels, draws.uniform(int(row[0]), 2).astype(float), strict=True):
         for start, rise in lines:
-            line = teeth(columns - row[4], width - 1 - 2 * row[4], row[3] * (2 * rise - 1), row[2])
+            line = teeth(columns - np.float64(row[4]), width - 1 - 2 * row[4], row[3] * (2 * rise - 1), row[2])
             target += stroke((height - 1) * start + line, height, row[1]) * seen
     return levels
 
@@ -174,7 +174,7 @@ def canny_edges(images: Bytes, row: Row, draws: Draws) -> Floats:
     The edges are those of :func:`outlines` in the grey of the image.
     """
     levels = images.astype(np.float32)
-    edges = outlines(luma(levels)[:, 0] / 255, *row[:3])[:, None]
+    edges = outlines(luma(levels)[:, 0] / np.float32(255), *row[:3])[:, None]
     levels *= np.float32(1 - row[3])
     levels += edges * np.float32(255 * row[3])
     return levels
