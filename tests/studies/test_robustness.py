@@ -134,6 +134,22 @@ def test_cells_are_kept_and_never_asked_twice(tiny_model, tmp_path: Path) -> Non
         ask(asked, suite, tmp_path / "out", {"images": 5})
 
 
+def test_answers_from_before_a_group_was_added_are_kept_and_only_the_new_ones_asked(tiny_model, tmp_path: Path) -> None:
+    model = tiny_model(torch.float32).eval()
+    images = torch.randint(256, (3, 1, 9, 9), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    suite = generated(ImageSet(images, torch.arange(3), NAMES), seed=0)
+    (tmp_path / "weights").mkdir()
+    write_model(tmp_path / "weights", model.config, model.state_dict())
+    asked = [Asked("one", model, tmp_path / "weights")]
+    before = tuple(shift for shift in suite.shifts if shift.name not in MNIST_C)
+    earlier = ask(asked, replace(suite, shifts=before), tmp_path, {"images": 3})["one"]
+    told: list[str] = []
+    ask(asked, suite, tmp_path, {"images": 3}, progress=lambda what, done, total: told.append(what))
+    new = [shift for shift in suite.shifts if shift.name in MNIST_C]
+    assert told == [f"{shift.label}, one" for shift in new]
+    assert earlier.keys() == {CLEAN, *suite.shifts} - set(new)
+
+
 def test_cells_written_before_there_were_restricted_answers_are_read_as_they_are(tiny_model, tmp_path: Path) -> None:
     model = tiny_model(torch.float32).eval()
     (tmp_path / "weights").mkdir()
