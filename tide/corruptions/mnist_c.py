@@ -120,7 +120,8 @@ def zigzag(images: Bytes, row: Row, draws: Draws) -> Floats:
 
     Each follows a straight line that starts at any height and rises or falls by up to ``row[3]`` pixels. Its corners
     lie ``row[2]`` pixels off that line, on this side and that, and twice as far apart along it. Lines fade as
-    :func:`stroke` says, over ``row[1]`` pixels.
+    :func:`stroke` says, over ``row[1]`` pixels. The published corners may be a little brighter: where one lies between
+    two columns, both of its sides are drawn there.
     """
     height, width = images.shape[2:]
     columns: Doubles = np.arange(width, dtype=np.float64)
