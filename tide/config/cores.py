@@ -406,6 +406,49 @@ class CTMConfig(CoreSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class EIConfig(CoreSettings):
+    """A plain excitatory-inhibitory layer (:class:`tide.nn.EIRNN`): what laboratories train on series."""
+
+    kind: Literal["ei_rnn"] = "ei_rnn"
+    """Which core: tide, ctm, lstm or ei_rnn."""
+    neurons: Neurons = 100
+    """Neurons in all."""
+    ticks: Ticks = 1
+    """Euler steps per time step of a series."""
+    excitatory_fraction: Annotated[float, Bound(0, 1, "()")] = 0.8
+    """Share of excitatory neurons, which alone are read."""
+    dt: Positive = 20.0
+    """Euler step in ms."""
+    tau_e: Positive = 100.0
+    """Time constant of the excitatory neurons in ms."""
+    tau_i: Positive = 100.0
+    """Time constant of the inhibitory neurons in ms."""
+    dynamics: Literal["rates", "currents"] = "rates"
+    """Wilson-Cowan rates, or currents (Song et al. 2016)."""
+    noise: NotNegative = 0.0
+    """Deviation σ of the noise in training."""
+    dale: Literal["projection", "magnitude", "none"] = "projection"
+    """How signs are kept."""
+    balanced: bool = True
+    """Whether rows start with as much inhibition as excitation."""
+    activation: Literal["relu", "softplus", "retanh"] = "relu"
+    """Activation φ."""
+    guarantee: Guarantee = "none"
+    """Stability that holds after every step."""
+
+    @property
+    def attends(self) -> bool:
+        """Numbers drive the neurons as they are."""
+        return False
+
+    @property
+    def population(self) -> str:
+        """The neurons in words."""
+        excitatory = round(self.excitatory_fraction * self.neurons)
+        return f"{excitatory} E + {self.neurons - excitatory} I neurons"
+
+
+@dataclass(frozen=True, kw_only=True)
 class LSTMConfig(CoreSettings):
     """The recurrent core of the LSTM baseline: an LSTM that reads the image by attention at every tick."""
 
@@ -446,5 +489,12 @@ def _check_heads(heads: int, width: int) -> None:
 
 
 declare(
-    "core", {CoreConfig: "tide.models.tide", CTMConfig: "tide.models.ctm", LSTMConfig: "tide.models.lstm"}, CoreSettings
+    "core",
+    {
+        CoreConfig: "tide.models.tide",
+        CTMConfig: "tide.models.ctm",
+        LSTMConfig: "tide.models.lstm",
+        EIConfig: "tide.models.ei_rnn",
+    },
+    CoreSettings,
 )

@@ -166,6 +166,27 @@ class ScheduleConfig(InputSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SeriesConfig(InputSettings):
+    """A series: numbers at each of so many time steps, (B, length, size), and an answer after each of them."""
+
+    kind: Literal["series"] = "series"
+    length: Annotated[int, Bound(1, MAX_LENGTH, too_high="every step is thought about")] = 22
+    """Time steps."""
+    size: Count = 3
+    """Numbers of a step."""
+
+    @property
+    def reading(self) -> str:
+        """Numbers drive the neurons as they are."""
+        return "numbers"
+
+    @property
+    def extent(self) -> int:
+        """Its length."""
+        return self.length
+
+
+@dataclass(frozen=True, kw_only=True)
 class VectorConfig(InputSettings):
     """What an agent observes at one step of its environment: numbers, (B, size)."""
 
@@ -479,6 +500,16 @@ class ModelConfig(Section):
                 backbone.features == self.input.length,
                 f"backbone.features must be input.length = {self.input.length} for numbers, got {backbone.features}",
             )
+        if isinstance(self.input, SeriesConfig):
+            check(
+                backbone.features == self.input.size,
+                f"backbone.features must be input.size = {self.input.size} for a series, got {backbone.features}",
+            )
+            check(
+                self.output.positions == (self.input.length,) and not self.output.emitted,
+                f"output.positions must be ({self.input.length},), an answer at each time step, got "
+                f"{self.output.positions}",
+            )
         if isinstance(self.input, ScheduleConfig) and core.drive_width is not None:
             check(
                 backbone.features == core.drive_width,
@@ -492,6 +523,11 @@ class ModelConfig(Section):
         if not isinstance(self.input, ImageConfig):
             raise ConfigError(f"this needs a model of images, got one that takes a {self.input.kind}")
         return self.input
+
+    @property
+    def head_outputs(self) -> int:
+        """Logits that the head gives at a tick: of a series those of one time step."""
+        return self.output.classes if isinstance(self.input, SeriesConfig) else self.output.values
 
     @property
     def is_grid(self) -> bool:
@@ -524,7 +560,9 @@ def _check_pixels(mean: tuple[float, ...], std: tuple[float, ...], channels: int
 
 declare(
     "input",
-    dict.fromkeys((ImageConfig, SequenceConfig, ScheduleConfig, VectorConfig, PlacesConfig), "tide.models.inputs"),
+    dict.fromkeys(
+        (ImageConfig, SequenceConfig, ScheduleConfig, SeriesConfig, VectorConfig, PlacesConfig), "tide.models.inputs"
+    ),
     InputSettings,
 )
 declare(

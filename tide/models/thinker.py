@@ -20,7 +20,7 @@ from tide.config.base import builder
 from tide.config.cores import MAX_TICKS
 from tide.errors import InputError, check_path, did_you_mean, one_line, short_repr
 from tide.models.cell import Cell, State
-from tide.models.heads import ReluHead, arranged, at_tick, certainty, inputs_of, read_answers
+from tide.models.heads import ReluHead, at_tick, certainty, inputs_of, read_answers
 from tide.models.inputs import InputKind, Inputs, Part, input_kind
 from tide.models.saved import CARD, Card, as_markdown, digest, load_weights, read_card, read_model, write_model
 from tide.models.ticks import (
@@ -70,7 +70,7 @@ class Thinker(
             torch.default_generator.manual_seed(config.seed)  # torch.manual_seed would reseed accelerators too
             self.backbone: nn.Module = builder("backbone", config.backbone)(config.backbone, config.input)
             self.cell: Cell = builder("core", config.core)(
-                config.core, features=config.backbone.features, outputs=config.output.values, seed=config.seed
+                config.core, features=config.backbone.features, outputs=config.head_outputs, seed=config.seed
             )
             self.critic: ReluHead | None = None
             if config.output.critic:
@@ -134,7 +134,7 @@ class Thinker(
         observed = collector.stacked()
         reading = self.cell.readout(observed, carry)
         observed = {**observed, **reading.observed}
-        logits = arranged(reading.logits, self.config.output)
+        logits = self.kind.arranged(reading.logits)
         return ThoughtOutput(
             logits=logits,
             certainty=certainty(logits),
@@ -169,6 +169,8 @@ class Thinker(
             raise InputError(
                 f"halt must be a certainty above 0, got {short_repr(halt)}; 0.9 is usual, above 1 nothing stops"
             )
+        if halt is not None and self.kind.answers_in_parts:
+            raise InputError(f"halt must be left out for a series, got {halt}; every time step has an answer")
         images = self.kind.fit(images)
         modes = {module: module.training for module in self.modules()}
         self.eval()
