@@ -1,7 +1,7 @@
 """What was learned of the drawn tasks, step by step: ``python benchmarks/tasks.py RUN... --out results/tasks/NAME``.
 
 Reads the evaluations that the runs wrote on their fixed test sets; a run that has not ended is reported as far as it
-went. The best checkpoint then thinks four times as long as it was trained to. Runs of one preset and several seeds are
+went. The best checkpoint then thinks ten times as long as it was trained to. Runs of one preset and several seeds are
 one row. Writes NAME.json, NAME.md and NAME.png.
 """
 
@@ -24,7 +24,7 @@ from tide.models.presets import model_name
 from tide.models.task_presets import extent
 from tide.runs.folder import RunFolder
 
-LONGER = 4  # times the ticks trained with
+LONGER = 10  # times the ticks trained with
 
 
 @dataclass(frozen=True, kw_only=True)

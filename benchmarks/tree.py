@@ -40,6 +40,7 @@ ROOMS = [
     "evaluate",
     "runs",
     "train",
+    "rl",
     "analysis",
     "studies",
     "plots",

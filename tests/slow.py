@@ -7,7 +7,7 @@ Written from ``docs/equations.md`` (§2, §3 and the center-surround unit of §6
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -349,3 +349,34 @@ def forward(tokens: np.ndarray, p: Parameters, core, ticks: int, *, shared: bool
     out["logits"] = np.array(answers).transpose(0, 2, 1)
     out["certainty"] = np.array([[certainty(tick) for tick in sample] for sample in answers])
     return out
+
+
+# The excitatory-inhibitory layer
+
+
+def ei_rnn(
+    x: np.ndarray,
+    start: Vector,
+    w: np.ndarray,
+    u: np.ndarray,
+    b: Vector,
+    alpha: Vector,
+    dynamics: str,
+    phi: Callable[[float], float],
+) -> list[Vector]:
+    """States after each of L inputs (L, n) of one series, neuron by neuron; ``w`` is signed, row = target."""
+    state, states = list(start), []
+    for seen in x:
+        sent = state if dynamics == "rates" else [phi(h) for h in state]
+        following = []
+        for i in range(len(state)):
+            h = (
+                b[i]
+                + sum(u[i, k] * seen[k] for k in range(len(seen)))
+                + sum(w[i, j] * sent[j] for j in range(len(sent)))
+            )
+            goal = phi(h) if dynamics == "rates" else h
+            following.append((1 - alpha[i]) * state[i] + alpha[i] * goal)
+        state = following
+        states.append(np.array(state))
+    return states

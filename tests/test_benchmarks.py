@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.scripts import load_benchmark
-from tide.corruptions import CORRUPTIONS, EXTRA
+from tide.corruptions import CORRUPTIONS, EXTRA, MNIST_C
 
 
 def test_measures_every_corruption(tmp_path, monkeypatch, capsys):
@@ -24,7 +24,7 @@ def test_measures_every_corruption(tmp_path, monkeypatch, capsys):
     numbers = json.loads(out.read_text())
     assert list(numbers["images_per_second"]) == ["3 x 32 x 32", "1 x 28 x 28"]
     for rates in numbers["images_per_second"].values():
-        assert list(rates) == ["the 15 together", *CORRUPTIONS, *EXTRA]
+        assert list(rates) == ["the 15 together", *CORRUPTIONS, *EXTRA, *MNIST_C]
         assert 1 / rates["the 15 together"] * 15 - sum(1 / rates[name] for name in CORRUPTIONS) < 1e-9
     printed = capsys.readouterr().out
     assert "elastic_transform" in printed

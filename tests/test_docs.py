@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import tide
+from tide.cli import act
 from tide.cli.main import COMMANDS
 from tide.cli.parse import parse
 from tide.config import Config
@@ -102,6 +103,7 @@ def test_every_command_in_the_documentation_is_understood(monkeypatch: pytest.Mo
         name, _, function = COMMANDS[command].place.partition(":")
         module = importlib.import_module(f"tide.cli.{name}")
         monkeypatch.setattr(module, "parse", understand)
+        monkeypatch.setattr(act, "parse", understand)
         with pytest.raises(Understood):
             getattr(module, function)(arguments)
 
@@ -110,7 +112,7 @@ def test_python_in_the_documentation_runs() -> None:
     """What needs an exported folder is run in tests/export, the README's snippet above."""
     names: dict[str, Any] = {"Config": Config, "preset": tide.preset, "Study": Study}
     blocks = [(page, block) for page, block in _blocks("python") if page not in ("README.md", "export.md")]
-    assert {page for page, _ in blocks} == {"extending.md", "native.md", "parts.md"}
+    assert {page for page, _ in blocks} == {"control.md", "extending.md", "native.md", "parts.md"}
     for page, block in blocks:
         code = f"found = {{{block}}}" if block.startswith('"') else block
         exec(compile(code, page, "exec", dont_inherit=True), names)  # as a reader's own file: hints are no strings

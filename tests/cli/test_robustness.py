@@ -46,7 +46,7 @@ def test_all_corruptions_of_a_few_images(
     assert "# corruptions: tide-1, tide-2" in printed
     result = json.loads((tmp_path / "robustness.json").read_text(encoding="utf-8"))
     assert (result["images"], result["baseline"]) == (12, "tide-2")
-    assert len(result["models"]["tide-1"]["cells"]) == 1 + 18 * 5
+    assert len(result["models"]["tide-1"]["cells"]) == 1 + 26 * 5
     assert result["models"]["tide-2"]["groups"]["15 corruptions"]["mce"] == 1
     assert result["models"]["tide-1"]["groups"]["15 corruptions"]["difference"].keys() == {"mean", "low", "high"}
     assert "--out" not in result["environment"]["command"]

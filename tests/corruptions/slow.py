@@ -95,3 +95,19 @@ def relief(uniform: Array, side: int, decay: float) -> Array:
         step, amplitude = half, amplitude / decay
     heights -= heights.min()
     return heights / heights.max()
+
+
+def mapped(image: npt.NDArray[np.uint8], matrix: Array) -> Array:
+    """An image (C, H, W) whose pixels come from where ``matrix`` sends their (row, column) from the middle."""
+    _, height, width = image.shape
+    middle = np.array([(height - 1) / 2, (width - 1) / 2])
+    new = np.zeros(image.shape)
+    for row in range(height):
+        for column in range(width):
+            down, right = matrix @ ([row, column] - middle) + middle
+            for near in (math.floor(down), math.floor(down) + 1):
+                for beside in (math.floor(right), math.floor(right) + 1):
+                    if 0 <= near < height and 0 <= beside < width:
+                        share = (1 - abs(down - near)) * (1 - abs(right - beside))
+                        new[:, row, column] += share * image[:, near, beside]
+    return new

@@ -34,6 +34,8 @@ def changed(state: Any, change: Callable[[str, torch.Tensor], torch.Tensor]) -> 
     def over(value: Any, name: str) -> Any:
         if isinstance(value, torch.Tensor):
             return change(name, value)
+        if value is None:
+            return None
         return value.replace(**{field: over(part, f"{name}.{field}") for field, part in vars(value).items()})
 
     return state.replace(**{name: over(v, name) for name, v in vars(state).items() if name != "carry"})

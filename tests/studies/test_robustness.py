@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from tide.corruptions import CORRUPTIONS, EXTRA
+from tide.corruptions import CORRUPTIONS, EXTRA, MNIST_C
 from tide.data import ImageSet
 from tide.errors import CheckpointError, DataError, InputError
 from tide.evaluate.answers import collect_answers
@@ -48,10 +48,17 @@ def cell(right: list[bool], *, positions: list[int] | None = None) -> CellAnswer
 
 def test_generated_shifts_are_all_corruptions_and_parts_are_those_of_the_whole(clean: ImageSet) -> None:
     suite = generated(clean, seed=1)
-    assert len(suite.shifts) == 18 * 5  # saturation is nothing to grey images
-    assert suite.groups == {"15 corruptions": CORRUPTIONS, "extra": [name for name in EXTRA if name != "saturate"]}
+    assert len(suite.shifts) == 26 * 5  # saturation is nothing to grey images
+    assert suite.groups == {
+        "15 corruptions": CORRUPTIONS,
+        "extra": [name for name in EXTRA if name != "saturate"],
+        "MNIST-C": list(MNIST_C),
+    }
     colour = ImageSet(clean.images.expand(-1, 3, -1, -1), clean.labels, NAMES)
-    assert len(generated(colour, seed=1).shifts) == 19 * 5
+    assert len(generated(colour, seed=1).shifts) == 27 * 5
+    small = generated(ImageSet(clean.images[..., :8, :8], clean.labels, NAMES), seed=1)
+    assert small.groups["MNIST-C"] == ["shear", "rotate", "scale", "stripe"]  # the others need 16 pixels
+    assert small.images(Shift("shear", 5), None).shape == (1, 8, 8)
     shift = Shift("gaussian_noise", 3)
     whole, part = suite.images(shift, None), suite.images(shift, torch.tensor([5, 2]))
     assert torch.equal(part.images, whole.select(torch.tensor([5, 2])).images)
@@ -125,6 +132,22 @@ def test_cells_are_kept_and_never_asked_twice(tiny_model, tmp_path: Path) -> Non
     (tmp_path / "out" / "cells" / "one" / "clean.safetensors").write_bytes(b"0")
     with pytest.raises(CheckpointError, match="remove it and it is measured again"):
         ask(asked, suite, tmp_path / "out", {"images": 5})
+
+
+def test_answers_from_before_a_group_was_added_are_kept_and_only_the_new_ones_asked(tiny_model, tmp_path: Path) -> None:
+    model = tiny_model(torch.float32).eval()
+    images = torch.randint(256, (3, 1, 9, 9), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    suite = generated(ImageSet(images, torch.arange(3), NAMES), seed=0)
+    (tmp_path / "weights").mkdir()
+    write_model(tmp_path / "weights", model.config, model.state_dict())
+    asked = [Asked("one", model, tmp_path / "weights")]
+    before = tuple(shift for shift in suite.shifts if shift.name not in MNIST_C)
+    earlier = ask(asked, replace(suite, shifts=before), tmp_path, {"images": 3})["one"]
+    told: list[str] = []
+    ask(asked, suite, tmp_path, {"images": 3}, progress=lambda what, done, total: told.append(what))
+    new = [shift for shift in suite.shifts if shift.name in MNIST_C]
+    assert told == [f"{shift.label}, one" for shift in new]
+    assert earlier.keys() == {CLEAN, *suite.shifts} - set(new)
 
 
 def test_cells_written_before_there_were_restricted_answers_are_read_as_they_are(tiny_model, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from tide.cli import act
 from tide.cli.options import Checkpoint, DataDir, Device, Workers
 from tide.cli.parse import parse
 from tide.config import ImageConfig
@@ -50,6 +51,8 @@ class EvalOptions(Checkpoint, DataDir, Device, Workers):
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command."""
+    if act.of_a_run(arguments):
+        return act.evaluate(arguments)
     options = parse(
         EvalOptions,
         arguments,

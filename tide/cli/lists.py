@@ -69,6 +69,7 @@ def presets(arguments: Sequence[str]) -> int:
     from rich.progress import track
 
     from tide.analysis.costs import count_operations
+    from tide.models.control_presets import CONTROL_PRESETS, control_preset
     from tide.models.inputs import described
     from tide.models.load import outline
     from tide.models.presets import PRESETS, preset
@@ -93,6 +94,21 @@ def presets(arguments: Sequence[str]) -> int:
             f"{config.train.steps:,}",
             f"{config.train.batch} x {config.train.accumulation}".removesuffix(" x 1"),
             f"{described(config.model)}, {config.output.classes} classes",
+        )
+    for name in CONTROL_PRESETS:
+        acting = control_preset(name)
+        model = outline(acting.model)
+        listing.add_row(
+            name,
+            f"{sum(p.numel() for p in model.parameters()):,}",
+            acting.core.population,
+            str(acting.core.ticks),
+            str(getattr(acting.core, "history", "-")),
+            f"{count_operations(model).tick / 1e6:.2f} M",
+            "-",
+            f"{acting.train.steps:,}",
+            f"{acting.train.environments} x {acting.train.rollout}",
+            f"{acting.task.name}, {acting.output.classes} actions",
         )
     Console(width=140).print(listing)
     print(

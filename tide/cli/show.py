@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import tyro
 
+from tide.cli import act
 from tide.cli.options import Checkpoint, DataDir, Device
 from tide.cli.parse import parse
 from tide.config import ScheduleConfig
@@ -46,6 +47,8 @@ class ShowOptions(Checkpoint, DataDir, Device):
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command."""
+    if act.of_a_run(arguments):
+        return act.show(arguments)
     options = parse(
         ShowOptions,
         arguments,

@@ -10,12 +10,13 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from itertools import count, pairwise
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from tide.cli import act
 from tide.cli.options import DataDir, Device, Workers
 from tide.cli.parse import parse
 from tide.config import Config, CoreConfig, FolderConfig, HubConfig, data_config
@@ -85,6 +86,8 @@ DESCRIPTION = (
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command."""
+    if act.asked(arguments):
+        return act.train(arguments)
     name, base, rest = _base(arguments)
     options = parse(
         TrainOptions,
@@ -123,7 +126,7 @@ def _base(arguments: Sequence[str]) -> tuple[str | None, Config, list[str]]:
     """
     rest = list(arguments)
     name = rest.pop(0) if rest and not rest[0].startswith("-") else None
-    file, resumed = _value(rest, "--config"), _value(rest, "--resume")
+    file, resumed = act.value_of(rest, "--config"), act.value_of(rest, "--resume")
     if name is not None:
         base = preset(name)
     elif resumed is not None:
@@ -134,8 +137,8 @@ def _base(arguments: Sequence[str]) -> tuple[str | None, Config, list[str]]:
     else:
         base = Config()
         if file is None and not {"-h", "--help"} & set(rest):
-            raise ConfigError(_no_preset(_value(rest, "--data")))
-    data = _value(rest, "--data")
+            raise ConfigError(_no_preset(act.value_of(rest, "--data")))
+    data = act.value_of(rest, "--data")
     if data is not None:  # before all other settings, which must fit this one and not the preset's
         _announce()
         from tide.train.supervised import with_data
@@ -146,7 +149,7 @@ def _base(arguments: Sequence[str]) -> tuple[str | None, Config, list[str]]:
     if file is not None and data is not None:
         base = replace(base, data=with_data(base, data).data)  # the option, whatever data the file names
     for section in ("backbone", "core", "data"):
-        kind = _value(rest, f"--{section}.kind")
+        kind = act.value_of(rest, f"--{section}.kind")
         if kind is not None:
             base = from_dict(Config, {section: {"kind": kind}}, base=base)
             # Of a section's options the parser knows those of one kind: it would refuse one given before.
@@ -169,17 +172,6 @@ def _without(arguments: Sequence[str], option: str) -> list[str]:
         place = kept.index(option)
         del kept[place : place + 2]
     return kept
-
-
-def _value(arguments: Sequence[str], option: str) -> str | None:
-    """Return the value of an option that must be known before the others can be parsed; of several, the last."""
-    value = None
-    for argument, following in pairwise([*arguments, "--"]):
-        if argument == option and not following.startswith("--"):
-            value = following
-        elif argument.startswith(option + "="):
-            value = argument.split("=", 1)[1]
-    return value
 
 
 def _settings(options: TrainOptions) -> Config:
@@ -208,7 +200,7 @@ def _start(options: TrainOptions, name: str) -> int:
 
     def create() -> RunFolder:
         return RunFolder.create(
-            options.out or _free_folder(name),
+            options.out or free_folder(name),
             config,
             device=str(device),
             data_dir=data_dir,
@@ -269,7 +261,7 @@ def _led(team: Team, create: Callable[[], RunFolder]) -> RunFolder:
     return run or SilentRun(path)
 
 
-def _free_folder(name: str) -> Path:
+def free_folder(name: str) -> Path:
     """Return runs/NAME, or runs/NAME-2, -3, ... where it exists."""
     candidates = (Path("runs") / (name if number == 1 else f"{name}-{number}") for number in count(1))
     return next(folder for folder in candidates if not folder.exists())

@@ -103,7 +103,7 @@ SECTIONS = {
     "data": ("kind", "name"),
 }
 """Sections of a configuration that come in kinds, and what the settings of each have as fields or properties."""
-NAMED = ("task", "objective")
+NAMED = ("task", "objective", "environment")
 """What is chosen by a name alone."""
 GROUP = "tide.extensions"
 
@@ -141,6 +141,7 @@ def register(section: str, what: Any) -> Callable[[B], B]:
         @tide.register("data", MyDataConfig)        # build(config, model, directory) -> tide.data.Parts
         @tide.register("task", "rises")             # build(model, directory) -> tide.data.DrawnTask
         @tide.register("objective", "mine")         # f(logits, certainty, targets, config) -> loss, a scalar
+        @tide.register("environment", "mine")       # f() -> tide.rl.environments.EnvironmentTask
 
     Settings are a frozen dataclass, a subclass of :class:`~tide.config.CoreSettings`,
     :class:`~tide.config.BackboneSettings`, :class:`~tide.config.DataSettings` or :class:`~tide.config.InputSettings`,

@@ -347,6 +347,11 @@ class CTMConfig(CoreSettings):
     """Share dropped in training in attention weights and synapse inputs."""
     neuron_dropout: Dropout | None = None
     """Share dropped in training in the neuron-level models' inputs (default: as `dropout`)."""
+    synapse_blocks: Count = 1
+    """Gated linear layers, one behind the other, of a synapse model of depth 1."""
+    window: bool = False
+    """Whether synchrony is that of the last `memory_length` ticks of the last `synchrony_out` neurons alone, as in the
+    reference's reinforcement learning; decays are then at most 4."""
 
     @property
     def attends(self) -> bool:
@@ -382,6 +387,15 @@ class CTMConfig(CoreSettings):
                     self.self_pairs < getattr(self, name),
                     f"core.self_pairs must be below core.{name} = {getattr(self, name)}, got {self.self_pairs}",
                 )
+        check(
+            not self.window or (self.selection == "first-last" and not self.attends),
+            f"core.window must be off but for core.selection first-last and core.heads 0, got {self.selection} and "
+            f"{self.heads}",
+        )
+        check(
+            self.synapse_blocks == 1 or self.synapse_depth == 1,
+            f"core.synapse_blocks must be 1 with core.synapse_depth {self.synapse_depth}, got {self.synapse_blocks}",
+        )
         if self.selection == "first-last":
             needed = self.synchrony_out + self.synchrony_action
             check(
@@ -389,6 +403,49 @@ class CTMConfig(CoreSettings):
                 f"core.synchrony_out + core.synchrony_action must be at most core.neurons = {self.neurons} with "
                 f"selection first-last, got {needed}",
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EIConfig(CoreSettings):
+    """A plain excitatory-inhibitory layer (:class:`tide.nn.EIRNN`): what laboratories train on series."""
+
+    kind: Literal["ei_rnn"] = "ei_rnn"
+    """Which core: tide, ctm, lstm or ei_rnn."""
+    neurons: Neurons = 100
+    """Neurons in all."""
+    ticks: Ticks = 1
+    """Euler steps per time step of a series."""
+    excitatory_fraction: Annotated[float, Bound(0, 1, "()")] = 0.8
+    """Share of excitatory neurons, which alone are read."""
+    dt: Positive = 20.0
+    """Euler step in ms."""
+    tau_e: Positive = 100.0
+    """Time constant of the excitatory neurons in ms."""
+    tau_i: Positive = 100.0
+    """Time constant of the inhibitory neurons in ms."""
+    dynamics: Literal["rates", "currents"] = "rates"
+    """Wilson-Cowan rates, or currents (Song et al. 2016)."""
+    noise: NotNegative = 0.0
+    """Deviation σ of the noise in training."""
+    dale: Literal["projection", "magnitude", "none"] = "projection"
+    """How signs are kept."""
+    balanced: bool = True
+    """Whether rows start with as much inhibition as excitation."""
+    activation: Literal["relu", "softplus", "retanh"] = "relu"
+    """Activation φ."""
+    guarantee: Guarantee = "none"
+    """Stability that holds after every step."""
+
+    @property
+    def attends(self) -> bool:
+        """Numbers drive the neurons as they are."""
+        return False
+
+    @property
+    def population(self) -> str:
+        """The neurons in words."""
+        excitatory = round(self.excitatory_fraction * self.neurons)
+        return f"{excitatory} E + {self.neurons - excitatory} I neurons"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -432,5 +489,12 @@ def _check_heads(heads: int, width: int) -> None:
 
 
 declare(
-    "core", {CoreConfig: "tide.models.tide", CTMConfig: "tide.models.ctm", LSTMConfig: "tide.models.lstm"}, CoreSettings
+    "core",
+    {
+        CoreConfig: "tide.models.tide",
+        CTMConfig: "tide.models.ctm",
+        LSTMConfig: "tide.models.lstm",
+        EIConfig: "tide.models.ei_rnn",
+    },
+    CoreSettings,
 )

@@ -177,6 +177,57 @@ class ScheduleConfig(InputSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SeriesConfig(InputSettings):
+    """A series: numbers at each of so many time steps, (B, length, size), and an answer after each of them."""
+
+    kind: Literal["series"] = "series"
+    length: Annotated[int, Bound(1, MAX_LENGTH, too_high="every step is thought about")] = 22
+    """Time steps."""
+    size: Count = 3
+    """Numbers of a step."""
+
+    @property
+    def reading(self) -> str:
+        """Numbers drive the neurons as they are."""
+        return "numbers"
+
+    @property
+    def extent(self) -> int:
+        """Its length."""
+        return self.length
+
+
+@dataclass(frozen=True, kw_only=True)
+class VectorConfig(InputSettings):
+    """What an agent observes at one step of its environment: numbers, (B, size)."""
+
+    kind: Literal["vector"] = "vector"
+    size: Count = 4
+    """Numbers of an observation."""
+
+    @property
+    def extent(self) -> int:
+        """How many numbers there are."""
+        return self.size
+
+
+VIEW = 7  # places a side that an agent of MiniGrid sees
+VIEW_KINDS = (11, 6, 3)  # objects, colours and states there
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlacesConfig(InputSettings):
+    """What an agent of MiniGrid sees: object, colour and state at 7 x 7 places, (B, 7, 7, 3) whole numbers."""
+
+    kind: Literal["places"] = "places"
+
+    @property
+    def extent(self) -> int:
+        """Places a side."""
+        return VIEW
+
+
+@dataclass(frozen=True, kw_only=True)
 class OutputConfig(Section):
     """What the model answers: logits (B, C, *S, T) of C classes at S positions after each of T ticks."""
 
@@ -191,6 +242,10 @@ class OutputConfig(Section):
     there after each tick (connectionist temporal classification); 0: none."""
     labels: tuple[str, ...] = ()
     """Names of the classes; empty: they are called by number."""
+    critic: Whole = 0
+    """Of an agent, whose classes are actions: hidden units of its actor and of its critic; 0: no agent."""
+    critic_norm: bool = False
+    """LayerNorm in front of both."""
 
     @property
     def values(self) -> int:
@@ -220,9 +275,12 @@ class BackboneSettings(Section):
     section: ClassVar = "backbone"
     reads: ClassVar[tuple[str, ...]] = ()
     """Kinds of input that it reads; empty: any."""
+    drives: ClassVar[bool] = False
+    """Whether what it gives drives the neurons as it is, and is no tokens to attend to."""
 
     kind: str
-    """Which backbone: hrf, deep_hrf, resnet18, resnet_trunk, convolutions, symbols, questions or none."""
+    """Which backbone: hrf, deep_hrf, resnet18, resnet_trunk, convolutions, symbols, questions, vectors, view or
+    none."""
 
     @property
     @abstractmethod
@@ -386,6 +444,41 @@ class QuestionsConfig(BackboneSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class VectorsConfig(BackboneSettings):
+    """Two gated blocks that turn the numbers of an observation into a drive."""
+
+    reads: ClassVar = ("vector",)
+    drives: ClassVar = True
+
+    kind: Literal["vectors"] = "vectors"
+    features: Count = 128
+    """Width of the drive."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewConfig(BackboneSettings):
+    """What stands at each place of a view, embedded, through two gated blocks: tokens, or one long drive."""
+
+    reads: ClassVar = ("places",)
+
+    kind: Literal["view"] = "view"
+    width: Count = 128
+    """Channels of a place."""
+    flat: bool = False
+    """Whether all places drive the neurons one behind the other, in place of tokens to attend to."""
+
+    @property
+    def drives(self) -> bool:  # type: ignore[override]
+        """Whether there is nothing to attend to."""
+        return self.flat
+
+    @property
+    def features(self) -> int:
+        """Channels of a token, or of the drive."""
+        return self.width * (VIEW**2 if self.flat else 1)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelConfig(Section):
     """Everything that determines a model: with the seed, its weights and pair indices too."""
 
@@ -400,7 +493,7 @@ class ModelConfig(Section):
         super().__post_init__()
         reading, core, backbone = self.input.reading, self.core, self.backbone
         # A backbone of an extension makes tokens of whatever it is given.
-        numbers = reading == "numbers" and bool(backbone.reads)
+        numbers = (reading == "numbers" or backbone.drives) and bool(backbone.reads)
         heads = core.heads_setting
         rule = ("0" if numbers else "above 0") if heads.endswith("heads") else str(not numbers)
         check(
@@ -418,6 +511,16 @@ class ModelConfig(Section):
                 backbone.features == self.input.length,
                 f"backbone.features must be input.length = {self.input.length} for numbers, got {backbone.features}",
             )
+        if isinstance(self.input, SeriesConfig):
+            check(
+                backbone.features == self.input.size,
+                f"backbone.features must be input.size = {self.input.size} for a series, got {backbone.features}",
+            )
+            check(
+                self.output.positions == (self.input.length,) and not self.output.emitted,
+                f"output.positions must be ({self.input.length},), an answer at each time step, got "
+                f"{self.output.positions}",
+            )
         if isinstance(self.input, ScheduleConfig) and core.drive_width is not None:
             check(
                 backbone.features == core.drive_width,
@@ -431,6 +534,11 @@ class ModelConfig(Section):
         if not isinstance(self.input, ImageConfig):
             raise ConfigError(f"this needs a model of images, got one that takes a {self.input.kind}")
         return self.input
+
+    @property
+    def head_outputs(self) -> int:
+        """Logits that the head gives at a tick: of a series those of one time step."""
+        return self.output.classes if isinstance(self.input, SeriesConfig) else self.output.values
 
     @property
     def is_grid(self) -> bool:
@@ -461,13 +569,20 @@ def _check_pixels(mean: tuple[float, ...], std: tuple[float, ...], channels: int
     check(all(s > 0 for s in std), f"input.std must be above 0, got {std}")
 
 
-declare("input", dict.fromkeys((ImageConfig, SequenceConfig, ScheduleConfig), "tide.models.inputs"), InputSettings)
+declare(
+    "input",
+    dict.fromkeys(
+        (ImageConfig, SequenceConfig, ScheduleConfig, SeriesConfig, VectorConfig, PlacesConfig), "tide.models.inputs"
+    ),
+    InputSettings,
+)
 declare(
     "backbone",
     dict.fromkeys(
         (HRFConfig, DeepHRFConfig, ResNetConfig, ResNetTrunkConfig, ConvolutionsConfig, FeatureMapConfig),
         "tide.backbones.images",
     )
-    | dict.fromkeys((SymbolsConfig, QuestionsConfig), "tide.backbones.sequences"),
+    | dict.fromkeys((SymbolsConfig, QuestionsConfig), "tide.backbones.sequences")
+    | dict.fromkeys((VectorsConfig, ViewConfig), "tide.backbones.observations"),
     BackboneSettings,
 )

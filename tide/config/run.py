@@ -128,7 +128,8 @@ class DrawnConfig(DataSettings):
 
     kind: Literal["drawn"] = "drawn"
     name: str = "parity"
-    """Name of the task: parity, sort, maze, qamnist, sudoku, or one that was registered."""
+    """Name of the task: parity, sort, maze, qamnist, sudoku, decision, matching, context, go, flip_flop, or one that
+    was registered."""
 
 
 def data_config(text: str, former: DataSettings | None = None) -> DataSettings:
@@ -347,7 +348,7 @@ class Config(ModelConfig):
         )
         for name, value in (("head_start", self.train.head_start), ("segments", self.train.segments - 1)):
             check(
-                value == 0 or not (output.emitted or self.input.kind == "schedule"),
+                value == 0 or not (output.emitted or self.input.kind in ("schedule", "series")),
                 f"train.{name} must be {int(name == 'segments')}, got {getattr(self.train, name)}: a list that is "
                 "emitted over the ticks, or an input that is shown in parts, begins at its first tick",
             )
@@ -374,6 +375,7 @@ _TASKS = {
     **dict.fromkeys(("parity", "sort", "qamnist"), "tide.data.drawn.sequences"),
     "maze": "tide.data.drawn.mazes",
     "sudoku": "tide.data.drawn.sudoku",
+    **dict.fromkeys(("decision", "matching", "context", "go", "flip_flop"), "tide.data.drawn.trials"),
 }
 declare("task", _TASKS, reserved=get_args(NamedSet))
 declare("objective", dict.fromkeys((*get_args(TicksThatCount), "route", "ctc"), "tide.losses"))

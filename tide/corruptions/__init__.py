@@ -1,7 +1,7 @@
-"""The corruptions of ImageNet-C, CIFAR-10-C and Tiny-ImageNet-C for images of any size, the same for any batch."""
+"""The corruptions of ImageNet-C, its smaller kin and MNIST-C for images of any size, the same for any batch."""
 
 from tide.corruptions.batch import corrupt
-from tide.corruptions.tables import CORRUPTIONS, EXTRA
+from tide.corruptions.tables import CORRUPTIONS, EXTRA, MNIST_C, smallest
 from tide.data.shifted import SEVERITIES
 
-__all__ = ["CORRUPTIONS", "EXTRA", "SEVERITIES", "corrupt"]
+__all__ = ["CORRUPTIONS", "EXTRA", "MNIST_C", "SEVERITIES", "corrupt", "smallest"]

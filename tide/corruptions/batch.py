@@ -11,11 +11,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from tide.corruptions import blur, noise, weather
+from tide.corruptions import blur, mnist_c, noise, weather
 from tide.corruptions.blur import glass_blur, motion_blur, zoom_blur
 from tide.corruptions.draws import Draws, to_bytes
 from tide.corruptions.noise import elastic_transform
-from tide.corruptions.tables import CORRUPTIONS, EXTRA, Row, constants
+from tide.corruptions.tables import CORRUPTIONS, EXTRA, MNIST_C, Row, constants, smallest
 from tide.corruptions.weather import frost, spatter
 from tide.data.sets import check_images
 from tide.data.shifted import SEVERITIES
@@ -47,18 +47,27 @@ _FUNCTIONS: Final[dict[str, Callable[[Bytes, Row, Draws], Bytes | Floats]]] = {
     "gaussian_blur": blur.gaussian_blur,
     "spatter": spatter,
     "saturate": noise.saturate,
+    "shear": mnist_c.shear,
+    "rotate": mnist_c.rotate,
+    "scale": mnist_c.scale,
+    "translate": mnist_c.translate,
+    "stripe": mnist_c.stripe,
+    "dotted_line": mnist_c.dotted_line,
+    "zigzag": mnist_c.zigzag,
+    "canny_edges": mnist_c.canny_edges,
 }
 
 
 def corrupt(
     images: Tensor, name: str, severity: int, *, seed: int, first: int = 0, indices: Tensor | None = None
 ) -> Tensor:
-    """Corrupt images as those of ImageNet-C, CIFAR-10-C and Tiny-ImageNet-C are.
+    """Corrupt images as those of ImageNet-C, CIFAR-10-C, Tiny-ImageNet-C and MNIST-C are.
 
-    The strengths are the published ones at 32, 64 and 224 pixels; :func:`~tide.corruptions.tables.constants` states
-    the rule for other sizes. Grey images keep one channel; the corruptions that need colour say what they do to them.
-    Frost is drawn, not photographed (:mod:`tide.corruptions.weather`). The published photos were besides stored
-    as JPEG of quality 85; nothing is stored here.
+    The strengths are the published ones at 32, 64 and 224 pixels, for those of MNIST-C at 28;
+    :func:`~tide.corruptions.tables.constants` states the rule for other sizes. Grey images keep one channel; the
+    corruptions that need colour say what they do to them. Frost is drawn, not photographed
+    (:mod:`tide.corruptions.weather`). The published photos were besides stored as JPEG of quality 85; nothing is
+    stored here.
 
     An image's random numbers depend on ``seed``, its number in the data set, ``name`` and ``severity`` alone, and no
     image sees another: the bytes are the same whatever the size and order of the batches, the workers and the threads.
@@ -67,7 +76,8 @@ def corrupt(
 
     Args:
         images: pixel values, uint8, shape (B, 1 or 3, H, W), each side at least 8 pixels, on any device.
-        name: one of :data:`CORRUPTIONS` or :data:`EXTRA`.
+            Four of MNIST-C need 16 (:func:`~tide.corruptions.tables.smallest`).
+        name: one of :data:`CORRUPTIONS`, :data:`EXTRA` or :data:`MNIST_C`.
         severity: 1 (slight) to 5 (heavy).
         seed: any integer.
         first: number of the first image in its data set, where the images follow one another.
@@ -120,8 +130,9 @@ def _numbers(images: Tensor, first: int, indices: Tensor | None) -> Sequence[int
 
 def _check(images: Tensor, name: str, severity: int) -> None:
     if name not in _FUNCTIONS:
-        known = (*CORRUPTIONS, *EXTRA)
-        raise DataError(f"unknown corruption {name!r}{did_you_mean(name, known)}")
+        known = (*CORRUPTIONS, *EXTRA, *MNIST_C)
+        near = did_you_mean(name, known, known=False)
+        raise DataError(f"unknown corruption {name!r}{near or '; known: ' + ', '.join(known)}")
     if not isinstance(severity, int) or isinstance(severity, bool) or severity not in SEVERITIES:
         raise DataError(f"severity must be 1 (slight) to 5 (heavy), got {severity!r}")
     channels, height, width = images.shape[1:]
@@ -129,3 +140,7 @@ def _check(images: Tensor, name: str, severity: int) -> None:
         raise DataError(f"images must have 1 (grey) or 3 (RGB) channels, got {channels}")
     if min(height, width) < _MIN_SIZE:
         raise DataError(f"images must have at least {_MIN_SIZE} x {_MIN_SIZE} pixels, got {height} x {width}")
+    if min(height, width) < smallest(name):
+        raise DataError(
+            f"size must be at least {smallest(name)} for {name}, got {min(height, width)}; enlarge the images"
+        )

@@ -1,8 +1,9 @@
-"""The published strengths of every corruption: CIFAR-10-C, Tiny-ImageNet-C and ImageNet-C, severities 1 to 5.
+"""The published strengths of every corruption: CIFAR-10-C, Tiny-ImageNet-C, ImageNet-C and MNIST-C.
 
-All are published facts: Dan Hendrycks and Thomas Dietterich, "Benchmarking neural network robustness to common
-corruptions and perturbations", arXiv 1903.12261, and the programs that made the sets,
-github.com/hendrycks/robustness, each named at its table. What the numbers mean stands in :data:`MEANINGS`.
+All but those marked at MNIST-C are published facts: Dan Hendrycks and Thomas Dietterich, "Benchmarking neural network
+robustness to common corruptions and perturbations", arXiv 1903.12261, and the programs that made the sets,
+github.com/hendrycks/robustness; Norman Mu and Justin Gilmer, "MNIST-C: a robustness benchmark for computer vision",
+arXiv 1906.02337, and their program. Each is named at its table. What the numbers mean stands in :data:`MEANINGS`.
 """
 
 from __future__ import annotations
@@ -152,6 +153,29 @@ _IMAGENET: Final[dict[str, Rows]] = {
 
 TABLES: Final = {32: _CIFAR, 64: _TINY, 224: _IMAGENET}
 
+# MNIST-C, 28 pixels: corruptions.py of github.com/google-research/mnist-c. The set was made at one severity each. The
+# first four have five in the program, and the set has the 2nd, 2nd, 3rd and 3rd. The others have one alone; the steps
+# to and from it are chosen here: of the stripe it is the 3rd, of the lines the 1st, of the edges the 5th. The blur
+# before the edges is against the noise of pixels. It stays one pixel at all sizes: at 224 pixels the edges after a blur
+# of eight show nothing of a photo.
+_MNIST: Final[dict[str, Rows]] = {
+    "shear": _single(0.2, 0.4, 0.6, 0.8, 1),
+    "rotate": _single(0.2, 0.4, 0.6, 0.8, 1),
+    "scale": _single(0.9, 0.8, 0.7, 0.6, 0.5),
+    "translate": _single(1, 2, 3, 4, 5),
+    "stripe": _single(3, 5, 7, 9, 11),
+    "dotted_line": ((1, 2.3, 2), (2, 2.3, 2), (3, 2.3, 2), (4, 2.3, 2), (5, 2.3, 2)),
+    "zigzag": ((1, 2.3, 2, 5, 2), (2, 2.3, 2, 5, 2), (3, 2.3, 2, 5, 2), (4, 2.3, 2, 5, 2), (5, 2.3, 2, 5, 2)),
+    "canny_edges": (
+        (1, 0.1, 0.2, 0.2),
+        (1, 0.1, 0.2, 0.4),
+        (1, 0.1, 0.2, 0.6),
+        (1, 0.1, 0.2, 0.8),
+        (1, 0.1, 0.2, 1),
+    ),
+}
+_MNIST_SIDE: Final = 28
+
 
 CORRUPTIONS: Final = (
     "gaussian_noise",
@@ -175,6 +199,18 @@ CORRUPTIONS: Final = (
 EXTRA: Final = ("speckle_noise", "gaussian_blur", "spatter", "saturate")
 """The 4 that the paper keeps apart, for choosing settings without looking at the other 15."""
 
+MNIST_C: Final = tuple(_MNIST)
+"""The 8 of MNIST-C that ImageNet-C lacks; its other 7 are among those above."""
+
+_FINE: Final = 16  # pixels; below it a move is less than one pixel, and lines and edges are as wide as what they cross
+_SMALLEST: Final = {"translate": _FINE, "dotted_line": _FINE, "zigzag": _FINE, "canny_edges": _FINE}
+
+
+def smallest(name: str) -> int:
+    """Return how many pixels the shorter side must have for a corruption to mean anything."""
+    return _SMALLEST.get(name, 8)
+
+
 # What the numbers of a row mean, in their order. Those with a star are lengths in pixels.
 MEANINGS: Final[dict[str, tuple[str, ...]]] = {
     "gaussian_noise": ("standard deviation, white = 1",),
@@ -196,6 +232,14 @@ MEANINGS: Final[dict[str, tuple[str, ...]]] = {
     "elastic_transform": ("strength of the moves*", "smoothness of the moves*", "farthest move of a corner*"),
     "pixelate": ("side after shrinking, share",),
     "jpeg_compression": ("quality",),
+    "shear": ("angle in radians",),
+    "rotate": ("angle in radians",),
+    "scale": ("factor",),
+    "translate": ("move along both axes*",),
+    "stripe": ("width on either side*",),
+    "dotted_line": ("lines", "distance at which a line has faded*", "length of dots and gaps*"),
+    "zigzag": ("lines", "distance at which a line has faded*", "height of a tooth*", "farthest rise*", "margin*"),
+    "canny_edges": ("deviation of the blur", "strength that continues an edge", "that starts one", "share of edges"),
 }
 
 
@@ -204,15 +248,17 @@ def constants(name: str, severity: int, side: int) -> Row:
 
     At 32, 64 and 224 they are those of CIFAR-10-C, Tiny-ImageNet-C and ImageNet-C. Any other size takes the table
     nearest in ratio (up to 45 that of 32, up to 119 that of 64, above that of 224) and multiplies the lengths in
-    pixels by ``side`` over the size of the table: at 28 by 28/32. All else is free of scale and stays.
+    pixels by ``side`` over the size of the table: at 28 by 28/32. All else is free of scale and stays. Those of
+    :data:`MNIST_C` have one table, of 28 pixels.
 
     Args:
-        name: one of :data:`CORRUPTIONS` or :data:`EXTRA`.
+        name: one of :data:`CORRUPTIONS`, :data:`EXTRA` or :data:`MNIST_C`.
         severity: 1 to 5.
         side: in pixels.
     """
-    table = min(TABLES, key=lambda size: abs(math.log(size / side)))
-    row = TABLES[table][name][severity - 1]
+    tables = {_MNIST_SIDE: _MNIST} if name in _MNIST else TABLES
+    table = min(tables, key=lambda size: abs(math.log(size / side)))
+    row = tables[table][name][severity - 1]
     return tuple(
         value * side / table if meaning.endswith("*") else value
         for value, meaning in zip(row, MEANINGS[name], strict=True)

@@ -111,6 +111,11 @@ class Cell(nn.Module):
     def step(self, context: Any, state: Any) -> tuple[State, Any]:
         """Advance by one tick: (new state, features of this tick)."""
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Names of the quantities that the head reads, one beside the other: an agent's critic reads the same."""
+        raise NotImplementedError(f"{type(self).__name__} must name what its head reads to be an agent")
+
     @abstractmethod
     def readout(self, observed: Mapping[str, Tensor], carry: Any = None) -> Readout:
         """Return logits from the quantities that the read-out uses, stacked over ticks, (B, T, ...).

@@ -15,7 +15,7 @@ from tide.models.reference import CTM, from_reference_config
 from tide.nn.attention import ProjectedAttention, ReaderWeights
 from tide.nn.ctm import TraceModels, TraceWeights, every_pair, make_synapses
 from tide.nn.neuron_models import push
-from tide.nn.synchrony import PairSynchrony, SynchronyState
+from tide.nn.synchrony import PairSynchrony, SynchronyState, WindowSynchrony, WindowWeights
 
 __all__ = ["CTM", "CTMCell", "choose_pairs", "from_reference_config"]
 
@@ -26,22 +26,24 @@ class CTMWeights(NamedTuple):
     attention: ReaderWeights | None
     models: tuple[TraceWeights, ...]
     retention_action: Tensor | None
-    retention_out: Tensor
+    retention_out: Tensor | WindowWeights
 
 
 class CTMState(State):
     """What a tick hands to the next.
 
     ``post_activations`` (B, D), ``history`` of pre-activations (D, B, M) and the synchrony of the pairs that steer the
-    attention (``action``, None without attention) and give the logits (``out``).
+    attention (``action``, None without attention) and give the logits (``out``; with ``core.window`` None, and in its
+    place the last M activations of the neurons that are read, (J, B, M)).
     """
 
-    batch_dim: ClassVar = {"history": 1}
+    batch_dim: ClassVar = {"history": 1, "window": 1}
 
     post_activations: Tensor
     history: Tensor
     action: SynchronyState | None
-    out: SynchronyState
+    out: SynchronyState | None
+    window: Tensor | None = None
 
 
 class CTMFeatures(NamedTuple):
@@ -71,7 +73,7 @@ class CTMCell(ReadingCell):
 
     components: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "attention": ("attention",),
-        "dynamics": ("synapses", "start", "start_history"),
+        "dynamics": ("synapses", "start", "start_history", "start_window"),
         "neuron_models": ("trace_models",),
         "synchrony": ("synchrony_action", "synchrony_out"),
         "head": ("head",),
@@ -88,14 +90,18 @@ class CTMCell(ReadingCell):
         self.config = core
         action, out = choose_pairs(core, torch.Generator().manual_seed(seed))
         self.synchrony_action = PairSynchrony(action) if core.attends else None
-        self.synchrony_out = PairSynchrony(out)
+        self.synchrony_out: PairSynchrony | WindowSynchrony = (
+            WindowSynchrony(core.synchrony_out, core.memory_length) if core.window else PairSynchrony(out)
+        )
         self.inputs = core.attention_width if core.attends else features
         self.attention = (
             ProjectedAttention(action.shape[1], features, core.attention_width, core.heads, dropout=core.dropout)
             if core.attends
             else None
         )
-        self.synapses = make_synapses(self.inputs + core.neurons, core.neurons, core.synapse_depth, core.dropout)
+        self.synapses = make_synapses(
+            self.inputs + core.neurons, core.neurons, core.synapse_depth, core.dropout, core.synapse_blocks
+        )
         dropout = core.dropout if core.neuron_dropout is None else core.neuron_dropout
         self.trace_models = TraceModels(
             core.neurons,
@@ -106,10 +112,10 @@ class CTMCell(ReadingCell):
             dropout=dropout,
         )
         self.head = nn.Linear(out.shape[1], outputs)
-        self.start = nn.Parameter(_symmetric(core.neurons, of=core.neurons))
-        self.start_history = nn.Parameter(
-            _symmetric(core.neurons, core.memory_length, of=core.neurons + core.memory_length)
-        )
+        self.start = None if core.window else nn.Parameter(_symmetric(core.neurons, of=core.neurons))
+        of = core.neurons + core.memory_length
+        self.start_history = nn.Parameter(_symmetric(core.neurons, core.memory_length, of=of))
+        self.start_window = nn.Parameter(_symmetric(core.neurons, core.memory_length, of=of)) if core.window else None
 
     @property
     def observables(self) -> Mapping[str, Observable]:
@@ -123,16 +129,30 @@ class CTMCell(ReadingCell):
             self.attention.compose() if self.attention is not None else None,
             self.trace_models.compose(),
             self.synchrony_action.retention() if self.synchrony_action is not None else None,
-            self.synchrony_out.retention(),
+            self.synchrony_out.compose()
+            if isinstance(self.synchrony_out, WindowSynchrony)
+            else self.synchrony_out.retention(),
         )
         return self.reading(x, weights, self.config.heads)
 
     def initial(self, batch: int) -> CTMState:
-        """Learned start activations and history."""
+        """Learned start activations and history; with a window, a learned window."""
+        history = self.start_history[:, None].expand(-1, batch, -1)
+        if self.start_window is not None:
+            window = self.start_window[:, None].expand(-1, batch, -1)
+            return CTMState(
+                post_activations=window[:, :, -1].t(),
+                history=history,
+                action=None,
+                out=None,
+                window=window[-self.config.synchrony_out :],
+            )
+        assert self.start is not None
+        assert isinstance(self.synchrony_out, PairSynchrony)
         post = self.start.expand(batch, -1)
         return CTMState(
             post_activations=post,
-            history=self.start_history[:, None].expand(-1, batch, -1),
+            history=history,
             action=self.synchrony_action.initial(post) if self.synchrony_action is not None else None,
             out=self.synchrony_out.initial(post),
         )
@@ -150,9 +170,20 @@ class CTMCell(ReadingCell):
         if steering is not None:
             # Already that of the next tick, which reads it first.
             action = steering(state.action, post, weights.retention_action)
-        out = self.synchrony_out(state.out, post, weights.retention_out)
-        following = CTMState(post_activations=post, history=history, action=action, out=out)
-        return following, CTMFeatures(pre, post, synch_action, self.synchrony_out.value(out), read.weights)
+        out, window = None, None
+        if state.window is not None:
+            window = push(state.window, post[:, -len(state.window) :])
+            synch_out = self.synchrony_out(window, weights.retention_out)
+        else:
+            out = self.synchrony_out(state.out, post, weights.retention_out)
+            synch_out = PairSynchrony.value(out)
+        following = CTMState(post_activations=post, history=history, action=action, out=out, window=window)
+        return following, CTMFeatures(pre, post, synch_action, synch_out, read.weights)
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The head reads the synchrony of the output pairs."""
+        return ("synch_out",)
 
     def readout(self, observed: Mapping[str, Tensor], carry: None = None) -> Readout:
         """Logits of the output pairs' synchrony, over all given ticks at once."""
@@ -160,7 +191,10 @@ class CTMCell(ReadingCell):
 
     def pairs(self) -> Tensor:
         """Return the neuron pairs whose synchrony gives the logits, (2, P)."""
-        return self.synchrony_out.pairs()
+        if isinstance(self.synchrony_out, PairSynchrony):
+            return self.synchrony_out.pairs()
+        first = self.config.neurons - self.config.synchrony_out
+        return torch.stack((self.synchrony_out.left, self.synchrony_out.right)) + first
 
 
 def choose_pairs(core: CTMConfig, generator: torch.Generator) -> tuple[Tensor, Tensor]:

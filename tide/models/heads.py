@@ -34,6 +34,33 @@ class OutputHead(nn.Module):
         return logits.transpose(1, 2)
 
 
+class ReluHead(nn.Module):
+    """Linear → ReLU → Linear → ReLU → Linear, orthogonal with gain 1, of an agent: its actor or its critic.
+
+    ``norm`` puts a LayerNorm in front.
+    """
+
+    def __init__(self, inputs: int, hidden: int, outputs: int, *, norm: bool = False) -> None:
+        super().__init__()
+        sizes = ((inputs, hidden), (hidden, hidden), (hidden, outputs))
+        linear = [nn.Linear(*size) for size in sizes]
+        for layer in linear:
+            nn.init.orthogonal_(layer.weight)
+            nn.init.zeros_(layer.bias)
+        self.norm = nn.LayerNorm(inputs) if norm else nn.Identity()
+        self.layers = nn.Sequential(linear[0], nn.ReLU(), linear[1], nn.ReLU(), linear[2])
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return outputs (B, outputs, T) from (B, T, inputs)."""
+        outputs: Tensor = self.layers(self.norm(inputs)).transpose(1, 2)
+        return outputs
+
+
+def inputs_of(head: nn.Module) -> int:
+    """Return the width of what a head reads."""
+    return next(module.in_features for module in head.modules() if isinstance(module, nn.Linear))
+
+
 def certainty(logits: Tensor) -> Tensor:
     """Return 1 − H(softmax)/ln C, in [0, 1], of logits (B, C, *S, T) as (B, T), the mean over positions."""
     log_p = F.log_softmax(logits, dim=1)

@@ -14,10 +14,21 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.nn import functional
 
-from tide.config import FeatureMapConfig, ImageConfig, ModelConfig, ScheduleConfig, SequenceConfig, register
+from tide.config import (
+    FeatureMapConfig,
+    ImageConfig,
+    ModelConfig,
+    PlacesConfig,
+    ScheduleConfig,
+    SequenceConfig,
+    SeriesConfig,
+    VectorConfig,
+    register,
+)
 from tide.config.base import builder
-from tide.config.model import MAX_PARTS
+from tide.config.model import MAX_PARTS, VIEW, VIEW_KINDS
 from tide.errors import InputError
+from tide.models.heads import arranged
 from tide.nn.eyes import adapt, retina
 
 BRIGHTEST = 2.0  # a float pixel above is on the scale 0 to 255; what augmentation overshoots is below
@@ -65,6 +76,8 @@ class InputKind(ABC, Generic[S]):
     """How they are written in Python, with their shape."""
     in_parts: ClassVar[bool] = False
     """Whether the input is shown part by part before the answer."""
+    answers_in_parts: ClassVar[bool] = False
+    """Whether there is an answer to each part."""
 
     def __init__(self, config: ModelConfig) -> None:
         self.config = config
@@ -101,6 +114,10 @@ class InputKind(ABC, Generic[S]):
     def answers_from(self, inputs: Any) -> int:
         """Return the first tick (from 0) that counts as an answer: that after everything has been shown."""
         return 0
+
+    def arranged(self, values: Tensor) -> Tensor:
+        """Return logits (B, C, *S, T) from those that the head gave at every tick, (B, outputs, ticks)."""
+        return arranged(values, self.config.output)
 
     def _no_question(self, question: str | None) -> None:
         if question is not None:
@@ -265,6 +282,104 @@ class Sequences(InputKind[SequenceConfig]):
                 f"the sequence must be {settings.length} of {known} without spaces, got {text!r} with {other!r}"
             )
         return torch.tensor([[symbols[letter] for letter in text]])
+
+
+@register("input", SeriesConfig)
+class Series(InputKind[SeriesConfig]):
+    """Series (B, length, size), float: each time step drives the neurons for all ticks, and has an answer.
+
+    Logits are (B, C, length, T): the ticks of each time step.
+    """
+
+    samples = "series"
+    takes = "series: (B, length, size), float"
+    in_parts = True
+    answers_in_parts = True
+
+    def check(self, inputs: Any) -> None:
+        """As long and as wide as the settings say, all finite."""
+        wanted = (self.settings.length, self.settings.size)
+        if not isinstance(inputs, Tensor) or inputs.dim() != 3 or tuple(inputs.shape[1:]) != wanted:
+            shape = tuple(inputs.shape) if isinstance(inputs, Tensor) else type(inputs).__name__
+            swapped = isinstance(inputs, Tensor) and inputs.dim() == 3 and (inputs.shape[0], inputs.shape[2]) == wanted
+            hint = "; are batch and time swapped?" if swapped else ""
+            raise InputError(f"series must have shape (B, {wanted[0]}, {wanted[1]}), got {shape}{hint}")
+        if not isinstance(inputs, FakeTensor) and not inputs.is_meta and not bool(inputs.isfinite().all()):
+            raise InputError("series must be finite, got NaN or infinity; clean the data")
+
+    def example(self, batch: int = 1) -> Tensor:
+        """Return zeros."""
+        return torch.zeros(batch, self.settings.length, self.settings.size)
+
+    def parts(self, backbone: nn.Module, inputs: Any) -> list[Part]:
+        """Return a part for each time step."""
+        ticks, last = self.config.core.ticks, self.settings.length - 1
+        return [Part(backbone(step), ticks if number < last else 0) for number, step in enumerate(inputs.unbind(1))]
+
+    def arranged(self, values: Tensor) -> Tensor:
+        """Return logits (B, C, length, T); the last time step may have more ticks than were configured: cut."""
+        length, ticks = self.settings.length, self.config.core.ticks
+        return values[..., : length * ticks].reshape(*values.shape[:-1], length, ticks)
+
+    def read(self, texts: Sequence[str], question: str | None, photo: Photo) -> list[tuple[str, Inputs]]:
+        """Refuse: a series is no text."""
+        raise InputError(f"the model takes series of numbers, got {texts[0]!r}; give a tensor to model.predict")
+
+
+class _Observations(InputKind[S]):
+    """What an agent observes; it is read from an environment and not from a command line."""
+
+    samples = "observations"
+
+    def read(self, texts: Sequence[str], question: str | None, photo: Photo) -> list[tuple[str, Inputs]]:
+        """Refuse: an agent acts in an environment."""
+        raise InputError(f"the model acts in an environment, got {texts[0]!r} to answer; `tide eval RUN` lets it act")
+
+
+@register("input", VectorConfig)
+class Vectors(_Observations[VectorConfig]):
+    """Numbers of an observation, (B, size), float."""
+
+    takes = "observations: (B, size), float"
+
+    def check(self, inputs: Any) -> None:
+        """As many numbers as the settings say, all finite."""
+        size = self.settings.size
+        if not isinstance(inputs, Tensor) or inputs.dim() != 2 or inputs.shape[1] != size:
+            shape = tuple(inputs.shape) if isinstance(inputs, Tensor) else type(inputs).__name__
+            raise InputError(f"observations must have shape (B, {size}), got {shape}")
+        if not isinstance(inputs, FakeTensor) and not inputs.is_meta and not bool(inputs.isfinite().all()):
+            raise InputError("observations must be finite, got NaN or infinity")
+
+    def example(self, batch: int = 1) -> Tensor:
+        """Return zeros."""
+        return torch.zeros(batch, self.settings.size)
+
+
+@register("input", PlacesConfig)
+class Places(_Observations[PlacesConfig]):
+    """What stands at the places of a view, (B, 7, 7, 3): object, colour and state as whole numbers."""
+
+    takes = "observations: (B, 7, 7, 3), whole numbers"
+
+    def check(self, inputs: Any) -> None:
+        """Whole numbers that are known."""
+        if not isinstance(inputs, Tensor) or inputs.dim() != 4 or tuple(inputs.shape[1:]) != (VIEW, VIEW, 3):
+            shape = tuple(inputs.shape) if isinstance(inputs, Tensor) else type(inputs).__name__
+            raise InputError(f"observations must have shape (B, {VIEW}, {VIEW}, 3), got {shape}")
+        if isinstance(inputs, FakeTensor) or inputs.is_meta:
+            return
+        kinds = torch.tensor(VIEW_KINDS, device=inputs.device)
+        if not bool(((inputs >= 0) & (inputs < kinds)).all()):
+            raise InputError(f"objects, colours and states must be below {VIEW_KINDS}, got {int(inputs.max())}")
+
+    def example(self, batch: int = 1) -> Tensor:
+        """Return zeros: nothing is seen."""
+        return torch.zeros(batch, VIEW, VIEW, 3)
+
+    def normalise(self, inputs: Any, mean: Tensor, std: Tensor) -> Any:
+        """Return them as whole numbers."""
+        return inputs.long()
 
 
 @register("input", ScheduleConfig)

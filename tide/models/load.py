@@ -13,6 +13,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 
 from tide.config import CTMConfig, LSTMConfig, ModelConfig
 from tide.errors import CheckpointError, InputError, short_repr
+from tide.models.control_presets import CONTROL_PRESETS, control_preset
 from tide.models.ctm import CTM
 from tide.models.lstm import LSTM
 from tide.models.presets import preset
@@ -28,7 +29,7 @@ def create(name: str, **sections: Any) -> Thinker:
     ``create("mnist", core=dict(ticks=25), seed=1)`` overrides settings by section. The same name and settings give
     the same weights whatever the state of the global random generators.
     """
-    config = preset(name, **sections).model
+    config = control_preset(name, **sections).model if name in CONTROL_PRESETS else preset(name, **sections).model
     return model_class(config)(config)
 
 

@@ -103,6 +103,11 @@ class LSTMCell(ReadingCell):
         _, (hidden, memory) = self.lstm(read.output[None], (state.hidden, state.memory))
         return LSTMState(hidden=hidden, memory=memory), LSTMFeatures(hidden[-1], memory[-1], read.weights)
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The head reads the top layer's hidden state."""
+        return ("post_activations",)
+
     def readout(self, observed: Mapping[str, Tensor], carry: None = None) -> Readout:
         """Logits of the top layer's hidden state, over all given ticks at once."""
         return Readout(self.head(observed["post_activations"]).transpose(1, 2), {}, None)

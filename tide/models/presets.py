@@ -14,6 +14,7 @@ from tide.config import (
     CoreConfig,
     CTMConfig,
     DeepHRFConfig,
+    EIConfig,
     FolderConfig,
     HeadConfig,
     HRFConfig,
@@ -31,7 +32,7 @@ from tide.config import (
 )
 from tide.config.io import from_dict
 from tide.errors import ConfigError, did_you_mean
-from tide.models.task_presets import CTM_CORES, DRAWN_TASKS, LSTM_UNITS, REFERENCE_TASKS, extent
+from tide.models.task_presets import CTM_CORES, DRAWN_TASKS, LSTM_UNITS, REFERENCE_TASKS, SERIES_TASKS, extent
 
 INPUTS: Mapping[str, InputSettings] = {
     "digits": ImageConfig(size=16, mean=(0.3062,), std=(0.3191,)),
@@ -286,7 +287,7 @@ def _of_same_size(core: CoreConfig) -> dict[str, Any]:
     }
 
 
-def _without_auxiliary_terms(base: Config, core: CTMConfig | LSTMConfig) -> Config:
+def _without_auxiliary_terms(base: Config, core: CTMConfig | LSTMConfig | EIConfig) -> Config:
     none: dict[str, Any] = {f"{term.name}_weight": 0.0 for term in TERMS if term.of_populations}
     return replace(base, core=core, loss=replace(base.loss, **none))
 
@@ -310,6 +311,14 @@ def anytime(base: Config) -> Config:
     return replace(base, core=core, loss=loss)
 
 
+def ei_rnn(base: Config) -> Config:
+    """Return an experiment on series with a plain excitatory-inhibitory layer in TIDE's place."""
+    core = base.core
+    assert isinstance(core, CoreConfig)
+    plain = EIConfig(neurons=core.neurons, ticks=core.ticks, dt=20.0, tau_e=100.0, tau_i=100.0, noise=0.1)
+    return _without_auxiliary_terms(base, plain)
+
+
 MODELS: Mapping[str, Callable[[Config], Config]] = {
     "tide": lambda base: base,
     "anytime": anytime,
@@ -317,6 +326,7 @@ MODELS: Mapping[str, Callable[[Config], Config]] = {
     "lstm": lstm,
     "anytime-ctm": lambda base: anytime(ctm(base)),
     "anytime-lstm": lambda base: anytime(lstm(base)),
+    "ei_rnn": ei_rnn,
 }
 """Each model by name, as the change of a TIDE experiment."""
 
@@ -344,13 +354,19 @@ TASKS: Mapping[str, Callable[[], Config]] = {
 }
 """TIDE's experiment on each named data set and each task."""
 
-# A list that is emitted over the ticks has no answer at every one of them.
+# A list that is emitted over the ticks has no answer at every one of them; a series has one tick a step.
 _OF_LISTS = {task for task, base in TASKS.items() if base().output.emitted}
+
+
+def _fits(model: str, task: str) -> bool:
+    """Whether there is a preset of a task for a model."""
+    if model == "ei_rnn":
+        return task in SERIES_TASKS
+    return not (model.startswith("anytime") and (task in _OF_LISTS or task in SERIES_TASKS))
+
+
 PRESETS: tuple[str, ...] = tuple(
-    task if model == "tide" else f"{model}.{task}"
-    for model in MODELS
-    for task in TASKS
-    if not (model.startswith("anytime") and task in _OF_LISTS)
+    task if model == "tide" else f"{model}.{task}" for model in MODELS for task in TASKS if _fits(model, task)
 )
 """Every preset: a task for TIDE with the paper's objective, or MODEL.TASK for another objective or a baseline."""
 

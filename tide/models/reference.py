@@ -26,11 +26,15 @@ from tide.config import (
     LSTMConfig,
     ModelConfig,
     OutputConfig,
+    PlacesConfig,
     QuestionsConfig,
     ResNetTrunkConfig,
     ScheduleConfig,
     SequenceConfig,
     SymbolsConfig,
+    VectorConfig,
+    VectorsConfig,
+    ViewConfig,
 )
 from tide.errors import CheckpointError, ConfigError, did_you_mean
 from tide.models.thinker import Thinker
@@ -59,6 +63,8 @@ class ReferenceModel(Thinker):
             for theirs, tensor in self._shared().items():
                 tensor.copy_(weights[theirs].reshape(tensor.shape))
             for use in self._uses():
+                if self.cell.config.window:
+                    continue  # always the last neurons
                 left, right = (weights[f"{use}_neuron_indices_{side}"].long() for side in ("left", "right"))
                 if self.cell.config.selection != "random-pairing":
                     left, right = every_pair(left, right)
@@ -86,12 +92,15 @@ class ReferenceModel(Thinker):
 
     def reference_buffer_shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shape of each index buffer of the reference."""
-        core, sides = self.cell.config, ("left", "right")
-        return {
-            f"{use}_neuron_indices_{side}": (getattr(core, f"synchrony_{use}"),)
+        core, sides, prefix = self.cell.config, ("left", "right"), AGENT * (self.critic is not None)
+        shapes: dict[str, tuple[int, ...]] = {
+            f"{prefix}{use}_neuron_indices_{side}": (getattr(core, f"synchrony_{use}"),)
             for use in self._uses()
             for side in sides
         }
+        if shapes and prefix:
+            shapes[f"{AGENT}diagonal_mask_out"] = (core.synchrony_out,) * 2
+        return shapes
 
     def _uses(self) -> tuple[str, ...]:
         """What the synchrony of pairs of neurons is used for."""
@@ -100,14 +109,17 @@ class ReferenceModel(Thinker):
 
     def _as_there(self, name: str, tensor: Tensor) -> Tensor:
         # A single LSTM cell has no dimension of layers.
-        return tensor[0] if name in START.values() and single_lstm(self.config) else tensor
+        start = name.removeprefix(AGENT) in START.values()
+        return tensor[0] if start and single_lstm(self.config) else tensor
 
     def _shared(self) -> dict[str, Tensor]:
         """Return the parameters and the backbone's buffers by the reference's name."""
         backbone = self.backbone.state_dict(keep_vars=True)
+        own = {} if self.critic is None else _modules(ACTOR_AND_CRITIC)
         return {
             **{theirs: self.cell.get_parameter(ours) for ours, theirs in cell_names(self.config)},
             **{theirs: backbone[ours] for ours, theirs in backbone_names(self.config.backbone)},
+            **{theirs: self.get_parameter(ours) for ours, theirs in own},
         }
 
     def _check_reference(self, weights: Mapping[str, Tensor]) -> None:
@@ -194,6 +206,11 @@ FAMILIES: Mapping[str, Family] = {
 }
 
 
+OBSERVED = {"CartPole-v1": 4, "Acrobot-v1": 6}
+"""Numbers of an observation in each environment; what is hidden is zero."""
+HIDDEN = 64  # units of actor and critic
+
+
 class Sections(NamedTuple):
     """The sections of a model's configuration but its core."""
 
@@ -228,6 +245,8 @@ def from_reference_config(arguments: Arguments) -> Any:
     :class:`~tide.errors.ConfigError` for arguments that are unknown, missing or out of range, and for backbones and
     positional embeddings that are not built here.
     """
+    if arguments.get("kind") in ("ctm_rl", "lstm_rl"):
+        return _agent(arguments)
     kinds = {f"{name}_{task}".removesuffix("_image"): (name, task) for name in FAMILIES for task in TASKS}
     kind = arguments.get("kind", "lstm" if "num_layers" in arguments else "ctm")
     if kind not in list(kinds):
@@ -241,6 +260,37 @@ def from_reference_config(arguments: Arguments) -> Any:
     settings = {ours: arguments[theirs] for theirs, ours in (named | family.optional).items() if theirs in arguments}
     core = family.core(**(settings | task.core.get(name, {})))
     return family.model(ModelConfig(core=core, **task.sections(arguments)._asdict()))
+
+
+def _agent(arguments: Arguments) -> ReferenceModel:
+    """Return a model that acts; arguments of the loss are for whoever trains it."""
+    required = ("iterations", "d_model", "d_input", "n_synch_out", "memory_length", "memory_hidden_dims", "env_id")
+    of_the_loss = ("discount_gamma", "gae_lambda", "clip_coef", "ent_coef", "vf_coef", "norm_adv", "clip_vloss")
+    kind = str(arguments["kind"]).removesuffix("_rl")
+    fixed = {"neuron_select_type": "first-last", "model_type": kind}
+    _check_arguments(arguments, (*required, "actions"), ("kind", *of_the_loss), fixed)
+    ticks, neurons, width = (arguments[name] for name in ("iterations", "d_model", "d_input"))
+    view = "MiniGrid" in str(arguments["env_id"])
+    settings: InputSettings = PlacesConfig() if view else VectorConfig(size=OBSERVED.get(arguments["env_id"], 4))
+    backbone: BackboneSettings = ViewConfig(width=width, flat=True) if view else VectorsConfig(features=width)
+    core: CoreSettings = LSTMConfig(neurons=neurons, ticks=ticks, layers=1, heads=0, attention_width=width)
+    if kind == "ctm":
+        core = CTMConfig(
+            neurons=neurons,
+            ticks=ticks,
+            heads=0,
+            attention_width=width,
+            synapse_depth=1,
+            synapse_blocks=2,
+            window=True,
+            memory_length=arguments["memory_length"],
+            hidden=arguments["memory_hidden_dims"],
+            selection="first-last",
+            synchrony_out=arguments["n_synch_out"],
+            synchrony_action=0,
+        )
+    output = OutputConfig(classes=arguments["actions"], critic=HIDDEN)
+    return FAMILIES[kind].model(ModelConfig(core=core, input=settings, output=output, backbone=backbone))
 
 
 def _check_arguments(arguments: Arguments, required: Iterable[str], optional: Iterable[str], fixed: Arguments) -> None:
@@ -357,16 +407,32 @@ ATTENTION = {
     "attention.inner_bias": "attention.in_proj_bias",
     **{f"attention.output.{part}": f"attention.out_proj.{part}" for part in AFFINE},
 }
+AGENT = "recurrent_model."  # before the names of all but actor and critic
+GATED = (0, 2, 3, 5)  # layers with weights of two gated blocks
+ACTOR_AND_CRITIC = {
+    f"{ours}.layers.{layer}": (f"{theirs}.{layer}", AFFINE)
+    for ours, theirs in (("cell.head", "actor"), ("critic", "critic"))
+    for layer in (0, 2, 4)
+}
 START = {"start_hidden": "start_hidden_state", "start_memory": "start_cell_state"}
 
 
 def single_lstm(config: ModelConfig) -> bool:
     """Whether the reference's model is a single LSTM cell and no stack of layers: so on questions over digits."""
-    return isinstance(config.core, LSTMConfig) and isinstance(config.input, ScheduleConfig)
+    acts = isinstance(config.input, VectorConfig | PlacesConfig)
+    return isinstance(config.core, LSTMConfig) and (isinstance(config.input, ScheduleConfig) or acts)
 
 
 def cell_names(config: ModelConfig) -> Names:
     """Yield the names of a cell's parameters; shapes are the same but for :func:`single_lstm`."""
+    if config.output.critic:
+        inside = ((ours, theirs) for ours, theirs in _cell_names(config) if not ours.startswith("head."))
+        yield from ((ours, AGENT + theirs) for ours, theirs in inside)
+    else:
+        yield from _cell_names(config)
+
+
+def _cell_names(config: ModelConfig) -> Names:
     core = config.core
     if core.attends:
         yield from ATTENTION.items()
@@ -378,7 +444,9 @@ def cell_names(config: ModelConfig) -> Names:
                 theirs = f"lstm_cell.{name}" if single_lstm(config) else f"lstm.{name}_l{layer}"
                 yield f"lstm.{name}_l{layer}", theirs
     elif isinstance(core, CTMConfig):
-        yield "start", "start_activated_state"
+        yield from (
+            [("start_window", "start_activated_trace")] if core.window else [("start", "start_activated_state")]
+        )
         yield "start_history", "start_trace"
         for use in ("action",) * core.attends + ("out",):
             yield f"synchrony_{use}.decay", f"decay_params_{use}"
@@ -393,6 +461,10 @@ def cell_names(config: ModelConfig) -> Names:
 
 
 def _synapses(core: CTMConfig) -> Names:
+    if core.synapse_depth == 1 and core.synapse_blocks > 1:
+        for block in range(core.synapse_blocks):
+            yield from ((f"{block}.layers.{layer}", str(layer + 3 * block)) for layer in (1, 3))
+        return
     if core.synapse_depth == 1:
         yield from (("layers.1", "1"), ("layers.3", "3"))
         return
@@ -406,7 +478,15 @@ def _synapses(core: CTMConfig) -> Names:
 
 def backbone_names(config: BackboneSettings) -> Names:
     """Yield the names of a backbone's parameters and kept buffers."""
-    if isinstance(config, SymbolsConfig):
+    if isinstance(config, VectorsConfig):
+        blocks = {f"layers.{k}": (f"{AGENT}backbone.input_projector.{k + 1}", AFFINE) for k in GATED}
+        yield from _modules(blocks)
+    elif isinstance(config, ViewConfig):
+        for number, kind in enumerate(("object", "color", "state", "position")):
+            yield f"kinds.{number}.weight", f"{AGENT}backbone.{kind}_embedding.weight"
+        blocks = {f"layers.{k}": (f"{AGENT}backbone.project_to_d_projection.{k}", AFFINE) for k in GATED}
+        yield from _modules(blocks)
+    elif isinstance(config, SymbolsConfig):
         yield "embedding.weight", "backbone.embedding.weight"
         yield from _modules({"positions.projection": ("positional_embedding.projection", AFFINE)})
     elif isinstance(config, QuestionsConfig):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from tide.config import (
@@ -29,6 +30,7 @@ from tide.config import (
     ResNetTrunkConfig,
     ScheduleConfig,
     SequenceConfig,
+    SeriesConfig,
     SymbolsConfig,
     SynchronyConfig,
     TrainConfig,
@@ -170,6 +172,37 @@ def qamnist_small() -> Config:
     )
 
 
+SERIES_TASKS = {
+    "decision": (22, 3, ("fixate", "first", "second")),
+    "matching": (32, 3, ("fixate", "same", "other")),
+    "context": (22, 7, ("fixate", "first", "second")),
+    "go": (16, 3, ("fixate", "go")),
+    "flip_flop": (40, 4, tuple(f"{number:03b}" for number in range(8))),
+}
+"""Tasks of neuroscience's laboratories: steps, numbers of a step, names of the answers."""
+
+
+def series_task(name: str) -> Config:
+    """A task of neuroscience: 100 neurons, a tick a step, a few minutes on one core."""
+    length, size, labels = SERIES_TASKS[name]
+    core = _core(neurons=100, ticks=1, history=8, hidden=4, width=64, heads=0, pairs=112)
+    return Config(
+        input=SeriesConfig(length=length, size=size),
+        output=OutputConfig(classes=len(labels), positions=(length,), labels=labels),
+        backbone=FeatureMapConfig(features=size),
+        core=replace(
+            core,
+            dt=5.0,
+            lateral=replace(core.lateral, iterations=0),
+            memory=replace(core.memory, enabled=False),
+            synchrony=replace(core.synchrony, time_scales=(0.5, 20.0)),
+        ),
+        data=DrawnConfig(name=name),
+        loss=replace(PAID_AT_THE_END, objective="last"),
+        train=_train(steps=3_000, warmup=100, batch=32, rate=2e-3),
+    )
+
+
 DRAWN_TASKS: Mapping[str, Callable[[], Config]] = {
     "parity": parity,
     "parity.16": parity_16,
@@ -180,6 +213,7 @@ DRAWN_TASKS: Mapping[str, Callable[[], Config]] = {
     "maze.9": maze_9,
     "sudoku.4": sudoku_4,
     "sudoku.6": sudoku_6,
+    **{name: partial(series_task, name) for name in SERIES_TASKS},
     "qamnist": qamnist,
     "qamnist.small": qamnist_small,
 }

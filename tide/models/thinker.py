@@ -15,12 +15,12 @@ from huggingface_hub import ModelCard, PyTorchModelHubMixin, snapshot_download
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from tide.config import ModelConfig
+from tide.config import ModelConfig, OutputConfig
 from tide.config.base import builder
 from tide.config.cores import MAX_TICKS
 from tide.errors import InputError, check_path, did_you_mean, one_line, short_repr
 from tide.models.cell import Cell, State
-from tide.models.heads import arranged, at_tick, certainty, read_answers
+from tide.models.heads import ReluHead, at_tick, certainty, inputs_of, read_answers
 from tide.models.inputs import InputKind, Inputs, Part, input_kind
 from tide.models.saved import CARD, Card, as_markdown, digest, load_weights, read_card, read_model, write_model
 from tide.models.ticks import (
@@ -71,8 +71,11 @@ class Thinker(
             torch.default_generator.manual_seed(config.seed)  # torch.manual_seed would reseed accelerators too
             self.backbone: nn.Module = builder("backbone", config.backbone)(config.backbone, config.input)
             self.cell: Cell = builder("core", config.core)(
-                config.core, features=config.backbone.features, outputs=config.output.values, seed=config.seed
+                config.core, features=config.backbone.features, outputs=config.head_outputs, seed=config.seed
             )
+            self.critic: ReluHead | None = None
+            if config.output.critic:
+                self._make_agent_(config.output)
         mean, std = self.kind.statistics()
         self.register_buffer("mean", torch.tensor(mean).reshape(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).reshape(1, -1, 1, 1), persistent=False)
@@ -81,6 +84,12 @@ class Thinker(
         self.card: Card | None = None
         # Half precision of the backbone in training; the dynamics stay as they are (paper, Appendix F).
         self.backbone_precision: torch.dtype | None = None
+
+    def _make_agent_(self, output: OutputConfig) -> None:
+        """Put an actor in the place of the head, and a critic beside it."""
+        width = inputs_of(self.cell.get_submodule("head"))
+        self.cell.head = ReluHead(width, output.critic, output.classes, norm=output.critic_norm)
+        self.critic = ReluHead(width, output.critic, 1)
 
     @property
     def kind(self) -> InputKind[Any]:
@@ -126,7 +135,7 @@ class Thinker(
         observed = collector.stacked()
         reading = self.cell.readout(observed, carry)
         observed = {**observed, **reading.observed}
-        logits = arranged(reading.logits, self.config.output)
+        logits = self.kind.arranged(reading.logits)
         return ThoughtOutput(
             logits=logits,
             certainty=certainty(logits),
@@ -159,6 +168,8 @@ class Thinker(
         """
         if halt is not None and (isinstance(halt, bool) or not isinstance(halt, Real) or not 0 < halt <= 1):
             raise InputError(f"halt must be a certainty above 0 and at most 1, got {short_repr(halt)}; 0.9 is usual")
+        if halt is not None and self.kind.answers_in_parts:
+            raise InputError(f"halt must be left out for a series, got {halt}; every time step has an answer")
         images = self.kind.fit(images)
         modes = {module: module.training for module in self.modules()}
         self.eval()
@@ -246,6 +257,12 @@ class Thinker(
             moment, done = after, end
         return moment
 
+    def perceive(self, inputs: Inputs) -> Tensor:
+        """Return what the cell reads of inputs that are shown whole; raises :class:`InputError` as :meth:`forward`."""
+        (part,) = self._perceive(inputs)
+        assert part.content is not None
+        return part.content
+
     def begin(self, images: Inputs) -> AnyMoment:
         """Return context and state before the first tick; raises :class:`InputError` as :meth:`forward` does."""
         return self._begin(images, None)[0]
@@ -304,6 +321,8 @@ class Thinker(
     def components(self) -> dict[str, list[nn.Parameter]]:
         """Return all parameters by the part that they belong to, under the names that users know."""
         parts = {"backbone": list(self.backbone.parameters())}
+        if self.critic is not None:
+            parts["critic"] = list(self.critic.parameters())
         for name, members in self.cell.components.items():
             parts[name] = []
             for member in (getattr(self.cell, attribute) for attribute in members):

@@ -260,6 +260,11 @@ class TideCell(ReadingCell):
         )
         return following, features
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The head reads the latent state, and the memory where there is one."""
+        return ("latent",) if self.memory is None else ("latent", "memory")
+
     def readout(self, observed: Mapping[str, Tensor], carry: Batched | None = None) -> Readout:
         """Memory and head over all given ticks at once; ``carry`` is the memory's state before them."""
         latent, ratio, memory = observed["latent"], observed["ei_ratio"], self.memory

@@ -56,8 +56,11 @@ class UNetSynapses(nn.Module):
         return value
 
 
-def make_synapses(inputs: int, neurons: int, depth: int, dropout: float) -> nn.Module:
-    """Return the synapse model of a depth."""
+def make_synapses(inputs: int, neurons: int, depth: int, dropout: float, blocks: int = 1) -> nn.Module:
+    """Return the synapse model of a depth; one of depth 1 may have several ``blocks``, of which the first drops."""
+    if depth == 1 and blocks > 1:
+        further = (LinearSynapses(neurons, neurons, 0.0) for _ in range(blocks - 1))
+        return nn.Sequential(LinearSynapses(inputs, neurons, dropout), *further)
     if depth == 1:
         return LinearSynapses(inputs, neurons, dropout)
     return UNetSynapses(inputs, neurons, depth, dropout)

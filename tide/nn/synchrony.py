@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -82,6 +83,48 @@ class PairSynchrony(Bounded):
     def value(state: SynchronyState) -> Tensor:
         """Return s = S / √N, (B, P)."""
         return state.products * state.normalizer.rsqrt()
+
+
+class WindowWeights(NamedTuple):
+    """e^{−δ age} of every tick and pair (M, P), oldest first, and 1/√ of its sum over ticks (P,)."""
+
+    decays: Tensor
+    scale: Tensor
+
+
+class WindowSynchrony(Bounded):
+    """s_ij = Σ_m e^{−δ_ij (M−1−m)} y_i,m y_j,m / √(Σ_m e^{−δ_ij (M−1−m)}) of all pairs i ≤ j, over the last M ticks.
+
+    As in the reference CTM's reinforcement learning (arXiv:2505.05522): nothing older than M ticks counts, and there is
+    no recursion. ``rows`` J neurons are read, P = J (J + 1)/2 pairs.
+    """
+
+    left: Tensor
+    right: Tensor
+
+    def __init__(self, rows: int, length: int) -> None:
+        super().__init__()
+        self.length = length
+        pairs = torch.triu_indices(rows, rows, device="cpu")
+        self.register_buffer("left", pairs[0])
+        self.register_buffer("right", pairs[1])
+        self.decay = nn.Parameter(torch.zeros(pairs.shape[1]))
+
+    def bounds(self) -> dict[str, tuple[float, float]]:
+        """Decays δ lie in [0, 4], as in the reference."""
+        return {"decay": (0.0, 4.0)}
+
+    def compose(self) -> WindowWeights:
+        """Compose what every tick uses."""
+        ages = torch.arange(self.length - 1, -1, -1, device=self.decay.device, dtype=self.decay.dtype)
+        decays = torch.exp(-ages[:, None] * self.decay)
+        return WindowWeights(decays, decays.sum(0).rsqrt())
+
+    def forward(self, window: Tensor, weights: WindowWeights | None = None) -> Tensor:
+        """Return s (B, P) of activations (J, B, M), newest last."""
+        weights = self.compose() if weights is None else weights
+        products = window.index_select(0, self.left) * window.index_select(0, self.right)  # (P, B, M)
+        return torch.einsum("pbm,mp->bp", products, weights.decays) * weights.scale
 
 
 class Synchrony(PairSynchrony):

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from tide.corruptions import CORRUPTIONS, EXTRA, SEVERITIES, corrupt
+from tide.corruptions import CORRUPTIONS, EXTRA, MNIST_C, SEVERITIES, corrupt, smallest
 from tide.plots.axes import COLOURS, show_image
 
 if TYPE_CHECKING:
@@ -147,13 +147,13 @@ def colours_of(result: Mapping[str, Any]) -> list[str]:
 
 
 def draw_corruptions(
-    images: Tensor, *, names: Sequence[str] = (*CORRUPTIONS, *EXTRA), seed: int = 0, indices: Tensor | None = None
+    images: Tensor, *, names: Sequence[str] | None = None, seed: int = 0, indices: Tensor | None = None
 ) -> Figure:
     """Draw a row for each corruption and a column for no corruption and each severity.
 
     Args:
         images: shown next to one another in each cell, uint8, shape (N, 1 or 3, H, W).
-        names: the corruptions to show.
+        names: the corruptions to show; all that images of this size allow where left out.
         seed: as for :func:`~tide.corruptions.corrupt`.
         indices: as there; with those of the data set the sheet shows what an evaluation sees.
 
@@ -165,6 +165,9 @@ def draw_corruptions(
     """
     from matplotlib.figure import Figure
 
+    if names is None:
+        side = min(images.shape[2:])
+        names = [name for name in (*CORRUPTIONS, *EXTRA, *MNIST_C) if smallest(name) <= side]
     shape = (len(names), 1 + len(SEVERITIES))
     cell = 1.1 * images.shape[3] / images.shape[2]
     figure = Figure(figsize=(1.3 + len(images) * cell * shape[1], 0.25 + 1.15 * shape[0]), layout="constrained")

@@ -20,8 +20,9 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from tide.config import Config
+from tide.config.control import ControlConfig
 from tide.config.io import from_dict, read_settings, to_yaml
-from tide.errors import CheckpointError, one_line, short_repr
+from tide.errors import CheckpointError, ConfigError, one_line, short_repr
 from tide.evaluate.answers import Answers
 from tide.files import LOCK, WRITER, finite, read_mapping, write_json, writing
 from tide.models.load import outline
@@ -128,7 +129,7 @@ class RunFolder:
         self.trackers = Trackers({})
 
     @classmethod
-    def create(cls, path: Path, config: Config, **environment: Any) -> Self:
+    def create(cls, path: Path, config: Config | ControlConfig, **environment: Any) -> Self:
         """Start a new run in ``path``, which must be empty or absent."""
         run = cls(path)
         with writing(path, "give a folder that can be written with --out", CheckpointError, "run folder"):
@@ -155,12 +156,26 @@ class RunFolder:
         """The resolved configuration of the run."""
         path = self.path / "config.yaml"
         settings = read_settings(path)
+        if "task" in settings:
+            raise ConfigError(f"{self.path} must be a run on inputs with answers, got one that acts in an environment")
         missing = [name for name in SECTIONS if name not in settings]
         if missing:
             raise CheckpointError(
                 f"{path} must have a section {missing[0]}, got none; restore the file, it was cut by hand"
             )
         return from_dict(Config, settings)
+
+    @property
+    def acts(self) -> bool:
+        """Whether the run is one of a model that acts in an environment."""
+        return "task" in read_settings(self.path / "config.yaml")
+
+    @property
+    def control(self) -> ControlConfig:
+        """The configuration of a run that acts."""
+        if not self.acts:
+            raise ConfigError(f"{self.path} must be a run that acts in an environment, got one on inputs with answers")
+        return from_dict(ControlConfig, read_settings(self.path / "config.yaml"))
 
     @property
     def environment(self) -> dict[str, Any]:

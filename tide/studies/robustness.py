@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from tide.backbones.layers import statistics_of_batches
-from tide.corruptions import CORRUPTIONS, EXTRA, SEVERITIES, corrupt
+from tide.corruptions import CORRUPTIONS, EXTRA, MNIST_C, SEVERITIES, corrupt, smallest
 from tide.corruptions.augmentations import AUGMENTATIONS, perturb
 from tide.data import Decoding, ImageSet, LabelledSet, load_test_photos
 from tide.data.folders import ANNOTATIONS, folders_in, part_folder
@@ -80,12 +80,13 @@ class Suite:
 
 
 def generated(clean: ImageSet, seed: int) -> Suite:
-    """Return the 15 corruptions of ImageNet-C and 4 others at five severities, made from ``clean`` when needed.
+    """Return the 15 corruptions of ImageNet-C, its 4 others and 8 of MNIST-C at five severities, made when needed.
 
-    Grey images have 3 others: saturation leaves them as they are.
+    Grey images have 3 others: saturation leaves them as they are. Images below 16 pixels have 4 of MNIST-C.
     """
     extra = [name for name in EXTRA if clean.shape[0] > 1 or name != COLOURED]
-    names = (*CORRUPTIONS, *extra)
+    mnist = [name for name in MNIST_C if min(clean.shape[1:]) >= smallest(name)]
+    names = (*CORRUPTIONS, *extra, *mnist)
 
     def images(shift: Shift, positions: Tensor | None) -> ImageSet:
         assert shift.severity is not None
@@ -95,7 +96,7 @@ def generated(clean: ImageSet, seed: int) -> Suite:
         return ImageSet(made, some.labels, clean.classes)
 
     shifts = tuple(Shift(name, severity) for name in names for severity in SEVERITIES)
-    groups = {"15 corruptions": CORRUPTIONS, "extra": extra}
+    groups = {"15 corruptions": CORRUPTIONS, "extra": extra, "MNIST-C": mnist}
     return Suite(GENERATED, clean, shifts, images, groups, checksum=clean.checksum())
 
 

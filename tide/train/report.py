@@ -9,10 +9,28 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+class Summary(Protocol):
+    """What both reporters show of one step."""
+
+    @property
+    def step(self) -> int:
+        """Its number."""
+        ...
+
+    @property
+    def rate(self) -> float:
+        """Steps per second."""
+        ...
+
+    def text(self) -> str:
+        """Return the readings on one line."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -72,7 +90,7 @@ class Reporter(ABC):
         return None
 
     @abstractmethod
-    def reading(self, reading: StepSummary) -> None:
+    def reading(self, reading: Summary) -> None:
         """Show one step."""
 
     @abstractmethod
@@ -93,7 +111,7 @@ class PlainReporter(Reporter):
         super().__init__(steps)
         self._shown = 0.0
 
-    def reading(self, reading: StepSummary) -> None:
+    def reading(self, reading: Summary) -> None:
         """Print one line with step, rate and time left."""
         now = time.monotonic()
         if now - self._shown < self.INTERVAL and reading.step != self.steps:
@@ -139,7 +157,7 @@ class LiveReporter(Reporter):
     def __exit__(self, *exception: Any) -> None:
         self._live.stop()
 
-    def reading(self, reading: StepSummary) -> None:
+    def reading(self, reading: Summary) -> None:
         """Move the bar and renew the line below it."""
         left = format_seconds((self.steps - reading.step) / reading.rate)
         self._progress.update(self._training, completed=reading.step, rate=f"{reading.rate:.2f} steps/s, {left} left")
@@ -157,7 +175,7 @@ class LiveReporter(Reporter):
 class SilentReporter(Reporter):
     """Says nothing: for a process that does not lead."""
 
-    def reading(self, reading: StepSummary) -> None:
+    def reading(self, reading: Summary) -> None:
         """Show nothing."""
 
     def evaluating(self, done: int, total: int) -> None:

@@ -27,7 +27,7 @@ from tide.models.saved import existing, load_weights, read_model
 from tide.models.thinker import Thinker
 from tide.runs.folder import LOGS, RunFolder
 from tide.train.checkpoint import load_training, save_checkpoint
-from tide.train.report import Reporter, StepSummary
+from tide.train.report import Reporter, Summary
 from tide.train.team import ALONE, Team
 
 RECENT = 100  # steps over which the rate shown is taken: a machine is not always as busy as it was
@@ -64,6 +64,9 @@ class Task(ABC):
     score: ClassVar[str] = "accuracy"
     """The reading that the best checkpoint is chosen by."""
 
+    stride: int = 1
+    """Steps in logs and messages that one optimiser step counts for."""
+
     model: Thinker
     device: torch.device
     cadence: Cadence
@@ -86,7 +89,7 @@ class Task(ABC):
         """Return the last step's numbers for the log; ``rejected`` steps so far are one of them."""
 
     @abstractmethod
-    def summary(self, step: int, rate: float, rejected: int) -> StepSummary:
+    def summary(self, step: int, rate: float, rejected: int) -> Summary:
         """Return what people are shown of the last step."""
 
     @abstractmethod
@@ -246,6 +249,11 @@ class Run(Generic[T]):
         if self._due(cadence.checkpoint):
             self.checkpoint()
 
+    @property
+    def _logged(self) -> int:
+        """The number of the present step as logs have it."""
+        return self.progress.step * self.task.stride
+
     def _due(self, every: int) -> bool:
         """Say whether something that happens every so many steps, and at the last, is due now."""
         step = self.progress.step
@@ -258,27 +266,29 @@ class Run(Generic[T]):
             return
         progress.rejected += 1
         progress.rejected_in_a_row += 1
-        self.folder.append("metrics", {"kind": "rejection", "step": progress.step, "loss": self.task.loss()})
-        self.reporter.message(f"step {progress.step} rejected: loss or gradient not finite; nothing moved", alarm=True)
+        self.folder.append("metrics", {"kind": "rejection", "step": self._logged, "loss": self.task.loss()})
+        self.reporter.message(f"step {self._logged} rejected: loss or gradient not finite; nothing moved", alarm=True)
         if progress.rejected_in_a_row >= limit:
             raise TrainingError(
-                f"{limit} steps in a row had a loss or gradient that is not finite, up to step {progress.step}; "
+                f"{limit} steps in a row had a loss or gradient that is not finite, up to step {self._logged}; "
                 f"lower train.learning_rate or train.clip.total; the last good checkpoint is in {self.folder.path}"
             )
 
     def _log(self) -> None:
-        progress, recent = self.progress, self._recent
+        progress, recent, stride = self.progress, self._recent, self.task.stride
         readings = self.task.readings(progress.rejected)
-        self.folder.append("metrics", {"kind": "train", "step": progress.step, **readings})
-        timing = {"step": progress.step, "seconds": progress.seconds, "steps_per_second": 1 / recent[-1]}
+        self.folder.append("metrics", {"kind": "train", "step": self._logged, **readings})
+        timing = {"step": self._logged, "seconds": progress.seconds, "steps_per_second": stride / recent[-1]}
         self.folder.append("timing", timing)
-        self.reporter.reading(self.task.summary(progress.step, len(recent) / sum(recent), progress.rejected))
+        self.reporter.reading(self.task.summary(self._logged, stride * len(recent) / sum(recent), progress.rejected))
 
     def _monitor(self) -> None:
         quantities, alarms = self.task.monitor()
-        self.folder.append("metrics", {"kind": "monitor", "step": self.progress.step, **quantities, "alarms": alarms})
+        if not quantities and not alarms:
+            return
+        self.folder.append("metrics", {"kind": "monitor", "step": self._logged, **quantities, "alarms": alarms})
         for alarm in alarms:
-            self.reporter.message(f"step {self.progress.step}: {alarm}", alarm=True)
+            self.reporter.message(f"step {self._logged}: {alarm}", alarm=True)
 
     def _evaluate(self, stop: StopRequest) -> None:
         def show(done: int, total: int) -> None:
@@ -296,8 +306,8 @@ class Run(Generic[T]):
                 save_checkpoint(self.folder.best, self.task.shown)
         if evaluated.answers is not None:
             self.folder.write_answers(evaluated.answers)
-        self.folder.append("metrics", {"kind": "evaluation", "step": progress.step, **evaluated.readings})
-        self.reporter.message(f"step {progress.step}: {evaluated.sentence}{' (best so far)' if best else ''}")
+        self.folder.append("metrics", {"kind": "evaluation", "step": self._logged, **evaluated.readings})
+        self.reporter.message(f"step {self._logged}: {evaluated.sentence}{' (best so far)' if best else ''}")
 
     def checkpoint(self) -> None:
         """Save everything that :meth:`resume` needs."""
@@ -307,16 +317,16 @@ class Run(Generic[T]):
         save_checkpoint(self.folder.last, self.task.shown, training)
 
     def _write_results(self) -> None:
-        progress, score = self.progress, self.task.score
+        progress, score, stride = self.progress, self.task.score, self.task.stride
         self.folder.write_results(
             {
                 "complete": progress.step == self.task.cadence.steps,
                 **self.task.results(),
-                "step": progress.step,
+                "step": self._logged,
                 f"best_{score}": progress.best if progress.best_step else None,
-                "best_step": progress.best_step or None,
+                "best_step": stride * progress.best_step or None,
                 f"last_{score}": progress.last if progress.evaluated_step else None,
-                "last_step": progress.evaluated_step or None,
+                "last_step": stride * progress.evaluated_step or None,
                 "rejected": progress.rejected,
                 "seconds": progress.seconds,
             }
