@@ -20,6 +20,7 @@ from tide.config import (
     ResNetTrunkConfig,
     register,
 )
+from tide.device import transformed
 
 M = TypeVar("M", bound=Callable[..., nn.Module])
 
@@ -170,7 +171,7 @@ class _Stem(nn.Sequential):
         first, *others = self
         # Of images with one channel PyTorch can't tell the order, so it is set behind the first convolution.
         features: Tensor = first(images)
-        if features.device.type == "cpu":
+        if features.device.type == "cpu" and not transformed():
             features = features.contiguous(memory_format=torch.channels_last)
         for layer in others:
             features = layer(features)

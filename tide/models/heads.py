@@ -12,6 +12,7 @@ from torch.amp import custom_bwd, custom_fwd
 from torch.nn import functional as F
 
 from tide.config import OutputConfig
+from tide.device import transformed
 
 
 class OutputHead(nn.Module):
@@ -150,7 +151,7 @@ def skip_zero_rows(
     way. The gradient is the same, its rounding is not. A NaN in a row that is left out reaches no gradient: look for it
     in ``value``.
     """
-    if value.device.type != "cpu" or not value.requires_grad:
+    if value.device.type != "cpu" or not value.requires_grad or transformed():
         return value
     reached: Tensor = _SkipZeroRows.apply(value, function, len(inputs), *inputs, *parameters)  # type: ignore[no-untyped-call]
     return reached

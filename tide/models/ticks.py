@@ -264,7 +264,9 @@ def difference(cell: TideCell, library: Library) -> str | None:
     core = repr(cell.config)
     if core not in _DIFFERENCES:
         with torch.inference_mode(False), torch.enable_grad():
-            _DIFFERENCES[core] = differing = _difference(copy.deepcopy(cell).requires_grad_(), library)
+            # By hand, since copying refuses what was computed: weights that another function handed to the model.
+            weights: dict[int, Any] = {id(p): nn.Parameter(p.detach().clone()) for p in cell.parameters()}
+            _DIFFERENCES[core] = differing = _difference(copy.deepcopy(cell, weights), library)
         if differing is not None:
             warnings.warn(f"{differing}; the eager loop runs, more slowly (docs/native.md)", stacklevel=2)
     return _DIFFERENCES[core]
