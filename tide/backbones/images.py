@@ -21,6 +21,7 @@ from tide.config import (
     register,
 )
 from tide.device import transformed
+from tide.nn.weights import held, refresh
 
 M = TypeVar("M", bound=Callable[..., nn.Module])
 
@@ -120,8 +121,9 @@ class CenterSurround(nn.Module):
     def kernel(self) -> Tensor:
         """Return a_c · C − a_s · S, C padded with zeros: both convolutions as one, (outputs, inputs, size, size)."""
         wider = (self.surround.kernel_size[0] - self.center.kernel_size[0]) // 2
-        center = F.pad(self.center.weight, (wider, wider, wider, wider))
-        return self.center_gain * center - self.surround_gain * self.surround.weight
+        refresh(self)
+        center = F.pad(held(self.center)[0], (wider, wider, wider, wider))
+        return self.center_gain * center - self.surround_gain * held(self.surround)[0]
 
 
 @_of_images(HRFConfig)

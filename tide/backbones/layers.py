@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tide.device import transformed
+from tide.nn.weights import weight_of
 
 # Batch normalisation: exact in channels_last, in which a CPU runs a backbone fastest; by each batch in evaluation.
 
@@ -153,6 +154,6 @@ class RotationalPositions(nn.Module):
 
     def forward(self, length: int) -> Tensor:
         """Return positions (length, width)."""
-        angle = torch.linspace(0, math.pi, length).to(self.projection.weight)
+        angle = torch.linspace(0, math.pi, length).to(weight_of(self.projection))
         positions: Tensor = self.projection(torch.stack((-angle.sin(), angle.cos()), 1))
         return positions

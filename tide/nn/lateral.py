@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from tide.device import captured
 from tide.nn.constraints import NON_NEGATIVE, Bounded
+from tide.nn.weights import refresh
 
 
 class LateralWeights(NamedTuple):
@@ -55,6 +56,7 @@ class LateralInhibition(Bounded):
 
     def compose(self) -> LateralWeights:
         """Compose what every iteration uses."""
+        refresh(self)
         return LateralWeights(self.w_in.t(), -self.strength * self.w_out.t())
 
     def forward(self, rates: Tensor, weights: LateralWeights | None = None) -> tuple[Tensor, Tensor]:
