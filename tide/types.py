@@ -84,6 +84,13 @@ class ThoughtOutput:
         return self.logits[..., self.answers_from :], self.certainty[:, self.answers_from :]
 
 
+class Traced(NamedTuple):
+    """What ``torch.jit.trace(model, images)`` makes of a model returns: of :class:`ThoughtOutput`, the first two."""
+
+    logits: Tensor
+    certainty: Tensor
+
+
 @dataclass(frozen=True)
 class Prediction:
     """What ``model.predict(images)`` returns.

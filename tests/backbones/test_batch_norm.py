@@ -9,6 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.func import replace_all_batch_norm_modules_
+from torch.optim.swa_utils import update_bn
 
 from tide.backbones.images import BasicBlock, CenterSurround
 from tide.backbones.layers import BatchNorm, statistics_of_batches
@@ -40,6 +42,40 @@ def test_values_gradients_and_running_statistics_are_those_of_pytorch(batch, cha
         results.append([out, *torch.autograd.grad(out.sin().sum(), [images, *layer.parameters()]), *layer.buffers()])
     for ours, theirs in zip(*results, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"momentum": None}, {"momentum": 0.3}, {"track_running_stats": False}, {"affine": False}, {"eps": 0.1}],
+    ids=str,
+)
+def test_whatever_users_set_is_followed_as_pytorch_does(options):
+    found, expected = (kind(3, dtype=torch.float64, **options) for kind in (BatchNorm, nn.BatchNorm2d))
+    for seed in range(3):
+        torch.manual_seed(seed)
+        x = in_channels_last(4, 3, 5, 5) + seed
+        results = []
+        for layer, images in ((found, x), (expected, x.contiguous())):
+            images = images.detach().requires_grad_()
+            out = layer(images)
+            slopes = torch.autograd.grad(out.sin().sum(), [images, *layer.parameters()])
+            results.append([out, *slopes, *layer.buffers()])
+        for ours, theirs in zip(*results, strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-11)
+    torch.testing.assert_close(found.eval()(x), expected.eval()(x.contiguous()))
+
+
+def test_statistics_may_be_taken_away_stopped_and_measured_anew():
+    """``swa_utils.update_bn``, ``torch.func.replace_all_batch_norm_modules_``, and the flag alone."""
+    batches = [in_channels_last(4, 3, 5, 5) + shift for shift in range(3)]
+    layer = norm(3)
+    update_bn(batches, layer)
+    torch.testing.assert_close(layer.running_mean, torch.stack([x.mean((0, 2, 3)) for x in batches]).mean(0))
+    before, layer.track_running_stats = layer.running_mean.clone(), False
+    layer.train()(batches[0])
+    assert torch.equal(layer.running_mean, before)
+    replace_all_batch_norm_modules_(layer)
+    assert layer.train()(batches[0]).isfinite().all()
 
 
 @pytest.mark.parametrize("frozen", ["nothing", "images", "parameters"])

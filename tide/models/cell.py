@@ -177,14 +177,14 @@ class ReadingCell(Cell):
 
     def reading(self, x: Tensor, weights: Any, heads: int) -> ReadingContext:
         """Return the context of composed weights and an input."""
-        keys, values = empty_keys_and_values(len(x), heads, next(self.parameters()))
+        keys, values = empty_keys_and_values(x.shape[0], heads, next(self.parameters()))
         context: ReadingContext = self.set_input(ReadingContext(weights=weights, keys=keys, values=values), x)
         return context
 
     def set_input(self, context: ReadingContext, x: Tensor | None) -> ReadingContext:
         """Attach tokens to attend to, or a drive in place of the attention's output."""
         if x is None:
-            return context.replace(drive=context.keys.new_zeros(len(context.keys), self.inputs))
+            return context.replace(drive=context.keys.new_zeros(context.keys.shape[0], self.inputs))
         if self.attention is None or x.dim() == 2:
             return context.replace(drive=x)
         keys, values = self.attention.prepare(x)

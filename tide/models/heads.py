@@ -12,7 +12,7 @@ from torch.amp import custom_bwd, custom_fwd
 from torch.nn import functional as F
 
 from tide.config import OutputConfig
-from tide.device import transformed
+from tide.device import captured
 from tide.nn.weights import is_watched
 
 
@@ -155,7 +155,7 @@ def skip_zero_rows(
     way. The gradient is the same, its rounding is not. A NaN in a row that is left out reaches no gradient: look for it
     in ``value``.
     """
-    if value.device.type != "cpu" or not value.requires_grad or transformed():
+    if value.device.type != "cpu" or not value.requires_grad or captured():
         return value
     reached: Tensor = _SkipZeroRows.apply(value, function, len(inputs), *inputs, *parameters)  # type: ignore[no-untyped-call]
     return reached

@@ -9,11 +9,12 @@ from functools import partial
 from itertools import accumulate
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import torch
 from huggingface_hub import ModelCard, PyTorchModelHubMixin, snapshot_download
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 from torch.utils.checkpoint import checkpoint
 
 from tide.config import ModelConfig, OutputConfig
@@ -42,7 +43,13 @@ from tide.models.ticks import (
 from tide.models.tide import TideCell
 from tide.native.choice import Choice, choose
 from tide.nn import project_
-from tide.types import Prediction, ThoughtOutput
+from tide.nn.state import register_pytree
+from tide.types import Dynamics, Prediction, Recall, ThoughtOutput, Traced
+
+register_pytree(ThoughtOutput, constant=("answers_from",))
+register_pytree(Prediction)
+for _kind in (Dynamics, Recall):
+    pytree._register_namedtuple(_kind, serialized_type_name=f"{_kind.__module__}.{_kind.__qualname__}")
 
 Run = Callable[[AnyMoment, Any, int], AnyMoment | None]
 
@@ -117,7 +124,8 @@ class Thinker(
         ``recompute`` > 0 keeps the activations of only so many ticks at a time and computes the others again in the
         backward pass: less memory for more time, the same gradients; ``head_start`` ticks run before the others without
         gradient and are not returned. Raises :class:`InputError` for images of another
-        type, shape or with non-finite pixels, for a state of another model or batch, and for unknown names.
+        type, shape or with non-finite pixels, for a state of another model or batch, and for unknown names. While
+        ``torch.jit.trace`` traces it, the result is :class:`~tide.types.Traced`.
         """
         if not isinstance(record, Iterable):
             raise InputError(f"record must be names of quantities, like ('attention',), got {short_repr(record)}")
@@ -139,6 +147,9 @@ class Thinker(
             reading = self.cell.readout(observed, carry)
             observed = {**observed, **reading.observed}
             logits = self.kind.arranged(reading.logits)
+        if torch._C._get_tracing_state() is not None:
+            # torch.jit.trace takes tuples of tensors only.
+            return cast(ThoughtOutput, Traced(logits, certainty(logits)))
         return ThoughtOutput(
             logits=logits,
             certainty=certainty(logits),

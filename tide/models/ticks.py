@@ -63,7 +63,7 @@ class Observer(Protocol):
 
 def begin(cell: Cell, x: Tensor) -> AnyMoment:
     """Return where a cell stands before its first tick on tokens (B, N, d_kv) or a drive (B, d)."""
-    return Moment(cell.context(x), cell.initial(len(x)))
+    return Moment(cell.context(x), cell.initial(x.shape[0]))
 
 
 def run_ticks(step: Step, moment: AnyMoment, observer: Observer, ticks: int) -> AnyMoment | None:

@@ -216,7 +216,7 @@ class EICell(Bounded):
         """Advance by one step: x (B, n), state h (B, H), zeros by default; return output and new state, (B, H) each."""
         if x.dim() != 2 or x.shape[1] != self.input_size:
             raise InputError(f"x must have shape (batch, {self.input_size}), got {tuple(x.shape)}")
-        start = x.new_zeros(len(x), self.hidden_size) if h is None else h
+        start = x.new_zeros(x.shape[0], self.hidden_size) if h is None else h
         output, state = self.sweep(x[None], start)
         return output[0], state
 

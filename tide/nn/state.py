@@ -3,12 +3,42 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, Self, dataclass_transform
 
 import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
+
+
+def register_pytree(cls: type[Any], constant: tuple[str, ...] = ()) -> None:
+    """Let ``torch.func``, ``torch.compile`` and ``torch.export`` look into a dataclass.
+
+    Fields that are None, and those named in ``constant``, are no leaves.
+    """
+    names = tuple(field.name for field in dataclasses.fields(cls) if field.name not in constant)
+
+    def with_keys(value: Any) -> tuple[list[tuple[Any, Any]], list[Any]]:
+        present = [name for name in names if getattr(value, name) is not None]
+        leaves = [(pytree.GetAttrKey(name), getattr(value, name)) for name in present]
+        return leaves, [present, [getattr(value, name) for name in constant]]
+
+    def flatten(value: Any) -> tuple[list[Any], list[Any]]:
+        leaves, context = with_keys(value)
+        return [leaf for _, leaf in leaves], context
+
+    def rebuild(values: Iterable[Any], context: Any) -> Any:
+        present, constants = context
+        given = dict.fromkeys(names) | dict(zip(present, values, strict=True))
+        return cls(**given, **dict(zip(constant, constants, strict=True)))
+
+    pytree.register_pytree_node(
+        cls,
+        flatten,
+        rebuild,
+        serialized_type_name=f"{cls.__module__}.{cls.__qualname__}",
+        flatten_with_keys_fn=with_keys,
+    )
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
@@ -25,12 +55,7 @@ class Batched:
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         dataclasses.dataclass(frozen=True, kw_only=True, eq=False)(cls)
-        names = tuple(field.name for field in dataclasses.fields(cls))  # type: ignore[arg-type]
-        pytree.register_pytree_node(
-            cls,
-            lambda batched: ([getattr(batched, name) for name in names], None),
-            lambda values, _: cls(**dict(zip(names, values, strict=True))),
-        )
+        register_pytree(cls)
 
     @property
     def batch(self) -> int:
