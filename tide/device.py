@@ -74,21 +74,6 @@ def whole_number_of(variable: str, default: int | None = None, *, lowest: int = 
     return int(text)
 
 
-def transformed() -> bool:
-    """Whether torch.func, or differentiation forward, is at work: only PyTorch's own operations take part in it."""
-    import torch
-    from torch.autograd import forward_ad
-
-    return bool(torch._C._are_functorch_transforms_active()) or forward_ad._current_level >= 0
-
-
-def captured() -> bool:
-    """Whether operations are compiled, traced or transformed: no number can be looked at meanwhile."""
-    import torch
-
-    return torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None or transformed()
-
-
 def set_threads(threads: int | None) -> None:
     """Limit the threads of one operation; None leaves torch's own choice."""
     import torch

@@ -20,8 +20,7 @@ from tide.config import (
     ResNetTrunkConfig,
     register,
 )
-from tide.device import transformed
-from tide.nn.weights import held, refresh
+from tide.nn.tools import held, refresh, transformed
 
 M = TypeVar("M", bound=Callable[..., nn.Module])
 

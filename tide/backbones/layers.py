@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tide.device import transformed
-from tide.nn.weights import weight_of
+from tide.nn.tools import transformed, weight_of
 
 # Batch normalisation: exact in channels_last, in which a CPU runs a backbone fastest; by each batch in evaluation.
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from tide.backbones.layers import BatchNorm, RotationalPositions, as_tokens, sinusoidal_sequence
 from tide.config import QuestionsConfig, ScheduleConfig, SequenceConfig, SymbolsConfig, register
-from tide.nn.weights import held
+from tide.nn.tools import held
 
 # Sequences of symbols: a token for each.
 

@@ -12,8 +12,7 @@ from torch.amp import custom_bwd, custom_fwd
 from torch.nn import functional as F
 
 from tide.config import OutputConfig
-from tide.device import captured
-from tide.nn.weights import is_watched
+from tide.nn.tools import captured, is_watched
 
 
 class OutputHead(nn.Module):

@@ -27,10 +27,10 @@ from tide.config import (
 )
 from tide.config.base import builder
 from tide.config.model import MAX_PARTS, VIEW, VIEW_KINDS
-from tide.device import captured
 from tide.errors import InputError
 from tide.models.heads import arranged
 from tide.nn.eyes import adapt, retina
+from tide.nn.tools import captured
 
 BRIGHTEST = 2.0  # a float pixel above is on the scale 0 to 255; what augmentation overshoots is below
 FEATURE_MAP = 8  # rows and columns assumed of a feature map

@@ -20,7 +20,6 @@ from torch.utils.checkpoint import checkpoint
 from tide.config import ModelConfig, OutputConfig
 from tide.config.base import builder
 from tide.config.cores import MAX_TICKS
-from tide.device import transformed
 from tide.errors import InputError, check_path, did_you_mean, one_line, short_repr
 from tide.models.cell import Cell, State
 from tide.models.heads import ReluHead, at_tick, certainty, inputs_of, read_answers
@@ -44,6 +43,7 @@ from tide.models.tide import TideCell
 from tide.native.choice import Choice, choose
 from tide.nn import project_
 from tide.nn.state import register_pytree
+from tide.nn.tools import transformed
 from tide.types import Dynamics, Prediction, Recall, ThoughtOutput, Traced
 
 register_pytree(ThoughtOutput, constant=("answers_from",))

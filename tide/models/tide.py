@@ -28,7 +28,7 @@ from tide.nn import (
 from tide.nn.dynamics import DynamicsWeights
 from tide.nn.lateral import LateralWeights
 from tide.nn.neuron_models import NeuronModelWeights
-from tide.nn.weights import is_watched, refresh
+from tide.nn.tools import is_watched, refresh
 from tide.types import Dynamics, Recall
 
 

@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from tide.config import CoreConfig
-from tide.device import captured
 from tide.errors import InputError
 from tide.native.call import NORMS
 from tide.native.library import Library, load
+from tide.nn.tools import captured
 
 VARIABLE = "TIDE_NATIVE"
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from tide.nn.weights import held, refresh
+from tide.nn.tools import held, refresh
 
 
 class AttentionRead(NamedTuple):

@@ -29,7 +29,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from tide.nn.weights import refresh, write_back_
+from tide.nn.tools import refresh, write_back_
 from tide.types import Guarantee
 
 NON_NEGATIVE = (0.0, inf)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tide.nn.weights import refresh
+from tide.nn.tools import refresh
 
 # Synapses: attention and post-activations to pre-activations (eq. 1).
 

@@ -23,7 +23,7 @@ from tide.nn.constraints import (
     project_contraction_,
     project_lds_,
 )
-from tide.nn.weights import held, refresh
+from tide.nn.tools import held, refresh
 from tide.types import Activation, Guarantee, RateNorm, RatioNormalization, Start
 
 RMS_EPSILON = 1e-12  # added to a mean square: keeps the gradient finite at h = 0, too small to break the scale gauge

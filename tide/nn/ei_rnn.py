@@ -25,7 +25,7 @@ from tide.nn.constraints import (
     project_lds_,
 )
 from tide.nn.dynamics import balanced_, population_norm
-from tide.nn.weights import refresh
+from tide.nn.tools import refresh
 from tide.types import Guarantee
 
 Dynamics = Literal["rates", "currents"]

@@ -7,9 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from tide.device import captured
 from tide.nn.constraints import NON_NEGATIVE, Bounded
-from tide.nn.weights import refresh
+from tide.nn.tools import captured, refresh
 
 
 class LateralWeights(NamedTuple):

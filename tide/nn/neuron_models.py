@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tide.nn.weights import refresh
+from tide.nn.tools import refresh
 
 
 class NeuronModelWeights(NamedTuple):

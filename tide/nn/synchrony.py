@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from tide.errors import ConfigError
 from tide.nn.constraints import Bounded
 from tide.nn.state import Batched
-from tide.nn.weights import refresh
+from tide.nn.tools import refresh
 
 
 class SynchronyState(Batched):

@@ -1,7 +1,7 @@
-"""Weights that PyTorch's own tools compute or watch: pruning, weight norm, quantisation, hooks.
+"""What PyTorch's own tools do with a network: they capture its operations, and compute or watch its weights.
 
-Such a tool acts when a module is called. Parts of a tick compose their weights once for all ticks, and some modules
-only hold weights, so that here its part is done by hand.
+Pruning, weight norm, quantisation and hooks act when a module is called. Parts of a tick compose their weights once for
+all ticks, and some modules only hold weights, so that the tools' part is done here.
 """
 
 from __future__ import annotations
@@ -11,10 +11,22 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 from torch.nn.utils import parametrize
 from torch.nn.utils.prune import BasePruningMethod
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
+
+
+def transformed() -> bool:
+    """Whether torch.func, or differentiation forward, is at work: only PyTorch's own operations take part in it."""
+    return bool(torch._C._are_functorch_transforms_active()) or forward_ad._current_level >= 0
+
+
+def captured() -> bool:
+    """Whether operations are compiled, traced or transformed: no number can be looked at meanwhile."""
+    return torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None or transformed()
+
 
 RECOMPUTE = (BasePruningMethod, WeightNorm, SpectralNorm)
 """Hooks that set a weight before a module is called, and read nothing of what it is called with."""
