@@ -10,6 +10,8 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tide.config import (
     Config,
@@ -29,7 +31,7 @@ from tide.config import (
     ResNetTrunkConfig,
     data_config,
 )
-from tide.config.io import differences, from_dict, read_yaml, to_dict, to_yaml
+from tide.config.io import differences, from_dict, read_settings, read_yaml, to_dict, to_yaml
 from tide.config.run import NamedSet
 from tide.data import names
 from tide.errors import ConfigError, InputError
@@ -195,11 +197,39 @@ def test_settings_left_out_come_from_the_base(tmp_path):
     assert read_yaml(Config, path, base=base) == base
 
 
-def test_a_number_in_plain_scientific_notation_is_a_number(tmp_path):
-    # YAML 1.1 reads 1e-3 as text, 1.0e-3 as a number; people write both.
+@pytest.mark.parametrize(
+    ("word", "value"),
+    [
+        *(("1e-3", 1e-3), ("1.", 1.0), (".5", 0.5), ("-.inf", -float("inf")), ("010", 10), ("0o10", 8), ("0x1F", 31)),
+        *(("+1", 1), ("1:30", "1:30"), ("1_000", "1_000"), ("no", "no"), ("4e00", 4.0), ("2001-01-01", "2001-01-01")),
+        *(("True", True), ("~", None), ("NULL", None), ("", None), ("=", "="), ("<<", "<<")),
+    ],
+)
+def test_plain_words_mean_what_yaml_1_2_says(tmp_path, word, value):
     path = tmp_path / "part.yaml"
-    path.write_text("train:\n  learning_rate: 1e-3\n", encoding="utf-8")
-    assert read_yaml(Config, path).train.learning_rate == 1e-3
+    path.write_text(f"word: {word}\n", encoding="utf-8")
+    (read,) = read_settings(path).values()
+    assert (read, type(read)) == (value, type(value))
+
+
+# What YAML 1.1 or 1.2 takes for a number, a truth value, nothing, a date, a merge; what ends or begins a plain text.
+TRAPS = "4e00 1e3 0x1F 0o17 010 1:30 1_000 +.5 .5e1 1. .inf .NaN no Yes off ON y N true NULL ~ = << 2001-01-01 - ? : #"
+texts = st.one_of(
+    st.text(st.characters(exclude_categories=())),
+    st.sampled_from(
+        ["", *TRAPS.split(), "\x00", "\x85", "\u2028", "\ufeff", "\ud800", " a", "a ", "a: b", "a #b", "---"]
+    ),
+    st.from_regex(r"[-+.0-9_:xobeE]{1,8}", fullmatch=True),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(texts, min_size=2, max_size=4))
+def test_every_text_is_read_back_as_it_was_written(tmp_path_factory, labels):
+    path = tmp_path_factory.getbasetemp() / "texts.yaml"
+    config = preset("digits", output={"classes": len(labels), "labels": labels})
+    path.write_text(to_yaml(config), encoding="utf-8")
+    assert read_yaml(Config, path) == config
 
 
 @pytest.mark.parametrize("text", ["core: [1, 2", "- 1\n- 2\n", "core: 3\n", "\x00"])
@@ -254,7 +284,7 @@ BOMB = "a: &a [x, x]\n" + "".join(f"{b}: &{b} [*{a}, *{a}]\n" for a, b in zip("a
         ("core: {dt: " + "9" * 6_000 + "}", "a number must have at most 40 digits, got 6000"),
         (BOMB, "alias *a"),
         ("core: &core {ticks: 3}\nloss: *core\n", "alias *core"),
-        ("core: {guarantee: No}", "core.guarantee must be one of none, contraction, lds, got False; in YAML"),
+        ("core: {guarantee: No}", "core.guarantee must be one of none, contraction, lds, got 'No'"),
         ("input: {mean: [.nan]}", "input.mean must be finite, got (nan,)"),
         ("input: {std: [.inf]}", "input.std must be finite, got (inf,)"),
         ("core: {tau_e: .nan}", "core.tau_e must be a finite number, got nan"),
@@ -263,7 +293,8 @@ BOMB = "a: &a [x, x]\n" + "".join(f"{b}: &{b} [*{a}, *{a}]\n" for a, b in zip("a
         ("? [1, 2]\n: 3\n", "is not valid YAML"),
         ("{[1]: 2}", "is not valid YAML"),
         ("\x00", "is not valid YAML"),
-        ("seed: 2001-01-99", "is not valid YAML"),
+        ("seed: 2001-01-99", "seed must be of type int, got '2001-01-99' (str)"),
+        ("core: {dale: off}", "core.dale must be of type bool, got 'off' (str); write true or false"),
     ],
 )
 def test_what_is_no_file_of_settings_gives_one_line_at_once(tmp_path: Path, text: str, met: str) -> None:

@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from tide.analysis.fixed_points import HeldCore, rate_of_approach
+from tide.analysis.jacobian import dale_audit
 from tide.analysis.states import follow
+from tide.errors import InputError
 from tide.models.thinker import Thinker
 
 BARE = {
@@ -187,3 +189,12 @@ def test_the_rate_is_that_of_the_end_and_none_where_nothing_approaches():
     ):
         assert rate_of_approach(distances) is None
     assert rate_of_approach([math.nan] * 20) is None
+
+
+def test_another_precision_than_float64_is_refused_and_not_answered_by_no_point(tiny_model):
+    """A residual of 1e-8 is below the rounding of float32: nothing would ever be found."""
+    model, states = tiny_model().eval(), held(tiny_model().eval())._moment
+    with pytest.raises(InputError, match=r"the model must be float64, got float32; model\.double\(\)"):
+        HeldCore(model.float(), states)
+    with pytest.raises(InputError, match="the model must be float64, got float32"):
+        dale_audit(model, states)

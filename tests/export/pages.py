@@ -16,7 +16,7 @@ from tide.models.saved import rounded
 from tide.models.thinker import Thinker
 
 WITHIN = 1e-4
-READY = "!!(window.seeItThink && seeItThink.thoughts.length)"
+READY = "!!(window.seeItThink?.ready && (seeItThink.thoughts.length || !seeItThink.state.shown))"
 SET = "(() => {{ const s = document.getElementById('{}'); s.value = {}; s.dispatchEvent(new Event('input')); }})()"
 LABEL = "document.querySelector('.label').textContent"
 MESSAGE = "document.getElementById('message').textContent"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import re
 import shutil
@@ -21,8 +22,8 @@ from tide.cli.main import main
 from tide.config import HRFConfig, SequenceConfig
 from tide.data import drawn_test, to_float
 from tide.errors import InputError
-from tide.export.graphs import NEXT, Graph, averages, exportable, graphs, input_name
-from tide.export.onnx import check_installed
+from tide.export.graphs import NEXT, Graph, averages, can_intervene, exportable, graphs, input_name
+from tide.export.onnx import check_answers, check_installed
 from tide.models.thinker import Thinker
 from tide.nn.dynamics import RMS_EPSILON
 
@@ -107,8 +108,12 @@ def test_without_inhibition_e_hears_neither_i_nor_its_pool(tiny_model: Any) -> N
 
 
 def test_neurons_that_fire_without_input_are_not_silenced(tiny_model: Any) -> None:
-    with pytest.raises(InputError, match=r"core\.activation must be relu to silence neurons, got softplus"):
-        graphs(tiny_model(activation="softplus"), interventions=True)
+    softplus = tiny_model(activation="softplus")
+    with pytest.raises(
+        InputError, match=r"rate must be 0 at gain 0 to be silenced, got 0\.\d+ with core\.activation soft"
+    ):
+        graphs(softplus, interventions=True)
+    assert [can_intervene(model) for model in (softplus, tiny_model(), tiny_model(norm="layer"))] == [False, True, True]
     with pytest.raises(InputError, match="the core must be a TideCell, got a CTMCell"):
         graphs(tiny_model(kind="ctm"), interventions=True)
 
@@ -170,6 +175,17 @@ def test_onnx_equals_torch_at_every_tick(exported: tuple[Thinker, Path], monkeyp
     answer = model.predict(images)
     assert (labels, ticks) == ([str(int(label)) for label in answer.label], 6)
     np.testing.assert_allclose(certainty, answer.certainty.numpy(), atol=1e-5)
+
+
+def test_graphs_that_answer_otherwise_than_the_model_are_refused(exported: tuple[Thinker, Path]) -> None:
+    model, folder = copy.deepcopy(exported[0]), exported[1]
+    load = importlib.import_module("onnx").load
+    protos = {name: load(folder / f"{name}.onnx") for name in ("begin", "tick", "read", "whole")}
+    check_answers(model, protos)
+    with torch.no_grad():
+        [*model.cell.head.parameters()][-1].add_(1)
+    with pytest.raises(InputError, match="the graphs begin, tick and read must answer as the model does"):
+        check_answers(model, protos)
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,10 @@ def draw_three(browser: Browser) -> None:
 def test_it_thinks_as_torch_does_about_a_drawing_and_when_inhibition_is_silenced(
     model: Thinker, browser: Browser
 ) -> None:
+    assert browser.value("seeItThink.thoughts.length") == 0  # nothing is drawn, so nothing is answered
+    assert browser.value(MESSAGE) == "Draw something, or choose a photo."
     draw_three(browser)
+    assert browser.value(MESSAGE) == ""
     images = seen_by(browser, *IMAGE)
     assert 20 < int((images > 0.3).sum()) < 120  # strokes of a 3, not a blot
     expected = in_torch(model, images, TICKS)

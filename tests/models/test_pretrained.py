@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 from huggingface_hub import HfApi
+from PIL import Image
 
 import tide
 from tests.scripts import load_benchmark
@@ -23,6 +25,7 @@ from tide.evaluate.answers import evaluate
 from tide.models.saved import CARD, CONFIG, WEIGHTS, Card, digest, halved, local, names, rounded, shipped
 from tide.models.thinker import Thinker
 from tide.runs import reopen
+from tide.runs.reopen import read_photo
 
 DATA = Path(os.environ["TIDE_DATA"]) if "TIDE_DATA" in os.environ else None
 HELD_OUT = {"digits": 250}  # as in the command on the card; other images: the test split
@@ -150,6 +153,30 @@ def test_a_card_of_a_newer_version_is_read_with_a_warning(tmp_path: Path) -> Non
 def test_their_place_is_that_of_a_folder() -> None:
     assert local(Path("pretrained:mnist")) == shipped("mnist")
     assert local(Path("runs/mnist")) == Path("runs/mnist")
+
+
+@pytest.mark.parametrize(
+    ("photo", "told"),
+    [
+        ((28, 28, (0, 0, 0)), None),
+        ((40, 56, (0, 0, 0)), None),
+        ((375, 500, (0, 0, 0)), "375 x 500 pixels"),
+        ((28, 28, (90, 0, 30)), "colours"),
+        ((28, 28, (250, 250, 250)), "a background of brightness 1.0"),
+    ],
+)
+def test_a_photo_unlike_training_s_gets_the_limits_on_the_card(
+    photo: tuple[int, int, Any], told: str | None, tmp_path: Path, capsys: Capture
+) -> None:
+    path = str(tmp_path / "photo.png")
+    Image.new("RGB", photo[:2], photo[2]).save(path)
+    assert main(["predict", "pretrained:mnist", path]) == 0
+    warned = capsys.readouterr().err
+    assert warned == ("" if told is None else f"tide: warning: {path}: {told}, {warned.partition(f'{told}, ')[2]}")
+    assert ("anything else gets an answer, too" in warned) == (told is not None)
+    with warnings.catch_warnings(record=True) as seen:
+        read_photo(tide.pretrained("mnist"), Path(path))
+    assert len(seen) == (told is not None)
 
 
 def test_commands_take_them_as_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:

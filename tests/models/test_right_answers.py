@@ -80,8 +80,16 @@ def test_predict_scales_images_of_another_size_and_says_so(tiny_model) -> None:
         (lambda model, x: model(x, record=3), "record must be names of quantities, like ('attention',), got 3"),
         (lambda model, x: model(x, ticks=1.5), "ticks must be a whole number of at least 1, got 1.5"),
         (lambda model, x: model(x, ticks=True), "ticks must be a whole number of at least 1, got True"),
-        (lambda model, x: model.predict(x, halt="x"), "halt must be a certainty above 0, got 'x'"),
-        (lambda model, x: model.predict(x, halt=True), "halt must be a certainty above 0, got True"),
+        (
+            lambda model, x: model.predict(x, halt="x"),
+            "halt must be a certainty above 0 and at most 1, got 'x'; 0.9 is usual",
+        ),
+        (lambda model, x: model.predict(x, halt=True), "halt must be a certainty above 0 and at most 1, got True"),
+        (lambda model, x: model.predict(x, halt=90), "halt must be a certainty above 0 and at most 1, got 90"),
+        (
+            lambda model, x: model.predict(x, halt=float("nan")),
+            "halt must be a certainty above 0 and at most 1, got nan",
+        ),
         (lambda model, x: model.predict([1, 2]), "images must be a torch.Tensor, got a list"),
         (lambda model, x: tide.load(5), "path must be the folder of a model or hub:owner/name, got 5"),
         (lambda model, x: tide.load(None), "path must be the folder of a model or hub:owner/name, got None"),

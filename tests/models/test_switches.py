@@ -45,7 +45,7 @@ def test_a_part_that_is_off_takes_its_own_weights_along_and_components_cover_the
 
 def test_without_memory_and_neuron_models_halting_still_answers_as_without(tiny_model):
     model, x = tiny_model(**OFF), images(5)
-    plain, halted = model.predict(x), model.predict(x, halt=1.01)
+    plain, halted = model.predict(x), model.predict(x, halt=1.0)
     for name in ("label", "certainty", "ticks", "probabilities"):
         torch.testing.assert_close(getattr(halted, name), getattr(plain, name), rtol=1e-10, atol=1e-12)
     assert model.predict(x, halt=1e-9).ticks.tolist() == [1] * 5

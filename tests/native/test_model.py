@@ -10,6 +10,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tide.models.thinker import Thinker
+from tide.models.ticks import Collector, begin, run_native
 from tide.native.loop import Panels, Workspace
 
 CUTS = [(0, 1), (0, 3), (2, 0), (3, 2)]  # (tbptt, recompute) at 7 ticks
@@ -66,7 +67,7 @@ def test_halting_answers_as_eager_and_closes_ranks(tiny_model, native, monkeypat
     found = model.predict(x, halt=threshold)
     assert held[0] == batch
     assert batch < 50 or held[-1] < batch
-    assert model.predict(x, halt=1.01).ticks.tolist() == [6] * batch
+    assert model.predict(x, halt=1.0).ticks.tolist() == [6] * batch
     eager(monkeypatch)
     expected = model.predict(x, halt=threshold)
     assert len(set(expected.ticks.tolist())) > 2
@@ -120,6 +121,18 @@ def test_several_graphs_live_at_once_and_none_can_be_walked_twice(tiny_model, na
     (slope,) = torch.autograd.grad(out.logits.square().sum(), model.cell.wilson_cowan.gain, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         slope.sum().backward()
+
+
+def test_gradients_are_those_of_the_forward_pass_where_the_backward_pass_is_under_autocast(tiny_model, native):
+    cell = tiny_model(torch.float32).cell.train()
+    tokens = torch.rand(3, 5, cell.attention.key.in_features)
+    slopes = []
+    for enabled in (False, True):
+        collector = Collector(cell, ())
+        run_native(native, cell, begin(cell, tokens), collector, 4)
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            slopes.append(torch.autograd.grad(collector.stacked()["latent"].sum(), cell.wilson_cowan.w_ee))
+    torch.testing.assert_close(*slopes, rtol=0, atol=0)
 
 
 def test_frozen_weights_get_no_gradient_and_the_others_keep_theirs(tiny_model, native):

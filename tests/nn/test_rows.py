@@ -114,3 +114,38 @@ def test_only_the_rows_reached_are_computed_again_and_none_where_most_are(reache
     )
     torch.testing.assert_close(gradient, weight.view(2, 3, 1) * x.cos(), rtol=1e-14, atol=0)
     assert seen == ([] if computed is None else [computed])
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("inside", [False, True], ids=["backward outside", "backward inside"])
+def test_under_autocast_rows_are_computed_again_in_the_types_of_the_forward_pass(tiny_model, usual, dtype, inside):
+    """One position of one tick is read: the backward pass is called where it usually is, and under autocast, too."""
+    cell = tiny_model(torch.float32).cell.train()
+
+    def found() -> dict[str, Tensor | None]:
+        cell.zero_grad()
+        torch.manual_seed(1)
+        inputs = {name: x.detach().float().requires_grad_() for name, x in observed().items()}
+        with torch.autocast("cpu", dtype):
+            value = one_tick_each(cell.readout(inputs)).float()
+            if inside:
+                value.backward()
+        if not inside:
+            value.backward()
+        return {name: x.grad for name, x in (*inputs.items(), *cell.named_parameters())}
+
+    ours = found()
+    usual()
+    for name, gradient in found().items():
+        torch.testing.assert_close(ours[name], gradient, rtol=0.02, atol=1e-3, msg=name)
+
+
+def test_a_backward_pass_under_autocast_leaves_the_types_of_a_forward_pass_without(tiny_model):
+    cell = tiny_model(torch.float32).cell.train()
+    slopes = []
+    for enabled in (False, True):
+        torch.manual_seed(1)
+        value = one_tick_each(cell.readout({name: x.detach().float() for name, x in observed().items()}))
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            slopes.append(torch.autograd.grad(value, [cell.head.layers[1].weight, cell.memory.project[0].weight]))
+    torch.testing.assert_close(*slopes, rtol=0, atol=0)

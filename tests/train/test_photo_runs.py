@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from tests.train.conftest import TINY
 from tests.train.test_step import assert_same
 from tide.cli.main import main
-from tide.config import Config, FolderConfig, HubConfig
+from tide.config import Config, FolderConfig, HubConfig, ImageConfig
 from tide.data import load_test_photos, read_splits, to_float
 from tide.errors import ConfigError, DataError
 from tide.models.presets import preset
@@ -201,6 +201,21 @@ def test_classes_come_from_the_folder_and_statistics_from_the_settings(folder: P
     assert (fitted.output.classes, fitted.input.mean) == (2, (0.5, 0.5, 0.5))
 
 
+@pytest.mark.parametrize("given", ["options", "file", "nothing"])
+def test_statistics_that_are_given_are_never_measured(folder: Path, tmp_path: Path, given: str) -> None:
+    """ImageNet's own, too: that a value is the default does not say that nobody chose it."""
+    file, out = tmp_path / "settings.yaml", tmp_path / "run"
+    mean, std = ["0.485", "0.456", "0.406"], ["0.2", "0.2", "0.2"]
+    statistics = {"mean": [*map(float, mean)], "std": [*map(float, std)]} if given == "file" else {}
+    settings = {**TINY, "input": {"channels": 3, "size": 16, **statistics}}
+    file.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    options = ["--input.mean", *mean, "--input.std", *std] if given == "options" else []
+    place = ["--data", f"folder:{folder}", "--config", str(file), "--device", "cpu", "--threads", "1"]
+    assert main(["train", "digits", *place, *options, "--train.steps", "1", "--out", str(out)]) == 0
+    found = RunFolder.open(out).config.images
+    assert ((found.mean, found.std) == ((0.485, 0.456, 0.406), (0.2, 0.2, 0.2))) == (given != "nothing")
+
+
 def test_another_data_set_brings_its_way_of_reading(folder: Path) -> None:
     config = settings(folder)
     there = with_data(config, "hub:data").data
@@ -259,7 +274,14 @@ def test_a_constant_channel_becomes_zeros_and_does_not_stop_the_training(tmp_pat
             for number in range(2):
                 pixels = random.integers(0, 256, (16, 16, 3), dtype=np.uint8) * np.uint8([1, 1, 0])
                 Image.fromarray(pixels).save(tmp_path / part / label / f"{number}.png")
-    config = settings(tmp_path, photos="in_memory")
-    fitted = fit_to_data(config, read_splits(config))
+    config = replace(
+        settings(tmp_path, photos="in_memory"), input=ImageConfig(channels=3, size=16, mean=None, std=None)
+    )
+    splits = read_splits(config)
+    with pytest.warns(UserWarning, match="channel 2 is the same in every image; its input.std is 1"):
+        fitted = fit_to_data(config, splits)
+    assert fit_to_data(fitted, splits) == fitted  # a run that goes on measures nothing
+    given = replace(config, input=replace(config.input, std=(0.2, 0.2, 0.2)))
+    assert fit_to_data(given, splits).input == replace(fitted.input, std=(0.2, 0.2, 0.2))
     assert (fitted.input.mean[2], fitted.input.std[2]) == (0, 1)
     assert all(0.2 < deviation < 0.4 for deviation in fitted.input.std[:2])

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from tide.analysis.jacobian import Tick, batched_jacobian
-from tide.analysis.states import all_lateral_iterations, tide_cell
+from tide.analysis.states import all_lateral_iterations, exact_cell, tide_cell
 from tide.models.thinker import Thinker
 from tide.models.ticks import AnyMoment, TideMoment
 from tide.models.tide import TideFeatures, TideState
@@ -63,9 +63,9 @@ class HeldCore:
     """The core of a model with one sample's attention held at a state."""
 
     def __init__(self, model: Thinker, moment: TideMoment) -> None:
-        """``model`` in float64; ``moment`` of one sample."""
+        """``model`` in float64, else :class:`InputError`; ``moment`` of one sample."""
         self.model, self._moment = model, moment
-        self._cell = tide_cell(model)
+        self._cell = exact_cell(model)
         self.neurons = moment.state.rates.shape[1]
 
     def settled(self, rates: Tensor) -> TideMoment:

@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.func import jvp
 
 from tide.analysis.matrices import divisors, spectrum
-from tide.analysis.states import all_lateral_iterations, raw_preactivation, tide_cell
+from tide.analysis.states import all_lateral_iterations, exact_cell, raw_preactivation, tide_cell
 from tide.models.thinker import Thinker
 from tide.models.ticks import TideMoment
 from tide.models.tide import TideCell
@@ -167,8 +167,9 @@ class DaleAudit:
 
 
 def dale_audit(model: Thinker, state: TideMoment) -> DaleAudit:
-    """Audit one tick from one sample's ``state`` (1, ...); ``model`` in float64."""
-    cell, n_e = tide_cell(model), tide_cell(model).config.n_e
+    """Audit one tick from one sample's ``state`` (1, ...); ``model`` in float64, else :class:`InputError`."""
+    cell = exact_cell(model)
+    n_e = cell.config.n_e
     jacobians = {"weights": _weights_only(model, state)}
     outputs: dict[str, Callable[[Tensor], Tensor]] = {
         "norm": lambda rates: _tick(model, state, rates)[0],

@@ -76,6 +76,15 @@ def tide_cell(model: Thinker) -> TideCell:
     return model.cell
 
 
+def exact_cell(model: Thinker) -> TideCell:
+    """Return the cell as :func:`tide_cell` does, of a model in float64, in which residuals of 1e-8 mean something."""
+    cell = tide_cell(model)
+    if model.mean.dtype != torch.float64:
+        kind = str(model.mean.dtype).removeprefix("torch.")
+        raise InputError(f"the model must be float64, got {kind}; model.double(), or copy.deepcopy(model).double()")
+    return cell
+
+
 @contextmanager
 def all_lateral_iterations(cell: TideCell) -> Iterator[None]:
     """Let the lateral inhibition take all its iterations for the time of the block.

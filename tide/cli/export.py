@@ -124,7 +124,7 @@ def demo(arguments: Sequence[str]) -> int:
     from tide.export.onnx import check_installed
     from tide.export.page import page
 
-    check_installed("onnx", "onnxscript")
+    check_installed("onnx", "onnxscript", "onnxruntime")
     with PageServer.on(options.port) as server:
         address = f"http://{HOST}:{server.server_address[1]}"
         print("making the page, about 20 seconds", flush=True)

@@ -72,19 +72,19 @@ def _registry(alternatives: Mapping[str, tuple[str, ...]]) -> ConstructorRegistr
         if info.type_origin not in (Union, UnionType) or len(rest) != 1 or NoneType not in get_args(info.type):
             return None
         spec = ConstructorRegistry.get_primitive_spec(PrimitiveTypeInfo.make(rest[0], info.markers))
-        if not isinstance(spec, PrimitiveConstructorSpec) or not isinstance(spec.nargs, int):
+        if not isinstance(spec, PrimitiveConstructorSpec) or not (isinstance(spec.nargs, int) or spec.nargs == "*"):
             return None
 
         def read(given: list[str]) -> Any:
             if len(given) == 1 and means_none(given[0]):
                 return None
-            if len(given) != spec.nargs:
+            if spec.nargs not in (len(given), "*"):
                 raise ValueError(f"must be {spec.metavar} or none, got {given[0]!r}")
             return spec.instance_from_str(given)
 
         return dataclasses.replace(
             spec,
-            nargs=1 if spec.nargs == 1 else (1, spec.nargs),
+            nargs=(1, spec.nargs) if isinstance(spec.nargs, int) and spec.nargs > 1 else spec.nargs,
             instance_from_str=read,
             is_instance=lambda value: value is None or spec.is_instance(value),
             str_from_instance=lambda value: ["none"] if value is None else spec.str_from_instance(value),

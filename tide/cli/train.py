@@ -138,14 +138,16 @@ def _base(arguments: Sequence[str]) -> tuple[str | None, Config, list[str]]:
         base = Config()
         if file is None and not {"-h", "--help"} & set(rest):
             raise ConfigError(_no_preset(act.value_of(rest, "--data")))
-    if file is not None:
-        base = read_yaml(Config, file, base=base)
     data = act.value_of(rest, "--data")
-    if data is not None:  # before the other options of the data, which must fit this one and not the preset's
+    if data is not None:  # before all other settings, which must fit this one and not the preset's
         _announce()
         from tide.train.supervised import with_data
 
         base = with_data(base, data)
+    if file is not None:
+        base = read_yaml(Config, file, base=base)
+    if file is not None and data is not None:
+        base = replace(base, data=with_data(base, data).data)  # the option, whatever data the file names
     for section in ("backbone", "core", "data"):
         kind = act.value_of(rest, f"--{section}.kind")
         if kind is not None:

@@ -85,9 +85,7 @@ def _check_value(name: str, value: Any, hint: Any) -> None:
     elif origin is Literal:
         if value not in args:
             options = [str(option) for option in args]
-            # YAML 1.1 reads these words as truth values.
-            words = "; in YAML put yes, no, on and off in quotes" if isinstance(value, bool) else ""
-            near = words or did_you_mean(value, options, known=False)
+            near = did_you_mean(value, options, known=False)
             one_of = "one of " * (len(options) > 1)
             raise ConfigError(f"{name} must be {one_of}{', '.join(options)}, got {short_repr(value)}{near}")
     elif origin is tuple and isinstance(value, tuple):

@@ -14,10 +14,13 @@ from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get
 import yaml
 
 from tide.config import base as registry
+from tide.config.model import ImageConfig
 from tide.config.run import data_config
 from tide.errors import ConfigError, check_path, did_you_mean, one_line, short_repr
 
 C = TypeVar("C")
+
+PHOTOS = ("folder", "hub")  # kinds of data
 
 FORMAT = 2
 """Number of the form of a model's configuration on disk."""
@@ -45,6 +48,7 @@ def from_dict(cls: type[C], mapping: Mapping[str, Any], *, base: C | None = None
         raise ConfigError(f"{where or 'configuration'} must be a mapping of settings, got {short_repr(mapping)}")
     if not where:
         mapping = _with_kind_of_data(mapping, getattr(base, "data", None))
+        mapping = _without_statistics_of_others(mapping, base)
     hints = get_type_hints(cls)
     names = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
     changes: dict[str, Any] = {}
@@ -90,6 +94,17 @@ def _with_kind_of_data(mapping: Mapping[str, Any], base: Any) -> Mapping[str, An
     return {**mapping, "data": data}
 
 
+def _without_statistics_of_others(mapping: Mapping[str, Any], base: Any) -> Mapping[str, Any]:
+    """Where photos take the place of a data set, leave out its pixel statistics and the names of its classes."""
+    data, settings, own = mapping.get("data"), mapping.get("input", {}), getattr(base, "input", None)
+    if not isinstance(data, Mapping) or not isinstance(settings, Mapping) or not isinstance(own, ImageConfig):
+        return mapping
+    photos = data.get("kind") in PHOTOS and base.data.kind not in PHOTOS
+    return (
+        {**mapping, "input": {"mean": None, "std": None, **settings}} if photos and "kind" not in settings else mapping
+    )
+
+
 def _choose_section(sections: list[type[Any]], value: Any, present: Any, path: str) -> type[Any]:
     """Return the class of a section: that of its ``kind``, else that of the present one, else the first."""
     if len(sections) == 1 or not isinstance(value, Mapping) or "kind" not in value:
@@ -133,12 +148,13 @@ def _convert(value: Any, hint: Any, path: str) -> Any:
     if isinstance(hint, type) and type(value) is hint:
         return value
     expected = str(hint) if origin is not None else hint.__name__
-    raise ConfigError(f"{path} must be of type {expected}, got {short_repr(value)} ({type(value).__name__})")
+    remedy = "; write true or false" * (hint is bool)
+    raise ConfigError(f"{path} must be of type {expected}, got {short_repr(value)} ({type(value).__name__}){remedy}")
 
 
 def to_yaml(config: Any) -> str:
     """Return a configuration as YAML that :func:`read_yaml` reads back exactly."""
-    return yaml.safe_dump(to_dict(config), sort_keys=False)
+    return yaml.dump(to_dict(config), Dumper=_Dumper, sort_keys=False)
 
 
 def read_yaml(cls: type[C], path: str | Path, *, base: C | None = None) -> C:
@@ -172,15 +188,29 @@ def differences(ours: Any, theirs: Any) -> list[str]:
     return [f"{key} is {b.get(key)!r} there, {a.get(key)!r} here" for key in a | b if a.get(key) != b.get(key)]
 
 
-# YAML of settings as people write it, and nothing beyond it.
+# YAML of settings as people write it, and nothing beyond it. What a plain word means is read from one table, that of
+# YAML 1.2's core schema, by the reader and the writer: a text that means something else is written in quotes.
 
 MAX_DEPTH = 12  # levels of nesting; settings have four
 MAX_CHARACTERS = 1_000_000  # bytes; a whole configuration has four thousand
 MAX_DIGITS = 40  # of a whole number
 
 
+MEANINGS = {
+    "null": r"~|null|Null|NULL|",
+    "bool": r"true|True|TRUE|false|False|FALSE",
+    "int": r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+",
+    "float": r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+}
+"""What plain words mean but texts, by kind, the first that fits (https://yaml.org/spec/1.2.2, 10.3.2)."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """PyYAML's safe dumper with the meanings of :data:`MEANINGS`."""
+
+
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, which takes ``1e-3`` for a number, and refuses what no file of settings has.
+    """PyYAML's safe loader with the meanings of :data:`MEANINGS`, which refuses what no file of settings has.
 
     That is: a key given twice, aliases (a few lines of them unfold to gigabytes), nesting without end, numbers of
     thousands of digits.
@@ -221,13 +251,14 @@ class _Loader(yaml.SafeLoader):
                 problem=f"a number must have at most {MAX_DIGITS} digits, got {len(node.value)}",
                 problem_mark=node.start_mark,
             )
-        return super().construct_yaml_int(node)
+        return int(node.value, 0 if node.value[:2] in ("0o", "0x") else 10)
 
 
 _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
+for _class in (_Loader, _Dumper):
+    _class.yaml_implicit_resolvers = {}
+    for _kind, _words in MEANINGS.items():
+        _class.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(rf"(?:{_words})\Z"), [None])
 
 
 def read_yaml_file(path: Path) -> Any:

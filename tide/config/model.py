@@ -65,6 +65,10 @@ class RetinaConfig(Section):
         )
 
 
+IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+IMAGENET_GREY = (0.449,), (0.226,)
+
+
 @dataclass(frozen=True, kw_only=True)
 class ImageConfig(InputSettings):
     """The images that the model takes: their shape and how their pixels are normalised."""
@@ -77,10 +81,11 @@ class ImageConfig(InputSettings):
     crop: Annotated[float, Bound(0, 1, "(", too_high="1 keeps it all")] = 1.0
     """Share of a photo's shorter side that the square in its middle has, which is scaled to that size: in every
     evaluation and prediction, in memory and streamed. ImageNet's usual 224 of 256 pixels are 0.875."""
-    mean: tuple[float, ...] = (0.1307,)
-    """Mean of each channel over the training images, pixels in [0, 1]."""
-    std: tuple[float, ...] = (0.3081,)
-    """Standard deviation of each channel over the training images, pixels in [0, 1]."""
+    mean: tuple[float, ...] | None = (0.1307,)
+    """Mean of each channel over the training images, pixels in [0, 1] (none: of photos in memory it is measured, else
+    ImageNet's)."""
+    std: tuple[float, ...] | None = (0.3081,)
+    """Standard deviation of each channel over the training images, pixels in [0, 1] (none: as the mean)."""
     normalise: Normalisation = "data"
     """By what pixels are normalised: `data`, the mean and std of the training images; `image`, each image's own mean
     and deviation, all channels together, as an eye adapts to luminance and contrast; `channel`, likewise for each
@@ -92,9 +97,15 @@ class ImageConfig(InputSettings):
         """Height and width in pixels."""
         return self.size
 
+    @property
+    def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and standard deviation, of ImageNet where none are given: of its colours, or of their mean as grey."""
+        mean, std = IMAGENET if self.channels == 3 else IMAGENET_GREY
+        return self.mean or mean, self.std or std
+
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_pixels(self.mean, self.std, self.channels)
+        _check_pixels(*self.statistics, self.channels)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
 from random import Random
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 AREA = (0.08, 1.0)  # share of the photo that a random crop covers
 RATIO = (3 / 4, 4 / 3)  # width over height of a random crop
 TRIES = 10
+COLOURED = 8  # grey values by which channels differ in the mean, above what compression makes of grey
 SPARE = 2  # a decoder may skip detail, but must leave this many times the pixels of the result in each direction
 
 Box = tuple[float, float, float, float]
@@ -132,6 +133,22 @@ def decode_part(
         square = np.array(image.resize((size, size), resampling, box=box)).reshape(size, size, -1)
     pixels = torch.from_numpy(square).permute(2, 0, 1).contiguous()
     return pixels.flip(2) if mirrored else pixels
+
+
+class Traits(NamedTuple):
+    """What a photo is before it is brought to a size: pixels of its upright form, and whether it has colours."""
+
+    width: int
+    height: int
+    coloured: bool
+
+
+def traits(path: Path) -> Traits:
+    """Return what a photo is; raises :class:`DataError` as :func:`decode` does."""
+    with _opened(path) as photo:
+        size = photo.size[::-1] if _on_its_side(photo) else photo.size
+    red, green, blue = decode(path, 32, 3).float().unbind(0)
+    return Traits(*size, bool(((red - green).abs() + (green - blue).abs()).mean() > COLOURED))
 
 
 def check_format(size: int | None, channels: int | None) -> tuple[int, int]:

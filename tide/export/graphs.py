@@ -183,9 +183,8 @@ def silenced_start(cell: TideCell, moment: TideMoment, active: Tensor) -> TideMo
     """Return where the first tick begins with silenced neurons at rate zero.
 
     ``active`` (D,) is 1 for a neuron that takes part and 0 for one that is silenced. Weights are left as they are:
-    :func:`intervened` changes those. Raises :class:`InputError` as :func:`check_silencing` does.
+    :func:`intervened` changes those.
     """
-    check_silencing(cell)
     rates = moment.state.rates * active
     synchrony = cell.synchronisation.initial(rates)
     _, latent = cell.synchronisation.read(synchrony)
@@ -197,10 +196,8 @@ def intervened(cell: TideCell, weights: TickWeights, active: Tensor, inhibition:
 
     ``active`` (D,) as above: a silenced neuron has gain and offset zero, hence φ(h) = 0, and no correction by its
     neuron-level model. ``inhibition`` () is a factor on all that inhibits excitatory neurons: W_EI and the strength γ
-    of the lateral inhibition. Both are without effect at ones. Raises :class:`InputError` as :func:`check_silencing`
-    does.
+    of the lateral inhibition. Both are without effect at ones. :func:`check_silencing` says whether a cell allows it.
     """
-    check_silencing(cell)
     n_e, recurrent = cell.config.n_e, weights.dynamics.recurrent  # row = source neuron
     from_i = torch.cat((recurrent[n_e:, :n_e] * inhibition, recurrent[n_e:, n_e:]), 1)
     dynamics = weights.dynamics._replace(
@@ -218,11 +215,22 @@ def intervened(cell: TideCell, weights: TickWeights, active: Tensor, inhibition:
 
 def check_silencing(cell: TideCell) -> None:
     """Raise :class:`InputError` where a gain of zero silences nobody: softplus(0) is not 0."""
-    if cell.config.activation != "relu":
+    rate = _rate_at_zero(cell)
+    if rate != 0:
         raise InputError(
-            f"core.activation must be relu to silence neurons, got {cell.config.activation}; under another "
-            "activation a neuron without input still fires"
+            f"a neuron's rate must be 0 at gain 0 to be silenced, got {rate:.3g} with core.activation "
+            f"{cell.config.activation}; without input it still fires"
         )
+
+
+@torch.no_grad()
+def _rate_at_zero(cell: TideCell) -> float:
+    """Return the highest rate that one step from rest gives where all gains and offsets are 0."""
+    core = cell.wilson_cowan
+    weights = core.compose()
+    none = torch.zeros_like(weights.gain)
+    weights = weights._replace(gain=none, offset=none if weights.offset is not None else None)
+    return float(core(none[None], none.new_zeros(1, cell.inputs), weights).rates.abs().max())
 
 
 # A model as three functions of plain tensors: begin, one tick, and the read-out of one tick.
@@ -342,7 +350,7 @@ def graphs(model: Thinker, *, interventions: bool = False) -> dict[str, Graph]:
 
 def can_intervene(model: Thinker) -> bool:
     """Say whether :func:`graphs` takes interventions for this model."""
-    return isinstance(model.cell, TideCell) and model.cell.config.activation == "relu"
+    return isinstance(model.cell, TideCell) and _rate_at_zero(model.cell) == 0
 
 
 def _graphs(model: Thinker, interventions: bool) -> dict[str, Graph]:

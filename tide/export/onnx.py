@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from tide.errors import InputError, one_line
-from tide.export.graphs import Graph, described, graphs, whole
+from tide.export.graphs import NEXT, Graph, described, example_of, graphs, input_name, whole
 from tide.files import writing
+from tide.models.heads import arranged
 from tide.models.thinker import Thinker
 from tide.nn import dynamics as wilson_cowan
 
@@ -105,6 +107,54 @@ def _quiet() -> Iterator[None]:
                 logger.setLevel(level)
 
 
+FIRST = 5  # ticks compared: over many a network may magnify rounding
+NEAR = 1e-3  # of the largest logit: a hundred times what rounding makes of them
+
+
+def check_answers(model: Thinker, protos: Mapping[str, ModelProto]) -> None:
+    """Raise :class:`InputError` unless the graphs begin, tick, read (and whole) answer as ``model``, one example."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = torch.get_num_threads(), 3
+    sessions = {
+        name: onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        for name, proto in protos.items()
+    }
+
+    def run(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        session = sessions[name]
+        outputs = [output.name for output in session.get_outputs()]
+        return dict(
+            zip(outputs, session.run(outputs, {i.name: values[i.name] for i in session.get_inputs()}), strict=True)
+        )
+
+    shown, neurons, needed = example_of(model.config, 1), model.config.core.neurons, model.cell.used_by("readout")
+    switches = {"active": np.ones(neurons, np.float32), "inhibition": np.ones((), np.float32)}
+    values = {input_name(model.config): shown.numpy(), **switches}
+    values |= run("begin", values)
+    seen: list[dict[str, Any]] = []
+    for _ in range(model.config.core.ticks):
+        values |= run("tick", values)
+        values |= run("read", values)
+        values |= {n.removeprefix(NEXT): value for n, value in values.items() if n.startswith(NEXT)}
+        seen.append(values.copy())
+    stacked = {name: np.stack([tick[name] for tick in seen], 1) for name in needed}
+    with torch.no_grad():
+        first = model(shown, ticks=min(len(seen), FIRST)).logits
+        read = model.cell.readout({name: torch.from_numpy(value) for name, value in stacked.items()}).logits
+    pairs = {"begin, tick and read": (np.stack([tick["logits"] for tick in seen[:FIRST]], -1), first)}
+    if "whole" in protos:
+        pairs["whole"] = (run("whole", stacked)["logits"], arranged(read, model.config.output))
+    for name, (logits, expected) in pairs.items():
+        error, largest = float(np.abs(logits - expected.numpy()).max()), float(expected.abs().max())
+        if not error <= NEAR * max(1.0, largest):
+            raise InputError(
+                f"the graphs {name} must answer as the model does, got logits that are {error:.3g} apart; a part was "
+                "changed in the model or in tide/export alone"
+            )
+
+
 # A model as a folder of ONNX files, for a machine without torch.
 
 
@@ -119,9 +169,10 @@ def write_folder(model: Thinker, folder: Path) -> list[Path]:
     Weights are float32, the batch is free. Raises :class:`InputError` where onnx is missing, a part of the model has no
     form in ONNX, or the folder cannot be written.
     """
-    check_installed("onnx", "onnxscript")
-    every = {**graphs(model), "whole": whole(model)}
-    made = {f"{name}.onnx": to_onnx(graph).SerializeToString() for name, graph in every.items()}
+    check_installed("onnx", "onnxscript", "onnxruntime")
+    protos = {name: to_onnx(graph) for name, graph in {**graphs(model), "whole": whole(model)}.items()}
+    check_answers(model, protos)
+    made = {f"{name}.onnx": proto.SerializeToString() for name, proto in protos.items()}
     made[DESCRIPTION] = (json.dumps(description(model), indent=2) + "\n").encode()
     with writing(folder, "give another folder with --out"):
         folder.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,7 @@ from tide.config import ModelConfig, SequenceConfig
 from tide.data.sets import LabelledSet
 from tide.errors import InputError
 from tide.export.graphs import can_intervene, example_of, graphs
-from tide.export.onnx import description, to_onnx
+from tide.export.onnx import check_answers, description, to_onnx
 from tide.files import writing
 from tide.models.inputs import to_float
 from tide.models.saved import rounded
@@ -358,6 +358,7 @@ def _model(one: Shown, size: float) -> dict[str, Any]:
     model = rounded(one.model)
     facts = about(one.title, model, one.data, size)
     protos = {n: to_onnx(graph, batch=1) for n, graph in graphs(model, interventions=can_intervene(model)).items()}
+    check_answers(model, protos)
     check_operators(one.title, {node.op_type for proto in protos.values() for node in proto.graph.node})
     return {"about": facts, **model_as_json(protos)}
 

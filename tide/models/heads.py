@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.amp import custom_bwd, custom_fwd
 from torch.nn import functional as F
 
 from tide.config import OutputConfig
@@ -156,9 +157,13 @@ def skip_zero_rows(
 
 
 class _SkipZeroRows(torch.autograd.Function):
-    """Hands the gradient to ``value`` and so to its graph, or else computes the few rows again and their gradient."""
+    """Hands the gradient to ``value`` and so to its graph, or else computes the few rows again and their gradient.
+
+    They are computed under the autocast of the forward pass, whatever holds where the backward pass is called.
+    """
 
     @staticmethod
+    @custom_fwd(device_type="cpu")  # type: ignore[untyped-decorator]
     def forward(ctx: Any, value: Tensor, function: Callable[..., Tensor], count: int, *tensors: Tensor) -> Tensor:
         ctx.set_materialize_grads(False)
         ctx.function, ctx.count = function, count
@@ -166,6 +171,7 @@ class _SkipZeroRows(torch.autograd.Function):
         return value.view_as(value)
 
     @staticmethod
+    @custom_bwd(device_type="cpu")  # type: ignore[untyped-decorator]
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         (gradient,), count, needed = gradients, ctx.count, ctx.needs_input_grad[3:]
         unchanged = (gradient, None, None, *(None for _ in needed))

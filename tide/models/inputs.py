@@ -195,7 +195,7 @@ class Images(InputKind[ImageConfig]):
 
     def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Those of the training images; a feature map comes as it is."""
-        return super().statistics() if self._bare else (self.settings.mean, self.settings.std)
+        return super().statistics() if self._bare else self.settings.statistics
 
     def normalise(self, inputs: Tensor, mean: Tensor, std: Tensor) -> Tensor:
         """Subtract the mean, divide by the deviation, of the training images or of each by itself; then the retina."""

@@ -46,7 +46,6 @@ INPUTS: Mapping[str, InputSettings] = {
 OUTPUTS: Mapping[str, OutputConfig] = {name: OutputConfig(classes=100 if name == "cifar100" else 10) for name in INPUTS}
 """What there is to answer about each named data set."""
 
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Pixel statistics of ImageNet's photos, which fit most others."""
 
 
@@ -130,7 +129,7 @@ def imagenet() -> Config:
     """ImageNet-1K from a folder of photos: 4,096 neurons, deep HRF, 100,000 steps of 16 x 64 photos."""
     steps = 100_000
     return Config(
-        input=ImageConfig(channels=3, size=224, crop=0.875, mean=IMAGENET_MEAN, std=IMAGENET_STD),
+        input=ImageConfig(channels=3, size=224, crop=0.875, mean=None, std=None),
         output=OutputConfig(classes=1000),
         backbone=DeepHRFConfig(),
         core=CoreConfig(
@@ -208,7 +207,7 @@ def photos() -> Config:
     """
     steps = 3_000
     return Config(
-        input=ImageConfig(channels=3, size=128, crop=0.875, mean=IMAGENET_MEAN, std=IMAGENET_STD),
+        input=ImageConfig(channels=3, size=128, crop=0.875, mean=None, std=None),
         core=CoreConfig(ticks=25, neuron_models=NeuronModelConfig(memory_length=15)),
         data=FolderConfig(photos="streamed", flip=True, validation=0.1),
         train=TrainConfig(

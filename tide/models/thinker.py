@@ -31,6 +31,7 @@ from tide.models.ticks import (
     Moment,
     Observer,
     begin,
+    difference,
     is_as_written,
     run_native,
     run_ticks,
@@ -165,10 +166,8 @@ class Thinker(
         ended; without ``halt`` the prediction holds the ``state`` in which this one ends. Raises :class:`InputError` as
         :meth:`forward` does, and where the model's answers are not finite.
         """
-        if halt is not None and (isinstance(halt, bool) or not isinstance(halt, Real) or not halt > 0):
-            raise InputError(
-                f"halt must be a certainty above 0, got {short_repr(halt)}; 0.9 is usual, above 1 nothing stops"
-            )
+        if halt is not None and (isinstance(halt, bool) or not isinstance(halt, Real) or not 0 < halt <= 1):
+            raise InputError(f"halt must be a certainty above 0 and at most 1, got {short_repr(halt)}; 0.9 is usual")
         if halt is not None and self.kind.answers_in_parts:
             raise InputError(f"halt must be left out for a series, got {halt}; every time step has an answer")
         images = self.kind.fit(images)
@@ -290,7 +289,14 @@ class Thinker(
         recorded = any(name in self.cell.of_ticks() and name not in OBSERVED for name in record)
         altered = self.compiled_step is not None or not is_as_written(self.cell, self.mean) or self.kind.in_parts
         together = state is None or starts_together(state)
-        return choose(self.config.core, self.mean, recorded=recorded, altered=altered, together=together)
+        return choose(
+            self.config.core,
+            self.mean,
+            recorded=recorded,
+            altered=altered,
+            together=together,
+            difference=partial(difference, self.cell),  # type: ignore[arg-type]  # asked of a TideCell only
+        )
 
     def _runner(self, observer: Observer, state: State) -> Run:
         """Return what runs the ticks of one forward pass: :meth:`run_ticks`, or the same as native code."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import math
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
@@ -244,6 +247,92 @@ def _is_changed(module: nn.Module) -> bool:
 @cache
 def _methods(kind: Any) -> frozenset[str]:
     return frozenset(name for name in dir(kind) if callable(getattr(kind, name)))
+
+
+NEAR, NEAR_SLOPES = 1e-3, 1e-2  # relative, by norm: a hundred times what rounding and the kink of ReLU make of it
+
+_DIFFERENCES: dict[str, str | None] = {}
+
+
+def difference(cell: TideCell, library: Library) -> str | None:
+    """Return what native ticks of ``cell`` compute otherwise than eager ones, None where all is alike.
+
+    Asked once per configuration and process, at the first thought, so that an edited equation never goes unnoticed: a
+    copy of the cell thinks for a few ticks about a tiny batch, forward and backward. The first answer that is not None
+    is told in a warning, too.
+    """
+    core = repr(cell.config)
+    if core not in _DIFFERENCES:
+        with torch.inference_mode(False), torch.enable_grad():
+            _DIFFERENCES[core] = differing = _difference(copy.deepcopy(cell).requires_grad_(), library)
+        if differing is not None:
+            warnings.warn(f"{differing}; the eager loop runs, more slowly (docs/native.md)", stacklevel=2)
+    return _DIFFERENCES[core]
+
+
+def _difference(cell: TideCell, library: Library) -> str | None:
+    """Compare both loops on a cell of which nobody else knows; whoever watches saved tensors sees none of it."""
+    assert cell.attention is not None
+    generator = torch.Generator().manual_seed(0)
+    tokens = torch.randn(3, 2, cell.attention.key.in_features, generator=generator)
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor, lambda tensor: tensor):
+        for training in (True, False):
+            native, eager = (_thought(cell.train(training), tokens, loop) for loop in (library, None))
+            if (worst := _farthest(native, eager, NEAR)) is not None:
+                return f"the native loop computes another {worst} than the model"
+            if training:
+                worst = _farthest(_slopes(cell, native), _slopes(cell, eager), NEAR_SLOPES)
+                if worst is not None:
+                    return f"the native loop computes another gradient of {worst} than the model"
+    return None
+
+
+def _thought(cell: TideCell, tokens: Tensor, library: Library | None) -> dict[str, Tensor]:
+    """Return what three ticks give to the read-out, to losses and to the next tick."""
+    collector, moment = Collector(cell, ()), begin(cell, tokens)
+    if library is not None:
+        end: AnyMoment | None = run_native(library, cell, moment, collector, 3)
+    else:
+        end = run_ticks(cell.step, moment, collector, 3)
+    assert end is not None
+    state, last = end.state, collector.last
+    after = {"history": state.history, "synchrony": state.synchrony.products, "next rates": state.rates}
+    of_last = {name: getattr(last, name) for name in LastTick._fields}
+    named = {**of_last, **after, **collector.stacked()}
+    # Whether an iteration less is taken where the tolerance is met may depend on rounding.
+    return {name: value for name, value in named.items() if cell.training or name != "lateral_iterations"}
+
+
+def _slopes(cell: TideCell, thought: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the gradients of a random sum of everything, by parameter."""
+    generator = torch.Generator().manual_seed(1)
+    total = torch.zeros(())
+    for name in sorted(thought):
+        value = thought[name]
+        if value.requires_grad:
+            total = total + (torch.randn(value.shape, generator=generator) * value).mean()
+    named = dict(cell.named_parameters())
+    found = torch.autograd.grad(total, list(named.values()), allow_unused=True)
+    return {name: slope for name, slope in zip(named, found, strict=True) if slope is not None}
+
+
+def _farthest(native: Mapping[str, Tensor], eager: Mapping[str, Tensor], within: float) -> str | None:
+    """Return the name of what differs most, None where everything lies within rounding of its own size.
+
+    What is far smaller than the rest is rounding itself; where numbers are not finite, both must have none.
+    """
+    if missing := sorted(native.keys() ^ eager.keys()):
+        return missing[0]
+    sizes = {name: float(value.detach().norm()) for name, value in eager.items()}
+    floor = 1e-4 * max((size for size in sizes.values() if math.isfinite(size)), default=0.0)
+    errors = {}
+    for name, expected in eager.items():
+        error, size = float((native[name] - expected).detach().norm()), max(sizes[name], floor)
+        if not math.isfinite(error):
+            error = 0.0 if torch.equal(native[name].isfinite(), expected.isfinite()) else math.inf
+        errors[name] = error / size if error and math.isfinite(size) else error
+    worst = max(errors, key=lambda name: errors[name])
+    return worst if errors[worst] > within else None
 
 
 def starts_together(state: State) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,6 +19,26 @@ from tide.native.library import Library, load
 
 VARIABLE = "TIDE_NATIVE"
 
+KNOWN: dict[str, tuple[str, ...]] = {
+    "core": (
+        *("kind", "neurons", "excitatory_fraction", "ticks", "tau_e", "tau_i", "dt", "start_rates", "start"),
+        *("start_gain", "activation", "norm", "dale", "guarantee", "inhibition", "ratio_target"),
+        "ratio_normalization",
+    ),
+    "core.attention": ("width", "heads", "residual"),
+    "core.lateral": ("iterations", "strength", "tolerance"),
+    "core.neuron_models": ("enabled", "memory_length", "hidden", "feedback"),
+    "core.synchrony": (
+        *("typed", "pairs_ee", "pairs_ei", "pairs_ii", "width", "clamp", "norm_epsilon", "time_scales"),
+    ),
+    "core.memory": ("enabled", "width", "scope", "momentum", "rate", "buffer_rate"),
+    "core.head": ("hidden", "dropout", "norm_epsilon"),
+}
+"""The settings whose every value the native loop computes, or :func:`unsupported` names, or no tick depends on.
+
+A setting that is not here is one that the loop does not compute: away from its default the eager loop runs.
+"""
+
 
 class Choice(NamedTuple):
     """The library to run, None for the eager loop, and a few words that say which of the two and why."""
@@ -26,12 +48,19 @@ class Choice(NamedTuple):
 
 
 def choose(
-    core: object, like: Tensor, *, recorded: bool = False, altered: bool = False, together: bool = True
+    core: object,
+    like: Tensor,
+    *,
+    recorded: bool = False,
+    altered: bool = False,
+    together: bool = True,
+    difference: Callable[[Library], str | None] = lambda _: None,
 ) -> Choice:
     """Decide for one forward pass of a core's configuration, on the device and in the type of ``like``.
 
     ``recorded``: the pass records more of a tick than the read-out needs; ``altered``: a tick is not computed as
-    written, or somebody watches its parts; ``together``: all samples began at the same tick. The variable
+    written, or somebody watches its parts; ``together``: all samples began at the same tick; ``difference`` compares
+    the library with the model and says what differs. The variable
     ``TIDE_NATIVE`` switches the native loop off (0) or makes its absence an error (require). The first call compiles.
     Raises :class:`InputError` for another value of the variable, and where the native loop is required but cannot be
     for this model on this machine.
@@ -48,9 +77,10 @@ def choose(
         if (reason := _beyond(recorded=recorded, altered=altered, together=together)) is not None:
             return _eager(reason)
         library = load(torch.float32)
-        if isinstance(library, Library):
+        obstacle = difference(library) if isinstance(library, Library) else str(library)
+        if isinstance(library, Library) and obstacle is None:
             return Choice(library, "native")
-        obstacle = str(library)
+    assert obstacle is not None
     if setting == "require":
         raise InputError(f"{VARIABLE} is require, but {obstacle}; unset it for the eager loop over ticks")
     return _eager(obstacle)
@@ -68,6 +98,23 @@ def unsupported(core: CoreConfig, like: Tensor) -> str | None:
         return f"the native loop has no core.activation {core.activation}"
     if core.norm not in NORMS:
         return f"the native loop has no core.norm {core.norm}"
+    unknown = unknown_setting(core)
+    return None if unknown is None else f"the native loop does not know {unknown}"
+
+
+def unknown_setting(section: Any) -> str | None:
+    """Return the first setting that is not in :data:`KNOWN` and has another value than its default, None for none."""
+    for field in dataclasses.fields(section):
+        value = getattr(section, field.name)
+        if dataclasses.is_dataclass(value):
+            unknown = unknown_setting(value)
+            if unknown is not None:
+                return unknown
+        elif field.name not in KNOWN.get(section.section, ()):
+            factory = field.default_factory
+            default = field.default if factory is dataclasses.MISSING else factory()
+            if value != default:
+                return f"{section.section}.{field.name} {value}"
     return None
 
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.amp import custom_bwd, custom_fwd
 from torch.autograd.function import once_differentiable
 
 from tide.native.call import (
@@ -102,6 +103,7 @@ class _Loop(torch.autograd.Function):
     """Back-propagation through time by hand; matrices get their gradients from one product each over all ticks."""
 
     @staticmethod
+    @custom_fwd(device_type="cpu")  # type: ignore[untyped-decorator]
     def forward(ctx: Any, library: Library, plan: Plan, *tensors: Tensor) -> tuple[Tensor, ...]:
         start = LoopStart(*tensors[: len(LoopStart._fields)])
         weights = LoopWeights(*tensors[len(LoopStart._fields) :])
@@ -115,7 +117,8 @@ class _Loop(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+    @custom_bwd(device_type="cpu")  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         block, *tensors = ctx.saved_tensors
         start = LoopStart(*tensors[: len(LoopStart._fields)])
         weights = LoopWeights(*tensors[len(LoopStart._fields) :])

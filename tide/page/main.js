@@ -47,6 +47,7 @@ async function start() {
   ask(models[0].about);
   disturb(UNDISTURBED);
   if (!still && location.hash !== "#still") timeline.play();
+  seeItThink.ready = true;
 }
 
 // Build what the network is asked with, and ask a first time.
@@ -68,7 +69,8 @@ function ask(about) {
     },
   );
   if (given.examples.length) take(shownBy(given.examples[0]), 0);
-  else take(widget.first, null);
+  else if (widget.first) take(widget.first, null);
+  else complain(widget.request); // an empty field is no question: an answer to it would mean nothing
 }
 
 // Take something new to think about: the sample of this number, or none.
@@ -138,7 +140,7 @@ function later(run) {
   };
 }
 
-window.seeItThink = { state, thoughts }; // for whoever opens the console, and for the page's test
+window.seeItThink = { state, thoughts, ready: false }; // for whoever opens the console, and for the page's test
 start().catch((error) => {
   find("message").textContent = error.message;
   throw error;

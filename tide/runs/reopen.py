@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -18,6 +19,7 @@ from tide.config import (
     data_config,
 )
 from tide.data import LabelledSet, decode, load_test_photos, read_test
+from tide.data.decode import traits
 from tide.data.drawn.mazes import shortest_route
 from tide.errors import InputError, check_path
 from tide.models.inputs import Inputs, to_float
@@ -118,7 +120,9 @@ def reopen(path: Path, *, checkpoint: str = "best", data: str | None = None, dat
 def read_photo(model: Thinker, path: Path) -> Tensor:
     """Read a photo of any size and mode as the model takes it, (1, channels, size, size) float in [0, 1]."""
     images = model.config.images
-    return _photo(path, images.size, images.channels, images.crop)[None]
+    photo = _photo(path, images.size, images.channels, images.crop)[None]
+    warn_of_foreign(model, [(str(path), photo)])
+    return photo
 
 
 def _photo(path: Path, size: int, channels: int, crop: float) -> Tensor:
@@ -141,9 +145,43 @@ def parse_inputs(model: Thinker, texts: Sequence[str], question: str | None) -> 
     """
     inputs = model.kind.read(texts, question, _photo)
     if isinstance(model.config.input, ImageConfig):
-        for _, images in inputs:
-            walkable(model, cast(Tensor, images))
+        photos = cast("list[tuple[str, Tensor]]", inputs)
+        for _, images in photos:
+            walkable(model, images)
+        warn_of_foreign(model, photos)
     return inputs
+
+
+FAR = 2.0  # times larger or smaller than training's images
+BRIGHT = 1.5  # standard deviations of the training images, of what lies along the edges
+
+
+def warn_of_foreign(model: Thinker, photos: Sequence[tuple[str, Tensor]]) -> None:
+    """Say in one line what weights with a card are not good for, where a photo is far from what they were trained on.
+
+    That is by its size, its colours or its background; ``photos`` are paths, and what the model is shown of them.
+    Without a card nobody knows what the weights have seen.
+    """
+    if model.card is None:
+        return
+    foreign = [(path, why) for path, shown in photos if (why := _foreign(model.config.images, Path(path), shown))]
+    if foreign:
+        path, why = foreign[0]
+        others = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""
+        warnings.warn(f"{path}{others}: {why}, unlike what the model was trained on. {model.card.limits}", stacklevel=2)
+
+
+def _foreign(images: ImageConfig, path: Path, shown: Tensor) -> str | None:
+    photo, (mean, std) = traits(path), images.statistics
+    times = min(photo.width, photo.height) / images.size
+    if not 1 / FAR <= times <= FAR:
+        return f"{photo.width} x {photo.height} pixels"
+    if images.channels == 1 and photo.coloured:
+        return "colours"
+    edges = torch.cat([shown[..., 0, :], shown[..., -1, :], shown[..., 0], shown[..., -1]], -1).median()
+    if images.channels == 1 and abs(float(edges) - mean[0]) > BRIGHT * std[0]:
+        return f"a background of brightness {float(edges):.1f}"
+    return None
 
 
 def walkable(model: Thinker, images: torch.Tensor) -> torch.Tensor:

@@ -70,8 +70,8 @@ class Trial:
         output = replace(output, labels=met.labels if len(met.labels) == output.classes else output.labels)
         if isinstance(data, FolderConfig | HubConfig):
             output = met
-            if isinstance(data, FolderConfig) and data.photos == "in_memory" and isinstance(image, ImageConfig):
-                image = replace(image, mean=there.images.mean, std=there.images.std)
+            if isinstance(image, ImageConfig):
+                image = replace(image, mean=image.mean or there.images.mean, std=image.std or there.images.std)
         if isinstance(data, HubConfig) and there.data.name.startswith(f"{data.name}@"):  # the commit, if left open
             data = replace(data, name=there.data.name)
         return replace(self.config, input=image, output=output, data=data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
@@ -258,9 +259,10 @@ class Supervised(Task):
         return {"measured_on": self.config.data.measured_on}
 
     def warnings(self) -> list[str]:
-        """Terms of the loss that never count."""
-        train = self.config.train
-        return [
+        """Terms of the loss that never count; how little few images say of which checkpoint is the best."""
+        train, few, held = self.config.train, len(self.test), self.config.data.measured_on
+        worth = f"{few} {held} images choose the best checkpoint: one of them is worth {100 / few:.2g} points"
+        return [worth] * (few < FEW) + [
             f"the {term} loss has a weight but never counts: the curriculum starts at step {train.curriculum_start} of "
             f"{train.steps}; lower train.curriculum_start"
             for term in idle_terms(train, self.config.loss)
@@ -269,6 +271,9 @@ class Supervised(Task):
     def close(self) -> None:
         """End the processes that decode."""
         self.feed.close()
+
+
+FEW = 100  # images: one more that is right is a point
 
 
 def supervised_run(
@@ -304,32 +309,37 @@ def _sentence(measured_on: str, result: Evaluation) -> str:
 
 
 def with_data(config: Config, name: str) -> Config:
-    """Return ``config`` for another data set; a named one brings its shape and pixel statistics with it.
+    """Return ``config`` for another data set; a named one brings its shape and pixel statistics with it, photos none.
 
     What both kinds of data have stays: augmentation, held-out images. Raises :class:`ConfigError` for an unknown name.
     """
     data = _absolute(data_config(name, config.data))
     if isinstance(data, DrawnConfig):
         check_task(data.name)
-    return replace(config, data=data, input=INPUTS.get(name, config.input), output=OUTPUTS.get(name, config.output))
+    settings, output = INPUTS.get(name, config.input), OUTPUTS.get(name, config.output)
+    if isinstance(data, FolderConfig | HubConfig) and isinstance(settings, ImageConfig):
+        settings, output = replace(settings, mean=None, std=None), replace(output, labels=())
+    return replace(config, data=data, input=settings, output=output)
 
 
 def fit_to_data(config: Config, splits: Splits) -> Config:
-    """Return ``config`` with class names (and for photos, their number, and pixel statistics in memory) of its data.
+    """Return ``config`` with class names (and for photos, their number and pixel statistics) of its data.
 
-    Streamed photos keep the pixel statistics of the settings. A data set of the hub is named with its commit, so that
-    the run goes on with the same version. Raises :class:`ConfigError` when the data's shape is not the one that the
-    settings name.
+    Pixel statistics that the settings have stay: they were given, or belong to a run that goes on. A data set of the
+    hub is named with its commit, so that the run goes on with the same version. Raises :class:`ConfigError` when the
+    data's shape, or names of classes that are given, are not those that the settings name.
     """
     labels, settings, output = splits.train.classes, config.input, config.output
     if not isinstance(settings, ImageConfig) or isinstance(config.data, DrawnConfig):
         return config
     if isinstance(config.data, FolderConfig | HubConfig):
+        if output.labels not in ((), labels):
+            raise ConfigError(
+                f"output.labels must be the classes of {splits.name}, {', '.join(labels)}, got "
+                f"{', '.join(output.labels)}; leave them out, or rename the folders"
+            )
         output = OutputConfig(classes=len(labels))
-        if isinstance(splits.train, ImageSet):
-            mean, std = statistics(splits.train.images)
-            # A channel that is the same everywhere has no deviation: it becomes zeros, whatever it is divided by.
-            settings = replace(settings, mean=mean, std=tuple(value or 1.0 for value in std))
+        settings = _with_statistics(settings, splits)
         config = replace(config, data=replace(config.data, name=data_config(splits.name).name))
     expected = (settings.channels, settings.size, output.classes)
     actual = (*splits.train.shape[:2], len(labels))
@@ -339,6 +349,20 @@ def fit_to_data(config: Config, splits: Splits) -> Config:
             f"settings, got {actual[0]}, {actual[1]} and {actual[2]}; use --data, which sets them"
         )
     return replace(config, input=settings, output=replace(output, labels=labels))
+
+
+def _with_statistics(settings: ImageConfig, splits: Splits) -> ImageConfig:
+    """Return the settings with a mean and a standard deviation: those given, else of photos in memory their own."""
+    mean, std = settings.statistics
+    if isinstance(splits.train, ImageSet) and None in (settings.mean, settings.std):
+        measured, deviations = statistics(splits.train.images)
+        constant = [number for number, deviation in enumerate(deviations) if deviation == 0]
+        if constant and settings.std is None:
+            warnings.warn(
+                f"{splits.name}: channel {constant[0]} is the same in every image; its input.std is 1", stacklevel=2
+            )
+        mean, std = settings.mean or measured, settings.std or tuple(value or 1.0 for value in deviations)
+    return replace(settings, mean=mean, std=std)
 
 
 def resolved(config: Config) -> Config:

@@ -41,9 +41,9 @@ export class Picture {
     return "what an image shows. Draw something, let them think, then disturb them.";
   }
 
-  // What is shown where there is no sample.
-  get first() {
-    return new Float32Array(this.about.channels * this.about.size ** 2);
+  // What is asked for where there is no sample.
+  get request() {
+    return this.about.channels === 1 ? "Draw something, or choose a photo." : "Choose a photo.";
   }
 
   // Take over a sample: it stands beside the drawing.
