@@ -139,14 +139,16 @@ def exported(request: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Th
         pytest.importorskip(module, reason=f"no {module}: pip install 'tide-dynamics[export]'")
     folder = tmp_path_factory.mktemp("export")
     small: dict[str, Any] = {"neurons": 40, "ticks": 6}
+    eyes: dict[str, Any] = {}
     backbone: dict[str, Any] = {"features": 8}
     if request.param == "digits":
         small |= {"synchrony": {"pairs_ee": 40, "pairs_ei": 20, "pairs_ii": 10, "width": 8}}
         backbone |= {"width": 4, "branch_width": 2}
+        eyes = {"normalise": "image", "retina": {"enabled": True}}
     elif request.param == "ctm.digits":  # exporting a backbone takes torch longest
         small |= {"synchrony_out": 30, "synchrony_action": 30}
         backbone |= {"kind": "none"}
-    model = tide.create(request.param, core=small, backbone=backbone).eval()
+    model = tide.create(request.param, core=small, backbone=backbone, input=eyes).eval()
     model.save_pretrained(folder / "saved")
     assert main(["export", str(folder / "saved"), "--out", str(folder / "onnx")]) == 0
     return model, folder / "onnx"
