@@ -1,20 +1,31 @@
-"""Which device, how many cores and threads there are to use, and how much memory was used."""
+"""Which device, how many cores and threads there are to use, how much memory was used, and what asks to stop."""
 
 from __future__ import annotations
 
 import math
 import os
+import signal
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from tide.errors import InputError
+from tide.errors import InputError, short_repr
 
 if TYPE_CHECKING:
     import torch
 
 MAX_THREADS = 1024
+
+
+def _signals(*names: str) -> tuple[signal.Signals, ...]:
+    return tuple(getattr(signal, name) for name in names if hasattr(signal, name))  # a system has not all of them
+
+
+WARNINGS = _signals("SIGUSR1", "SIGUSR2", "SIGXCPU")
+"""What schedulers send before the end of a job: Slurm's --signal, others' limits of CPU time, once a second."""
+STOPS = (*_signals("SIGINT", "SIGTERM", "SIGHUP"), *WARNINGS)
+"""Signals that ask to save and leave."""
 
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 
@@ -28,6 +39,8 @@ def pick_device(name: DeviceName, index: int = 0) -> torch.device:
         name = "cuda" if available["cuda"] else "mps" if available["mps"] else "cpu"
     if not available[name]:
         raise InputError(f"device {name!r} is not available on this machine; use --device cpu or --device auto")
+    if name == "cuda" and index >= torch.cuda.device_count():
+        raise InputError(f"LOCAL_RANK must be below the {torch.cuda.device_count()} GPUs here, got {index}")
     return torch.device(name, index) if name == "cuda" and index else torch.device(name)
 
 
@@ -37,11 +50,43 @@ def pick_workers(workers: int | None) -> int:
     Processes of one run on one machine share its cores.
     """
     if workers is None:
-        mine = available_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        mine = available_cores() // whole_number_of("LOCAL_WORLD_SIZE", 1, lowest=1)
         return min(8, max(0, mine - 1))
     if workers < 0:
         raise InputError(f"--workers must be at least 0 (decode between the steps), got {workers}")
     return workers
+
+
+def whole_number_of(variable: str, default: int | None = None, *, lowest: int = 0, highest: float = math.inf) -> int:
+    """Return what a launcher says in a variable of the environment; an empty one is as one that is not set.
+
+    Raises:
+        InputError: it is no whole number in these bounds, or neither set nor has a default.
+    """
+    text = os.environ.get(variable, "").strip()
+    if not text and default is not None:
+        return default
+    if not text.isdecimal() or len(text) > 9 or not lowest <= int(text) <= highest:
+        bounds = f"from {lowest} to {highest}" if highest < math.inf else f"of at least {lowest}"
+        raise InputError(
+            f"{variable} must be a whole number {bounds}, got {short_repr(text)}; start with torchrun, or unset it"
+        )
+    return int(text)
+
+
+def transformed() -> bool:
+    """Whether torch.func, or differentiation forward, is at work: only PyTorch's own operations take part in it."""
+    import torch
+    from torch.autograd import forward_ad
+
+    return bool(torch._C._are_functorch_transforms_active()) or forward_ad._current_level >= 0
+
+
+def captured() -> bool:
+    """Whether operations are compiled, traced or transformed: no number can be looked at meanwhile."""
+    import torch
+
+    return torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None or transformed()
 
 
 def set_threads(threads: int | None) -> None:

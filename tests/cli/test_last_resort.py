@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tide.cli import lists
 from tide.cli.main import main
@@ -94,3 +95,31 @@ def test_terminals_of_few_characters_and_warnings_of_one_line(monkeypatch: pytes
         stream.flush()
     assert out.buffer.getvalue() == b"?? ? ?\n"  # type: ignore[attr-defined]
     assert err.buffer.getvalue() == b"tide: warning: odd\n"  # type: ignore[attr-defined]
+
+
+ELSEWHERE = """
+import os, signal, sys
+for name in ("fcntl", "resource", "termios", "pwd", "grp"):
+    sys.modules[name] = None
+for name in ("SIGHUP", "SIGKILL", "SIGCHLD", "SIGUSR1", "SIGUSR2", "SIGXCPU", "pthread_sigmask", "SIG_BLOCK"):
+    delattr(signal, name)
+for name in ("sched_getaffinity", "killpg", "setsid", "getpgid"):
+    delattr(os, name)
+from tide.cli.main import main
+picture, run = sys.argv[1:]
+codes = [main(["predict", "pretrained:digits", picture])]
+codes += [main(["train", "digits", "--steps", "2", "--ticks", "2", "--batch", "8", "--threads", "1", "--out", run])]
+codes += [main(["eval", run, "--batch", "100"]), main(["show", run, "3", "--out", run + "/thought.png"])]
+sys.exit(max(codes))
+"""
+
+
+def test_commands_work_where_unix_has_no_say(tmp_path: Path) -> None:
+    """As far as imports and signals go, this is Windows."""
+    picture = tmp_path / "digit.png"
+    Image.new("L", (16, 16)).save(picture)
+    command = [sys.executable, "-c", ELSEWHERE, str(picture), str(tmp_path / "run")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "run" / "thought.png").is_file()

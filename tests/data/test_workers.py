@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from tide.data.workers import prefetch
+from tide.device import STOPS
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no signals to kill with")
 
@@ -82,7 +83,7 @@ def test_no_memory_is_one_line_and_mistakes_are_not_hidden(workers, refuses):
             list(results([key], workers))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", STOPS)
 def test_workers_go_on_when_the_main_process_is_asked_to_stop(number):
     stream = results(range(20), 2)
     assert next(stream) == [0]

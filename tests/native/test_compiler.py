@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -149,7 +150,7 @@ def test_a_cache_that_cannot_be_written_is_replaced_by_a_temporary_folder(cache,
     assert cache not in path.parents
 
 
-def test_a_lock_that_is_never_released_is_given_up(cache, monkeypatch):
+def test_a_lock_that_is_never_released_is_waited_for_aloud_and_given_up(cache, monkeypatch, capfd):
     monkeypatch.setattr(compiler, "TIME_LIMIT", 0.2)
     cache.mkdir(parents=True)
     with (
@@ -158,6 +159,19 @@ def test_a_lock_that_is_never_released_is_given_up(cache, monkeypatch):
         compiler._locked(cache / "held.lock"),
     ):
         raise AssertionError
+    assert capfd.readouterr().err == "tide: waiting for another process that compiles the native tick loop\n"
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EIO, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_disk_without_locks_makes_nobody_wait(cache, monkeypatch, capfd, number):
+    def flock(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    began = time.monotonic()
+    assert compiled().is_file()
+    assert time.monotonic() - began < 10
+    assert "waiting" not in capfd.readouterr().err
 
 
 def test_denormal_numbers_survive_loading_the_library(native):

@@ -20,6 +20,7 @@ from tests.train.conftest import TINY
 from tide.cli.main import main
 from tide.config.io import flatten
 from tide.runs.folder import RunFolder
+from tide.train.run import StopRequest
 from tide.train.step import Trainer
 
 
@@ -96,7 +97,21 @@ def test_some_steps_a_kill_and_the_rest_equal_twenty(whole: Path, tmp_path: Path
     assert results["last_accuracy"] == evaluations[-1]["accuracy"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_warning_of_a_scheduler_asks_once_however_often_it_comes_and_a_second_signal_ends_at_once() -> None:
+    """Slurm sends SIGUSR1 and then SIGTERM; beyond a limit of CPU time SIGXCPU comes once a second."""
+    with StopRequest() as stop:
+        for number in (signal.SIGXCPU, signal.SIGXCPU, signal.SIGUSR2, signal.SIGUSR1):
+            signal.raise_signal(number)
+            assert stop.received == number
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGUSR1)
+        assert stop.received == signal.SIGTERM
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
 def test_a_signal_saves_and_leaves_cleanly(whole: Path, tmp_path: Path, number: signal.Signals) -> None:
     run = tmp_path / "stopped"
     process = start("digits", *options(), "--out", str(run))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -22,7 +23,8 @@ from tests.train.conftest import TINY
 from tide.cli.main import main
 from tide.config import Config
 from tide.data import Splits
-from tide.errors import ConfigError, DataError
+from tide.device import pick_workers
+from tide.errors import ConfigError, DataError, InputError
 from tide.runs.folder import SilentRun
 from tide.train.report import SilentReporter
 from tide.train.supervised import supervised_run
@@ -112,19 +114,49 @@ def test_every_process_must_get_the_same_share() -> None:
         Team(0, 3).share(4, "train.accumulation")
 
 
-def test_a_half_described_team_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
-        monkeypatch.delenv(name, raising=False)
-    assert Team.from_environment() == ALONE
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(ConfigError, match=r"^RANK must be set where WORLD_SIZE is; "):
-        Team.from_environment()
-    monkeypatch.setenv("RANK", "1")
-    monkeypatch.setenv("LOCAL_RANK", "one")
-    with pytest.raises(ConfigError, match=r"^LOCAL_RANK must be a whole number, got 'one'"):
-        Team.from_environment()
-    monkeypatch.setenv("LOCAL_RANK", "0")
-    assert Team.from_environment() == Team(1, 2, 0)
+TEAM = {"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "0", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({}, Team(1, 2, 0)),
+        ({"LOCAL_WORLD_SIZE": ""}, Team(1, 2, 0)),
+        (dict.fromkeys(TEAM, ""), ALONE),
+        ({**dict.fromkeys(TEAM, ""), "WORLD_SIZE": "1"}, ALONE),
+        ({"WORLD_SIZE": " 1 ", "RANK": "x", "MASTER_PORT": "x"}, ALONE),
+        ({"WORLD_SIZE": "0"}, "WORLD_SIZE must be a whole number of at least 1, got '0'; start with torchrun"),
+        ({"WORLD_SIZE": "two"}, "WORLD_SIZE must be a whole number of at least 1, got 'two'"),
+        ({"RANK": ""}, "RANK must be a whole number from 0 to 1, got ''"),
+        ({"RANK": "2"}, "RANK must be a whole number from 0 to 1, got '2'"),
+        ({"LOCAL_RANK": "-1"}, "LOCAL_RANK must be a whole number from 0 to 1, got '-1'"),
+        ({"LOCAL_WORLD_SIZE": "1", "LOCAL_RANK": "1"}, "LOCAL_RANK must be a whole number from 0 to 0, got '1'"),
+        ({"LOCAL_WORLD_SIZE": "9"}, "LOCAL_WORLD_SIZE must be a whole number from 1 to 2, got '9'"),
+        ({"MASTER_ADDR": ""}, "MASTER_ADDR must be set for WORLD_SIZE 2; start with torchrun"),
+        ({"MASTER_PORT": ""}, "MASTER_PORT must be a whole number from 1 to 65535, got ''"),
+        ({"MASTER_PORT": "9" * 5000}, "MASTER_PORT must be a whole number from 1 to 65535, got '999"),
+    ],
+)
+def test_a_team_of_one_needs_no_variable_and_one_of_two_says_which_is_wrong(
+    monkeypatch: pytest.MonkeyPatch, changed: dict[str, str], expected: Team | str
+) -> None:
+    for name, value in (TEAM | {"LOCAL_WORLD_SIZE": ""} | changed).items():
+        monkeypatch.setenv(name, value)
+    if isinstance(expected, Team):
+        assert Team.from_environment() == expected
+    else:
+        with pytest.raises(InputError, match=f"^{re.escape(expected)}"):
+            Team.from_environment()
+
+
+def test_the_share_of_the_cores_is_that_of_a_process_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tide.device.available_cores", lambda: 8)
+    for value, workers in (("", 7), ("2", 3)):
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", value)
+        assert pick_workers(None) == workers
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "0")
+    with pytest.raises(InputError, match="LOCAL_WORLD_SIZE must be a whole number of at least 1, got '0'"):
+        pick_workers(None)
 
 
 def test_processes_with_other_data_are_refused(tiny: Config, digits: Splits) -> None:

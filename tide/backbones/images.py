@@ -20,6 +20,8 @@ from tide.config import (
     ResNetTrunkConfig,
     register,
 )
+from tide.device import transformed
+from tide.nn.weights import held, refresh
 
 M = TypeVar("M", bound=Callable[..., nn.Module])
 
@@ -119,8 +121,9 @@ class CenterSurround(nn.Module):
     def kernel(self) -> Tensor:
         """Return a_c · C − a_s · S, C padded with zeros: both convolutions as one, (outputs, inputs, size, size)."""
         wider = (self.surround.kernel_size[0] - self.center.kernel_size[0]) // 2
-        center = F.pad(self.center.weight, (wider, wider, wider, wider))
-        return self.center_gain * center - self.surround_gain * self.surround.weight
+        refresh(self)
+        center = F.pad(held(self.center)[0], (wider, wider, wider, wider))
+        return self.center_gain * center - self.surround_gain * held(self.surround)[0]
 
 
 @_of_images(HRFConfig)
@@ -170,7 +173,7 @@ class _Stem(nn.Sequential):
         first, *others = self
         # Of images with one channel PyTorch can't tell the order, so it is set behind the first convolution.
         features: Tensor = first(images)
-        if features.device.type == "cpu":
+        if features.device.type == "cpu" and not transformed():
             features = features.contiguous(memory_format=torch.channels_last)
         for layer in others:
             features = layer(features)

@@ -11,6 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tide.device import transformed
+from tide.nn.weights import weight_of
+
 # Batch normalisation: exact in channels_last, in which a CPU runs a backbone fastest; by each batch in evaluation.
 
 
@@ -28,22 +31,27 @@ class BatchNorm(nn.BatchNorm2d):
         normalised, mean, variance = _ChannelsLast.apply(  # type: ignore[no-untyped-call]
             features, self.weight, self.bias, self.eps
         )
-        self._move_(mean, variance, features.numel() // features.shape[1])
+        if self.track_running_stats:
+            self._move_(mean, variance, features.numel() // features.shape[1])
         result: Tensor = normalised
         return result
 
     @torch.no_grad()
     def _move_(self, mean: Tensor, variance: Tensor, values: int) -> None:
-        assert self.running_mean is not None
-        assert self.running_var is not None
-        assert self.num_batches_tracked is not None
-        assert self.momentum is not None
-        self.num_batches_tracked.add_(1)
-        self.running_mean.lerp_(mean, self.momentum)
-        self.running_var.lerp_(variance * (values / (values - 1)), self.momentum)
+        """Move the statistics that there are, as PyTorch does: without a momentum they are the mean over batches."""
+        share = 0.0 if self.momentum is None else self.momentum
+        if self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
+            share = 1.0 / float(self.num_batches_tracked) if self.momentum is None else share
+        if self.running_mean is not None:
+            self.running_mean.lerp_(mean.to(self.running_mean.dtype), share)
+        if self.running_var is not None:
+            self.running_var.lerp_((variance * (values / (values - 1))).to(self.running_var.dtype), share)
 
 
 def _adds_up_one_by_one(features: Tensor) -> bool:
+    if transformed():
+        return False
     on_cpu = features.device.type == "cpu" and features.dtype in (torch.float32, torch.float64)
     several = features.numel() > features.shape[1]  # one value per channel is PyTorch's to refuse
     return on_cpu and several and features.is_contiguous(memory_format=torch.channels_last)
@@ -53,7 +61,9 @@ class _ChannelsLast(torch.autograd.Function):
     """(features, weight, bias, eps) → features normalised by their batch; mean and biased variance (C)."""
 
     @staticmethod
-    def forward(ctx: Any, features: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(
+        ctx: Any, features: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
         values = features.permute(0, 2, 3, 1).reshape(-1, features.shape[1])
         mean = values.mean(0)
         variance = (values - mean).square_().mean(0)
@@ -144,6 +154,6 @@ class RotationalPositions(nn.Module):
 
     def forward(self, length: int) -> Tensor:
         """Return positions (length, width)."""
-        angle = torch.linspace(0, math.pi, length).to(self.projection.weight)
+        angle = torch.linspace(0, math.pi, length).to(weight_of(self.projection))
         positions: Tensor = self.projection(torch.stack((-angle.sin(), angle.cos()), 1))
         return positions

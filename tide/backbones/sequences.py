@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from tide.backbones.layers import BatchNorm, RotationalPositions, as_tokens, sinusoidal_sequence
 from tide.config import QuestionsConfig, ScheduleConfig, SequenceConfig, SymbolsConfig, register
+from tide.nn.weights import held
 
 # Sequences of symbols: a token for each.
 
@@ -33,7 +34,7 @@ class Symbols(nn.Module):
         """Return a token for each symbol; a value counts as the symbol that it is nearest to."""
         embedded: Tensor = self.embedding((values[..., None] - self.alphabet).abs().argmin(-1))
         if self.places is not None:
-            return embedded + self.places.weight
+            return embedded + held(self.places)[0]
         length, width = embedded.shape[1:]
         positions = sinusoidal_sequence(length, width) if self.positions is None else self.positions(length)
         return embedded + positions.to(embedded)
@@ -73,7 +74,7 @@ class QuestionBackbone(nn.Module):
         Each digit is a batch of its own to BatchNorm, as in the reference, which sees one after the other.
         """
         tokens = [as_tokens(self.digit(digit)) for digit in digits.unbind(1)]
-        embeddings = torch.cat((self.places, self.operators.weight))
+        embeddings = torch.cat((self.places, held(self.operators)[0]))
         # A place k is row k, an operator −1 or −2 a row after the places.
         rows = torch.where(question >= 0, question, PLACES - 1 - question)
         return tokens, [embeddings[part] for part in rows.unbind(1)]

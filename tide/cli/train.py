@@ -113,7 +113,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _announce() -> None:
     """Say that it goes on, once, before the seconds that PyTorch takes to load."""
-    if "torch" not in sys.modules and os.environ.get("RANK", "0") == "0":
+    if "torch" not in sys.modules and os.environ.get("RANK", "") in ("", "0"):
         # Not printed: where nobody reads, nothing of it may be left in a buffer to fail later.
         with contextlib.suppress(OSError, ValueError):
             os.write(sys.stderr.fileno(), b"tide: loading PyTorch ...\n")

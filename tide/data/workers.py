@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from tide.device import STOPS
 from tide.errors import DataError, one_line
 
 Sample = TypeVar("Sample")
@@ -85,7 +86,7 @@ def prefetch(
 
 
 def _ignore_signals(worker: int) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in STOPS:
         signal.signal(number, signal.SIG_IGN)
 
 
@@ -103,7 +104,7 @@ def _undisturbed() -> Iterator[None]:
             yield
             return
         handler = signal.getsignal(signal.SIGCHLD)
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
         try:
             yield
         finally:

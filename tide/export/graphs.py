@@ -96,11 +96,15 @@ class Affine(nn.Module):
 
     def __init__(self, norm: nn.BatchNorm2d) -> None:
         super().__init__()
-        assert norm.running_mean is not None
-        assert norm.running_var is not None
-        scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+        if norm.running_mean is None or norm.running_var is None:
+            raise InputError(
+                "a BatchNorm must have running statistics to be exported, got one without; train with them"
+            )
+        scale = torch.rsqrt(norm.running_var + norm.eps)
+        scale = scale if norm.weight is None else norm.weight * scale
+        shift = -norm.running_mean * scale
         self.register_buffer("scale", scale[:, None, None])
-        self.register_buffer("shift", (norm.bias - norm.running_mean * scale)[:, None, None])
+        self.register_buffer("shift", (shift if norm.bias is None else norm.bias + shift)[:, None, None])
 
     def forward(self, images: Tensor) -> Tensor:
         """Map (B, channels, H, W)."""

@@ -12,6 +12,8 @@ from torch.amp import custom_bwd, custom_fwd
 from torch.nn import functional as F
 
 from tide.config import OutputConfig
+from tide.device import transformed
+from tide.nn.weights import is_watched
 
 
 class OutputHead(nn.Module):
@@ -30,6 +32,9 @@ class OutputHead(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """Return logits (B, C |S|, T) from (B, T, inputs)."""
         inputs, after_dropout = self.layers[0](inputs), self.layers[1:]
+        if is_watched(after_dropout):  # a hook sees each row once
+            watched: Tensor = after_dropout(inputs)
+            return watched.transpose(1, 2)
         logits = skip_zero_rows(after_dropout(inputs), after_dropout, (inputs,), tuple(after_dropout.parameters()))
         return logits.transpose(1, 2)
 
@@ -150,7 +155,7 @@ def skip_zero_rows(
     way. The gradient is the same, its rounding is not. A NaN in a row that is left out reaches no gradient: look for it
     in ``value``.
     """
-    if value.device.type != "cpu" or not value.requires_grad:
+    if value.device.type != "cpu" or not value.requires_grad or transformed():
         return value
     reached: Tensor = _SkipZeroRows.apply(value, function, len(inputs), *inputs, *parameters)  # type: ignore[no-untyped-call]
     return reached

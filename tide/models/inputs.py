@@ -27,6 +27,7 @@ from tide.config import (
 )
 from tide.config.base import builder
 from tide.config.model import MAX_PARTS, VIEW, VIEW_KINDS
+from tide.device import captured
 from tide.errors import InputError
 from tide.models.heads import arranged
 from tide.nn.eyes import adapt, retina
@@ -65,6 +66,21 @@ class Part(NamedTuple):
 
     content: Tensor | None
     ticks: int
+
+
+def can_read(values: Tensor) -> bool:
+    """Whether values can be looked at: not while a graph is made of operations, or where there are none."""
+    return not (captured() or values.is_meta or isinstance(values, FakeTensor))
+
+
+def check_place(inputs: Any, device: torch.device) -> None:
+    """Raise :class:`InputError` where a tensor is sparse, or elsewhere than the model."""
+    for tensor in (inputs,) if isinstance(inputs, Tensor) else inputs if isinstance(inputs, tuple) else ():
+        if isinstance(tensor, Tensor) and tensor.layout != torch.strided:
+            layout = str(tensor.layout).removeprefix("torch.")
+            raise InputError(f"the input must be a dense tensor, got {layout}; call to_dense() on it")
+        if isinstance(tensor, Tensor) and tensor.device != device:
+            raise InputError(f"the input must be on {device} as the model is, got {tensor.device}; move one of them")
 
 
 class InputKind(ABC, Generic[S]):
@@ -159,7 +175,7 @@ class Images(InputKind[ImageConfig]):
             raise InputError("the batch must hold at least 1 image, got 0")
         # Reading the answer back would break a compiled graph, where the check is left to the caller; torch's meta
         # device has no values.
-        if torch.compiler.is_compiling() or inputs.is_meta:
+        if not can_read(inputs):
             return
         low, high = torch.stack(inputs.detach().aminmax()).tolist()  # one read-back
         if not (math.isfinite(low) and math.isfinite(high)):
@@ -237,7 +253,7 @@ class Sequences(InputKind[SequenceConfig]):
             )
         if inputs.shape[0] == 0:
             raise InputError("the batch must hold at least 1 sequence, got 0")
-        if torch.compiler.is_compiling() or inputs.is_meta:
+        if not can_read(inputs):
             return
         if not bool(inputs.isfinite().all()):
             raise InputError("sequences must be finite, got NaN or infinity; clean the data")
@@ -304,7 +320,7 @@ class Series(InputKind[SeriesConfig]):
             swapped = isinstance(inputs, Tensor) and inputs.dim() == 3 and (inputs.shape[0], inputs.shape[2]) == wanted
             hint = "; are batch and time swapped?" if swapped else ""
             raise InputError(f"series must have shape (B, {wanted[0]}, {wanted[1]}), got {shape}{hint}")
-        if not isinstance(inputs, FakeTensor) and not inputs.is_meta and not bool(inputs.isfinite().all()):
+        if can_read(inputs) and not bool(inputs.isfinite().all()):
             raise InputError("series must be finite, got NaN or infinity; clean the data")
 
     def example(self, batch: int = 1) -> Tensor:
@@ -348,7 +364,7 @@ class Vectors(_Observations[VectorConfig]):
         if not isinstance(inputs, Tensor) or inputs.dim() != 2 or inputs.shape[1] != size:
             shape = tuple(inputs.shape) if isinstance(inputs, Tensor) else type(inputs).__name__
             raise InputError(f"observations must have shape (B, {size}), got {shape}")
-        if not isinstance(inputs, FakeTensor) and not inputs.is_meta and not bool(inputs.isfinite().all()):
+        if can_read(inputs) and not bool(inputs.isfinite().all()):
             raise InputError("observations must be finite, got NaN or infinity")
 
     def example(self, batch: int = 1) -> Tensor:
@@ -367,7 +383,7 @@ class Places(_Observations[PlacesConfig]):
         if not isinstance(inputs, Tensor) or inputs.dim() != 4 or tuple(inputs.shape[1:]) != (VIEW, VIEW, 3):
             shape = tuple(inputs.shape) if isinstance(inputs, Tensor) else type(inputs).__name__
             raise InputError(f"observations must have shape (B, {VIEW}, {VIEW}, 3), got {shape}")
-        if isinstance(inputs, FakeTensor) or inputs.is_meta:
+        if not can_read(inputs):
             return
         kinds = torch.tensor(VIEW_KINDS, device=inputs.device)
         if not bool(((inputs >= 0) & (inputs < kinds)).all()):
@@ -407,7 +423,7 @@ class Schedules(InputKind[ScheduleConfig]):
                 f"questions must be whole numbers (B, odd): an index, then operator and index in turns; got "
                 f"{question.dtype} of shape {tuple(question.shape)}"
             )
-        if torch.compiler.is_compiling() or digits.is_meta or isinstance(digits, FakeTensor):
+        if not can_read(digits):
             return
         if tuple(digits.shape[2:]) != shape:
             height, width = digits.shape[3:]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from itertools import accumulate
 from numbers import Integral, Real
@@ -18,10 +19,11 @@ from torch.utils.checkpoint import checkpoint
 from tide.config import ModelConfig, OutputConfig
 from tide.config.base import builder
 from tide.config.cores import MAX_TICKS
+from tide.device import transformed
 from tide.errors import InputError, check_path, did_you_mean, one_line, short_repr
 from tide.models.cell import Cell, State
 from tide.models.heads import ReluHead, at_tick, certainty, inputs_of, read_answers
-from tide.models.inputs import InputKind, Inputs, Part, input_kind
+from tide.models.inputs import InputKind, Inputs, Part, check_place, input_kind
 from tide.models.saved import CARD, Card, as_markdown, digest, load_weights, read_card, read_model, write_model
 from tide.models.ticks import (
     OBSERVED,
@@ -125,17 +127,18 @@ class Thinker(
             if not isinstance(value, Integral) or value < 0:
                 none = "0 (no ticks)" if name == "head_start" else "0 (all ticks)"
                 raise InputError(f"{name} must be {none} or more, got {short_repr(value)}")
-        collector = Collector(self.cell, record)
-        moment, parts = self._begin(images, state)
-        if head_start:
-            moment = self._ahead(moment, parts, head_start)
-        carry = moment.state.carry
-        end = self._think(moment, parts, collector, ticks, tbptt, recompute)
-        assert end is not None
-        observed = collector.stacked()
-        reading = self.cell.readout(observed, carry)
-        observed = {**observed, **reading.observed}
-        logits = self.kind.arranged(reading.logits)
+        with _transforms_told():
+            collector = Collector(self.cell, record)
+            moment, parts = self._begin(images, state)
+            if head_start:
+                moment = self._ahead(moment, parts, head_start)
+            carry = moment.state.carry
+            end = self._think(moment, parts, collector, ticks, tbptt, recompute)
+            assert end is not None
+            observed = collector.stacked()
+            reading = self.cell.readout(observed, carry)
+            observed = {**observed, **reading.observed}
+            logits = self.kind.arranged(reading.logits)
         return ThoughtOutput(
             logits=logits,
             certainty=certainty(logits),
@@ -170,6 +173,9 @@ class Thinker(
             raise InputError(f"halt must be a certainty above 0 and at most 1, got {short_repr(halt)}; 0.9 is usual")
         if halt is not None and self.kind.answers_in_parts:
             raise InputError(f"halt must be left out for a series, got {halt}; every time step has an answer")
+        if transformed():
+            raise InputError("predict must be called outside torch.func, which has no answers to read; call the model")
+        check_place(images, self.mean.device)
         images = self.kind.fit(images)
         modes = {module: module.training for module in self.modules()}
         self.eval()
@@ -273,6 +279,7 @@ class Thinker(
 
     def _perceive(self, inputs: Inputs) -> list[Part]:
         """Return what the cell is shown, one after the other; the backbone has its own precision in training."""
+        check_place(inputs, self.mean.device)
         self.kind.check(inputs)
         normalised = self.kind.normalise(inputs, self.mean, self.std)
         if self.backbone_precision is None or not self.training or self.kind.in_parts:
@@ -382,6 +389,20 @@ class Thinker(
         for name in record:
             if name not in known:
                 raise InputError(f"record must name quantities of this model, got {name!r}{did_you_mean(name, known)}")
+
+
+@contextmanager
+def _transforms_told() -> Iterator[None]:
+    """Say in one line what torch.func does not do with a model, such as moving statistics of batches in training."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not transformed():
+            raise
+        raise InputError(
+            f"torch.func must be able to transform the model, got: {one_line(error)[:120]}; call model.eval(), or "
+            "leave out recompute, or differentiate with backward()"
+        ) from error
 
 
 def _collected(run: Run, moment: AnyMoment, like: Collector, ticks: int) -> tuple[AnyMoment | None, Collector]:

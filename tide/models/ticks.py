@@ -238,10 +238,14 @@ def is_as_written(cell: Cell, like: Tensor) -> bool:
     return True
 
 
+OWN = ("tide.nn.", "torch.nn.modules.")  # whose modules the native loop knows; a quantised Linear is elsewhere
+
+
 def _is_changed(module: nn.Module) -> bool:
     hooks = module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
     kind: Any = type(module)
-    return bool(hooks) or not _methods(kind).isdisjoint(vars(module))
+    known = type(module) is TideCell or kind.__module__.startswith(OWN)
+    return bool(hooks) or not known or not _methods(kind).isdisjoint(vars(module))
 
 
 @cache
@@ -264,7 +268,9 @@ def difference(cell: TideCell, library: Library) -> str | None:
     core = repr(cell.config)
     if core not in _DIFFERENCES:
         with torch.inference_mode(False), torch.enable_grad():
-            _DIFFERENCES[core] = differing = _difference(copy.deepcopy(cell).requires_grad_(), library)
+            # By hand, since copying refuses what was computed: weights that another function handed to the model.
+            weights: dict[int, Any] = {id(p): nn.Parameter(p.detach().clone()) for p in cell.parameters()}
+            _DIFFERENCES[core] = differing = _difference(copy.deepcopy(cell, weights), library)
         if differing is not None:
             warnings.warn(f"{differing}; the eager loop runs, more slowly (docs/native.md)", stacklevel=2)
     return _DIFFERENCES[core]

@@ -28,6 +28,7 @@ from tide.nn import (
 from tide.nn.dynamics import DynamicsWeights
 from tide.nn.lateral import LateralWeights
 from tide.nn.neuron_models import NeuronModelWeights
+from tide.nn.weights import is_watched, refresh
 from tide.types import Dynamics, Recall
 
 
@@ -270,11 +271,12 @@ class TideCell(ReadingCell):
         latent, ratio, memory = observed["latent"], observed["ei_ratio"], self.memory
         if memory is None:
             return Readout(self.head(latent), {}, None)
+        refresh(memory)
         start = cast(MemoryState, carry) if carry is not None else memory.initial(latent.shape[0])
         projected = memory.project(latent)
         before, final = memory.scan(latent, ratio, projected, start)
         read = memory.read(latent, ratio, projected, before)
-        if not memory.shared:
+        if not memory.shared and not is_watched(memory):
             inputs = (latent, ratio, before.memory, before.velocity)
             recalled = skip_zero_rows(read.memory, memory.recall, inputs, tuple(memory.parameters()))
             read = read._replace(memory=recalled)

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from tide.config import CoreConfig
+from tide.device import captured
 from tide.errors import InputError
 from tide.native.call import NORMS
 from tide.native.library import Library, load
@@ -126,8 +126,7 @@ def _beyond(*, recorded: bool, altered: bool, together: bool) -> str | None:
         return "ticks were compiled or changed, or are watched"
     if not together:
         return "samples began at different ticks"
-    transformed = torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
-    if transformed or torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None:
+    if captured():
         return "operations are compiled, traced or transformed"
     if torch.is_autocast_enabled("cpu") or is_in_torch_dispatch_mode():
         return "operations are cast or watched"

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from threading import Thread
@@ -207,14 +207,27 @@ def _processor() -> str:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold a lock that the system takes back when this process ends; raises :class:`NativeError` after the limit."""
+    """Hold a lock that the system takes back when this process ends; wait only for one that another process holds.
+
+    Where a disk has no locks it goes on at once: an object is renamed into its place, so two that compile lose time
+    only. Raises :class:`NativeError` after the limit.
+    """
     from filelock import FileLock, Timeout
 
+    lock = FileLock(path, fallback_to_soft=False)
+    with suppress(OSError, NotImplementedError):
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            print("tide: waiting for another process that compiles the native tick loop", file=sys.stderr, flush=True)
+            try:
+                lock.acquire(timeout=TIME_LIMIT)
+            except Timeout as error:
+                raise NativeError(f"another process holds {path} for more than {TIME_LIMIT:g} s") from error
     try:
-        with FileLock(path, timeout=TIME_LIMIT):
-            yield
-    except Timeout as error:
-        raise NativeError(f"another process holds {path} for more than {TIME_LIMIT:g} s") from error
+        yield
+    finally:
+        lock.release()
 
 
 def _compile(command: list[str], target: Path) -> None:

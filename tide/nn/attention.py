@@ -8,6 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from tide.nn.weights import held, refresh
+
 
 class AttentionRead(NamedTuple):
     """What one read returns: output (B, d_attn) and attention weights (B, heads, N), each row summing to one."""
@@ -91,9 +93,12 @@ class ProjectedAttention(nn.Module):
 
     def compose(self) -> ReaderWeights:
         """Compose what every tick uses."""
+        refresh(self)
+        weight, query_bias = held(self.query)
+        assert query_bias is not None
         inner, bias = self.inner.chunk(3)[0], self.inner_bias.chunk(3)[0]
         scale = math.sqrt(inner.shape[0] // self.heads)
-        return ReaderWeights((inner @ self.query.weight).t() / scale, (inner @ self.query.bias + bias) / scale)
+        return ReaderWeights((inner @ weight).t() / scale, (inner @ query_bias + bias) / scale)
 
     def prepare(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Return keys (B, heads, d_head, N) and values (B, heads, N, d_head) of tokens (B, N, d_kv)."""

@@ -29,6 +29,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
+from tide.nn.weights import refresh, write_back_
 from tide.types import Guarantee
 
 NON_NEGATIVE = (0.0, inf)
@@ -50,12 +51,17 @@ class Bounded(nn.Module):
         """Bring the parameters, in place, to where what several of them must satisfy together holds; most need not."""
 
 
-def bounded_parameters(model: nn.Module) -> Iterator[tuple[str, Tensor, tuple[float, float]]]:
-    """Yield (name, parameter, (lowest, highest)) for every bounded parameter of a model."""
+def _bounded(model: nn.Module) -> Iterator[tuple[str, Bounded, str, tuple[float, float]]]:
     for prefix, module in model.named_modules():
         if isinstance(module, Bounded):
             for name, interval in module.bounds().items():
-                yield f"{prefix}.{name}".lstrip("."), getattr(module, name), interval
+                yield f"{prefix}.{name}".lstrip("."), module, name, interval
+
+
+def bounded_parameters(model: nn.Module) -> Iterator[tuple[str, Tensor, tuple[float, float]]]:
+    """Yield (name, parameter, (lowest, highest)) for every bounded parameter of a model."""
+    for path, module, name, interval in _bounded(model):
+        yield path, getattr(module, name), interval
 
 
 @torch.no_grad()
@@ -65,15 +71,22 @@ def project_(model: nn.Module) -> None:
     Clamping is the Euclidean projection onto the box: idempotent and non-expansive in Frobenius norm
     (paper, Proposition A.2).
     """
+    refresh(model)
     members: dict[tuple[float, float], list[Tensor]] = {}
-    for _, parameter, interval in bounded_parameters(model):
+    computed: list[tuple[Bounded, str, Tensor]] = []
+    for _, owner, name, interval in _bounded(model):
+        parameter = getattr(owner, name)
         members.setdefault(interval, []).append(parameter)
+        if name not in owner._parameters:
+            computed.append((owner, name, parameter))
     for (lowest, highest), parameters in members.items():
         torch._foreach_clamp_min_(parameters, lowest)
         torch._foreach_clamp_max_(parameters, highest)
     for module in model.modules():
         if isinstance(module, Bounded):
             module.restrain_()
+    for owner, name, value in computed:
+        write_back_(owner, name, value)
 
 
 @torch.no_grad()

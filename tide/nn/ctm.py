@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tide.nn.weights import refresh
+
 # Synapses: attention and post-activations to pre-activations (eq. 1).
 
 
@@ -97,6 +99,7 @@ class PrivateLinear(nn.Module):
 
     def compose(self) -> TraceWeights:
         """Return the weights neurons first, divided by the temperature."""
+        refresh(self)
         weight = self.weight.permute(2, 0, 1) / self.temperature
         return TraceWeights(weight.contiguous(), self.bias.transpose(0, 1) / self.temperature)
 

@@ -23,6 +23,7 @@ from tide.nn.constraints import (
     project_contraction_,
     project_lds_,
 )
+from tide.nn.weights import held, refresh
 from tide.types import Activation, Guarantee, RateNorm, RatioNormalization, Start
 
 RMS_EPSILON = 1e-12  # added to a mean square: keeps the gradient finite at h = 0, too small to break the scale gauge
@@ -229,10 +230,13 @@ class WilsonCowan(Bounded):
 
     def compose(self) -> DynamicsWeights:
         """Compose what every tick uses."""
+        refresh(self)
         neurons = self.n_e + self.n_i
+        weight, bias = held(self.input)
+        assert bias is not None
         alpha = per_neuron(self.gain.new_tensor([[self.alpha_e, self.alpha_i]]), self.n_e, neurons)[0]
         recurrent = self.blocks().effective().t()
-        return DynamicsWeights(recurrent, self.input.weight.t(), self.input.bias, self.gain, alpha, self.offset)
+        return DynamicsWeights(recurrent, weight.t(), bias, self.gain, alpha, self.offset)
 
     def forward(self, rates: Tensor, x: Tensor, weights: DynamicsWeights | None = None) -> WilsonCowanStep:
         """Advance ``rates`` (B, D) by one step, driven by ``x`` (B, inputs).

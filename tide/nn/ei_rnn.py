@@ -25,6 +25,7 @@ from tide.nn.constraints import (
     project_lds_,
 )
 from tide.nn.dynamics import balanced_, population_norm
+from tide.nn.weights import refresh
 from tide.types import Guarantee
 
 Dynamics = Literal["rates", "currents"]
@@ -221,6 +222,7 @@ class EICell(Bounded):
 
     def sweep(self, x: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
         """Run over inputs (L, B, n) from a state (B, H); return outputs (L, B, H) and the last state (B, H)."""
+        refresh(self)
         drive = nn.functional.linear(x, self.weight_ih, self.bias)
         if self.noise > 0 and (self.training or self.noise_in_eval):
             scale = self.noise * (2 / self.alpha).sqrt()

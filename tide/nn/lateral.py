@@ -7,7 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from tide.device import captured
 from tide.nn.constraints import NON_NEGATIVE, Bounded
+from tide.nn.weights import refresh
 
 
 class LateralWeights(NamedTuple):
@@ -54,6 +56,7 @@ class LateralInhibition(Bounded):
 
     def compose(self) -> LateralWeights:
         """Compose what every iteration uses."""
+        refresh(self)
         return LateralWeights(self.w_in.t(), -self.strength * self.w_out.t())
 
     def forward(self, rates: Tensor, weights: LateralWeights | None = None) -> tuple[Tensor, Tensor]:
@@ -69,6 +72,7 @@ class LateralInhibition(Bounded):
                 current = _iterate(rates, current, weights)
             return current, rates.new_full((rates.shape[0],), self.iterations)
         used = rates.new_zeros(rates.shape[0])
+        reads = rates.device.type == "cpu" and not captured()
         active = torch.ones(rates.shape[0], dtype=torch.bool, device=rates.device)
         for _ in range(self.iterations):
             moved = _iterate(rates, current, weights)
@@ -77,7 +81,7 @@ class LateralInhibition(Bounded):
             used = used + active
             active = active & (change >= self.tolerance)
             # Elsewhere reading the answer back would hold up the device, and could not be captured in a graph.
-            if rates.device.type == "cpu" and not torch.compiler.is_compiling() and not bool(active.any()):
+            if reads and not bool(active.any()):
                 break
         return current, used
 

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tide.nn.weights import refresh
+
 
 class NeuronModelWeights(NamedTuple):
     """Weights composed once per forward pass.
@@ -72,6 +74,7 @@ class NeuronModels(nn.Module):
 
     def compose(self) -> NeuronModelWeights:
         """Fold the kernel of each population into the first layer."""
+        refresh(self)
         kernel_e = exponential_kernel(self.length, self.tau_e, self.dt, self.first)
         kernel_i = exponential_kernel(self.length, self.tau_i, self.dt, self.first)
         kernel = torch.cat((kernel_e.expand(self.n_e, -1), kernel_i.expand(self.n_i, -1)))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from tide.errors import ConfigError
 from tide.nn.constraints import Bounded
 from tide.nn.state import Batched
+from tide.nn.weights import refresh
 
 
 class SynchronyState(Batched):
@@ -68,6 +69,7 @@ class PairSynchrony(Bounded):
 
     def retention(self) -> Tensor:
         """Return λ = exp(−δ) of every pair (P,)."""
+        refresh(self)
         return torch.exp(-self.decay)
 
     def forward(self, state: SynchronyState, rates: Tensor, retention: Tensor | None = None) -> SynchronyState:
@@ -116,6 +118,7 @@ class WindowSynchrony(Bounded):
 
     def compose(self) -> WindowWeights:
         """Compose what every tick uses."""
+        refresh(self)
         ages = torch.arange(self.length - 1, -1, -1, device=self.decay.device, dtype=self.decay.dtype)
         decays = torch.exp(-ages[:, None] * self.decay)
         return WindowWeights(decays, decays.sum(0).rsqrt())

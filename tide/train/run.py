@@ -21,6 +21,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar
 
 import torch
 
+from tide.device import STOPS, WARNINGS
 from tide.errors import CheckpointError, TrainingError, one_line
 from tide.evaluate.answers import Answers
 from tide.models.saved import existing, load_weights, read_model
@@ -339,16 +340,17 @@ def patience() -> float:
 
 
 class StopRequest:
-    """A context in which SIGINT, SIGTERM and SIGHUP set :attr:`received` in place of ending the process.
+    """A context in which :data:`tide.device.STOPS` set :attr:`received` in place of ending the process.
 
-    A signal that is ignored when the context begins stays so: that is how ``nohup`` lets a run outlive its terminal.
+    A second one ends it at once, but for the warnings of schedulers, which come again and before a signal. A signal
+    that is ignored when the context begins stays so: that is how ``nohup`` lets a run outlive its terminal.
     """
 
     def __init__(self) -> None:
         self._received: signal.Signals | None = None
         self._previous: dict[signal.Signals, Any] = {}
         parent = os.environ.get(PARENT, "")
-        self._parent = int(parent) if parent.isdigit() else None
+        self._parent = int(parent) if parent.isdecimal() else None
 
     @property
     def received(self) -> signal.Signals | None:
@@ -360,7 +362,7 @@ class StopRequest:
     def __enter__(self) -> Self:
         # Python lets only the main thread install handlers; elsewhere the caller's own handling stays.
         if threading.current_thread() is threading.main_thread():
-            for number in dict.fromkeys((signal.SIGINT, signal.SIGTERM, HANGUP)):
+            for number in STOPS:
                 previous = signal.getsignal(number)
                 if previous is not signal.SIG_IGN:
                     self._previous[number] = previous
@@ -368,9 +370,10 @@ class StopRequest:
         return self
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self._received is not None:
+        if self._received is None or self._received in WARNINGS:
+            self._received = signal.Signals(number)
+        elif number not in WARNINGS:
             raise KeyboardInterrupt
-        self._received = signal.Signals(number)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

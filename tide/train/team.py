@@ -19,7 +19,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from tide.errors import ConfigError, TrainingError, one_line
+from tide.device import whole_number_of
+from tide.errors import ConfigError, InputError, TrainingError, one_line
 
 TIMEOUT = timedelta(minutes=5)
 
@@ -34,19 +35,20 @@ class Team:
 
     @classmethod
     def from_environment(cls) -> Team:
-        """Return the team that ``torchrun`` describes in the environment, else a team of one."""
-        names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
-        if "WORLD_SIZE" not in os.environ:
+        """Return the team that ``torchrun``, or a launcher like it, describes in the environment, else a team of one.
+
+        A team of one needs no variable. Raises :class:`InputError` for one that is missing or wrong.
+        """
+        world = whole_number_of("WORLD_SIZE", 1, lowest=1)
+        if world == 1:
             return cls()
-        missing = [name for name in names if name not in os.environ]
-        if missing:
-            raise ConfigError(
-                f"{missing[0]} must be set where WORLD_SIZE is; start the processes with torchrun, or unset WORLD_SIZE"
+        whole_number_of("MASTER_PORT", lowest=1, highest=65535)
+        if not os.environ.get("MASTER_ADDR", "").strip():
+            raise InputError(
+                f"MASTER_ADDR must be set for WORLD_SIZE {world}; start with torchrun, or unset WORLD_SIZE"
             )
-        for name in names:
-            if not os.environ[name].isdecimal():
-                raise ConfigError(f"{name} must be a whole number, got {os.environ[name]!r}; start with torchrun")
-        return cls(*(int(os.environ[name]) for name in names))
+        local = whole_number_of("LOCAL_WORLD_SIZE", world, lowest=1, highest=world)
+        return cls(whole_number_of("RANK", highest=world - 1), world, whole_number_of("LOCAL_RANK", highest=local - 1))
 
     @contextmanager
     def process_group(self, device: torch.device) -> Iterator[None]:
@@ -57,7 +59,14 @@ class Team:
         # The first step of an optimiser would import it, and the defaults of its functions hold the group of that time
         # for ever: threads of gloo then outlive the group and may abort the process while Python shuts down.
         importlib.import_module("torch.distributed.nn.functional")
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
+        try:
+            dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
+        except (RuntimeError, ValueError, OSError) as error:
+            place = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
+            raise TrainingError(
+                f"{self.world} processes must meet at MASTER_ADDR:MASTER_PORT, got {place} ({one_line(error)[:160]}); "
+                "start all of them, or give another address"
+            ) from error
         try:
             yield
         finally:
