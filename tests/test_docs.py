@@ -112,7 +112,7 @@ def test_python_in_the_documentation_runs() -> None:
     """What needs an exported folder is run in tests/export, the README's snippet above."""
     names: dict[str, Any] = {"Config": Config, "preset": tide.preset, "Study": Study}
     blocks = [(page, block) for page, block in _blocks("python") if page not in ("README.md", "export.md")]
-    assert {page for page, _ in blocks} == {"control.md", "extending.md", "native.md", "parts.md"}
+    assert {page for page, _ in blocks} == {"control.md", "extending.md", "native.md", "parts.md", "series.md"}
     for page, block in blocks:
         code = f"found = {{{block}}}" if block.startswith('"') else block
         exec(compile(code, page, "exec", dont_inherit=True), names)  # as a reader's own file: hints are no strings

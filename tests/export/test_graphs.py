@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import importlib.util
 import re
 import shutil
@@ -23,7 +24,7 @@ from tide.config import HRFConfig, SequenceConfig
 from tide.data import drawn_test, to_float
 from tide.errors import InputError
 from tide.export.graphs import NEXT, Graph, averages, can_intervene, exportable, graphs, input_name
-from tide.export.onnx import check_answers, check_installed
+from tide.export.onnx import check_answers, check_installed, to_onnx
 from tide.models.thinker import Thinker
 from tide.nn.dynamics import RMS_EPSILON
 
@@ -241,3 +242,21 @@ def _example(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     names: dict[str, Any] = {}
     exec(block[1].replace('"exported"', repr(str(folder))), names)
     return names
+
+
+@pytest.mark.parametrize("retina", [False, True])
+def test_eyes_that_adapt_see_the_same_pixels_in_onnx(retina: bool) -> None:
+    for module in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(module, reason=f"no {module}: pip install 'tide-dynamics[export]'")
+    eyes = {"normalise": "image", "retina": {"enabled": retina}}
+    backbone = {"width": 4, "branch_width": 2, "features": 8}
+    model = tide.create("digits", input=eyes, backbone=backbone, core={"ticks": 2}).eval()
+    graph = graphs(model)["begin"]
+    session = importlib.import_module("onnxruntime").InferenceSession(to_onnx(graph).SerializeToString())
+    names = [output.name for output in session.get_outputs()]
+    for images in (torch.rand(2, 1, 16, 16), torch.full((2, 1, 16, 16), 0.3), 0.7 + 0.3 * torch.rand(2, 1, 16, 16)):
+        found = dict(zip(names, session.run(names, {session.get_inputs()[0].name: images.numpy()}), strict=True))
+        with torch.no_grad():
+            context = model.begin(images).context
+        torch.testing.assert_close(torch.from_numpy(found["state_keys"]), context.keys, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(torch.from_numpy(found["state_values"]), context.values, rtol=1e-4, atol=1e-5)

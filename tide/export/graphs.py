@@ -278,6 +278,7 @@ class Begin(nn.Module):
     def __init__(self, model: Thinker, shown: Tensor) -> None:
         super().__init__()
         self.backbone, self.cell = exportable(model.backbone, shown), model.cell
+        self.kind = model.kind
         # Not "mean": the exporter has that name for what it folds of a backbone's positions.
         self.register_buffer("pixel_mean", model.mean)
         self.register_buffer("pixel_std", model.std)
@@ -285,7 +286,7 @@ class Begin(nn.Module):
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Return the tensors of :func:`_start`, in order."""
         shown, *active = inputs
-        normalised = (shown - self.pixel_mean) / self.pixel_std if shown.dim() == 4 else shown
+        normalised = self.kind.normalise(shown, self.pixel_mean, self.pixel_std)
         moment: AnyMoment = Moment(self.cell.context(self.backbone(normalised)), self.cell.initial(shown.shape[0]))
         if active:
             moment = silenced_start(_tide(self.cell), moment, *active)
