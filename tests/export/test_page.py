@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections import Counter
@@ -34,6 +35,7 @@ from tide.export.page import (
     Shown,
     as_text,
     check_operators,
+    joined,
     modules,
     operators,
     script,
@@ -61,6 +63,14 @@ def test_modules_are_joined_after_what_they_import_and_no_name_is_given_twice() 
 def test_the_page_asks_for_nothing() -> None:
     everything = "\n".join([script(), source("index.html"), source("style.css")])
     assert not re.search(r"https?:|\bfetch\(|XMLHttpRequest|WebSocket|@import|src=", everything)
+
+
+@pytest.mark.parametrize("title", ["</script><script>alert(1)", "<!-- <script>", "a < b", "\u2028<", "\\u003c"])
+def test_data_on_the_page_never_end_its_script_nor_begin_a_comment(title: str) -> None:
+    whole = joined({"title": title})
+    data = whole.partition('id="models"')[2].partition(">")[2].partition("</script>")[0]
+    assert "<" not in data
+    assert json.loads(data) == {"title": title}
 
 
 def test_thirteen_bits_become_two_characters_and_come_back() -> None:

@@ -71,7 +71,7 @@ def operators() -> set[str]:
 
 def joined(models: Any) -> str:
     """Return the whole page with ``models`` inside, as JSON."""
-    content = json.dumps(models, separators=(",", ":"), ensure_ascii=True).replace("</", "<\\/")
+    content = json.dumps(models, separators=(",", ":"), ensure_ascii=True).replace("<", "\\u003c")
     page = source("index.html")
     for mark, text in (("STYLE", source("style.css")), ("MODELS", content), ("SCRIPT", script())):
         page = page.replace(f"/*{mark}*/", text, 1)

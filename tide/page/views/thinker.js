@@ -11,6 +11,7 @@ import { drawRaster } from "./rasters.js";
 import { drawRing, neuronAt } from "./ring.js";
 import { drawRoute } from "./route.js";
 import { drawNumbers, drawSequence } from "./sequence.js";
+import { text } from "./verdict.js";
 
 const SOLVED = "Which place is solved at which tick",
   KEY = " <small>· green: right, purple: wrong, dot: right from here on</small>";
@@ -72,7 +73,7 @@ export class ThinkerView {
     let from = 0;
     for (const one of about.activity) {
       const start = from;
-      const canvas = this.#canvas("span-3 raster", one.title, "chart", (c, state) =>
+      const canvas = this.#canvas("span-3 raster", text(one.title), "chart", (c, state) =>
         drawRaster(c, state, { ...one, from: start }),
       );
       draggable(canvas, (tick, value, pressed) => {
