@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import unicodedata
 from collections.abc import Iterable
 
 
@@ -37,12 +38,20 @@ def did_you_mean(name: object, options: Iterable[str], *, known: bool = True) ->
     Where none is near, all of them where they are few; with ``known`` off, nothing: they stand in the message already.
     """
     options = list(options)
+    if (twin := other_form(str(name), options)) is not None:
+        return f"; {twin!r} differs in its Unicode form only, rename one of them"
     near = difflib.get_close_matches(str(name)[:200], options, n=1, cutoff=0.5)
     if near:
         return f"; did you mean {near[0]!r}?"
     if not known:
         return ""
     return f"; known: {', '.join(options)}" if len(options) <= 20 else "; see --help for all"
+
+
+def other_form(name: str, options: Iterable[str]) -> str | None:
+    """Return the option that looks like ``name`` and has another Unicode form, as macOS writes é in two characters."""
+    plain = unicodedata.normalize("NFC", name)
+    return next((other for other in options if other != name and unicodedata.normalize("NFC", other) == plain), None)
 
 
 def short_repr(value: object) -> str:

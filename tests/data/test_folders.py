@@ -1,11 +1,13 @@
 """Photo folders."""
 
+import unicodedata
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from tide.data import load
+from tide.data import load, open_photos
+from tide.errors import did_you_mean
 
 
 @pytest.fixture
@@ -60,6 +62,19 @@ def test_refuses_inconsistent_folders(damage, parts, photos, refuses):
     damage(photos)
     with refuses(photos, *parts):
         load(f"folder:{photos}", size=4, channels=1)
+
+
+def test_names_that_differ_in_their_unicode_form_only_are_told_apart_aloud(photos, refuses):
+    """A folder that was copied from a Mac has é as two characters."""
+    one, two = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
+    for part, name in (("train", one), ("val", two)):
+        (photos / part / "cat").rename(photos / part / name)
+    with refuses("must be spelled alike in both parts", "another Unicode form", ascii(two)):
+        open_photos(f"folder:{photos}", size=8, channels=3)
+    (photos / "train" / two).mkdir()
+    with refuses("must have one folder", "another Unicode form"):
+        open_photos(f"folder:{photos}", size=8, channels=3)
+    assert did_you_mean(one, ["tea", two]) == f"; {two!r} differs in its Unicode form only, rename one of them"
 
 
 def test_what_is_found_and_what_is_left_out_is_said_once(photos):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tide.errors import DataError
+from tide.errors import DataError, other_form
 
 ANNOTATIONS = "val_annotations.txt"
 _REMEDY = "restore the published file"
@@ -30,6 +31,11 @@ def scan_folder(directory: Path) -> dict[str, Classes]:
     parts = {part: scan_part(directory, part) for part in PARTS}
     for here, there in (("train", "val"), ("val", "train")):
         missing = parts[here].keys() - parts[there].keys()
+        if missing and (twin := other_form(min(missing), parts[there])):
+            raise DataError(
+                f"{directory}: class {min(missing)!r} must be spelled alike in both parts, got another Unicode form of "
+                f"it, {twin!a}, in {there}; rename one of them"
+            )
         if missing:
             raise DataError(
                 f"{directory}: class {min(missing)!r} must be in both parts, got it in {here} but not in {there}; add "
@@ -68,8 +74,13 @@ def scan_classes(folder: Path) -> Classes:
     Files that are no photos by their ending and everything hidden are left out; :func:`summary` counts them. Raises
     :class:`DataError` where there is no class folder, or a folder is unreadable or has no photos.
     """
-    classes = {}
+    classes, forms = {}, dict[str, str]()
     for name in folders_in(folder):
+        if (twin := forms.setdefault(unicodedata.normalize("NFC", name), name)) != name:
+            raise DataError(
+                f"{folder}: class {name!r} must have one folder, got another Unicode form of its name, {twin!a}; put "
+                "the photos into one of them"
+            )
         classes[name] = [photo for place in _places(folder / name) for photo in photos_in(place)]
         if not classes[name]:
             kinds = ", ".join(_EXTENSIONS[:6])
