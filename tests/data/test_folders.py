@@ -1,5 +1,6 @@
 """Photo folders."""
 
+import shutil
 import unicodedata
 from pathlib import Path
 
@@ -71,7 +72,7 @@ def test_names_that_differ_in_their_unicode_form_only_are_told_apart_aloud(photo
         (photos / part / "cat").rename(photos / part / name)
     with refuses("must be spelled alike in both parts", "another Unicode form", ascii(two)):
         open_photos(f"folder:{photos}", size=8, channels=3)
-    (photos / "train" / two).mkdir()
+    shutil.copytree(photos / "train" / one, photos / "train" / two)
     with refuses("must have one folder", "another Unicode form"):
         open_photos(f"folder:{photos}", size=8, channels=3)
     assert did_you_mean(one, ["tea", two]) == f"; {two!r} differs in its Unicode form only, rename one of them"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +161,28 @@ def damaged(given: dict[str, Any], how: str) -> dict[str, Any]:
 def test_weights_that_do_not_fit_are_refused_in_one_line_and_leave_the_model_as_it_was(name, how, told):
     golden = read(name)
     assert_refused(from_reference_config(golden["config"]), damaged(part(golden, "param", "buffer"), how), told)
+
+
+def test_a_whole_checkpoint_and_a_namespace_of_arguments_are_told_which_key_is_wanted() -> None:
+    """What the reference's training writes: torch.save({"model_state_dict": ..., "args": Namespace(...)})."""
+    golden = read("ctm_parity")
+    arguments = Namespace(**golden["config"])
+    model = from_reference_config(vars(arguments))
+    weights = part(golden, "param", "buffer")
+    whole = {"iteration": 3, "optimizer_state_dict": {"state": {}}, "model_state_dict": weights, "args": arguments}
+    for given, told in (
+        (whole, "got a whole checkpoint; give its ['model_state_dict']"),
+        ({"args": arguments, **weights}, "args must be a tensor or an array, got a Namespace; give the weights alone"),
+        ([weights], "the weights must be a mapping from names to tensors, got a list"),
+    ):
+        with pytest.raises(CheckpointError, match=re.escape(told)):
+            model.load_reference_state_dict(given)
+    for given, told in (
+        (arguments, "the arguments must be a mapping, got a Namespace; give vars(arguments)"),
+        (whole, "got a whole checkpoint; give vars(checkpoint['args'])"),
+    ):
+        with pytest.raises(ConfigError, match=re.escape(told)):
+            from_reference_config(given)
 
 
 def assert_refused(model: ReferenceModel, given: dict[str, Any], told: str) -> None:

@@ -55,7 +55,7 @@ class ReferenceModel(Thinker):
         name it. Decays are brought into [0, 15], as the reference does in its forward pass. Raises
         :class:`CheckpointError` where names are missing or left over, or shapes differ; the model is then as it was.
         """
-        weights = {name: torch.as_tensor(value) for name, value in mapping.items()}
+        weights = _tensors(mapping)
         self._check_reference(weights)
         if self._free_features():
             self._fit_features_(weights["kv_proj.0.weight"].shape[1])
@@ -237,6 +237,31 @@ class ReferenceTask(NamedTuple):
     without: tuple[str, ...] = ()
 
 
+def _tensors(mapping: Any) -> dict[str, Tensor]:
+    """Return weights as tensors by name; CheckpointError for what holds them deeper, or is none at all."""
+    if not isinstance(mapping, Mapping):
+        raise CheckpointError(
+            f"the weights must be a mapping from names to tensors, got a {type(mapping).__name__}; give "
+            "torch.load(FILE)['model_state_dict']"
+        )
+    weights = {}
+    for name, value in mapping.items():
+        if isinstance(value, Mapping):
+            inner = next((key for key, held in mapping.items() if _holds_tensors(held)), name)
+            raise CheckpointError(f"the weights must be tensors by name, got a whole checkpoint; give its [{inner!r}]")
+        try:
+            weights[str(name)] = torch.as_tensor(value)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise CheckpointError(
+                f"{name} must be a tensor or an array, got a {type(value).__name__}; give the weights alone"
+            ) from error
+    return weights
+
+
+def _holds_tensors(value: Any) -> bool:
+    return isinstance(value, Mapping) and any(getattr(held, "ndim", 0) > 1 for held in value.values())
+
+
 def from_reference_config(arguments: Arguments) -> Any:
     """Build a baseline from the arguments of the reference's constructor and, as ``kind``, what it is for.
 
@@ -245,6 +270,15 @@ def from_reference_config(arguments: Arguments) -> Any:
     :class:`~tide.errors.ConfigError` for arguments that are unknown, missing or out of range, and for backbones and
     positional embeddings that are not built here.
     """
+    if not isinstance(arguments, Mapping):
+        raise ConfigError(
+            f"the arguments must be a mapping, got a {type(arguments).__name__}; give vars(arguments), of a checkpoint "
+            "those of its 'args'"
+        )
+    if (inner := next((key for key in ("args", "config") if key in arguments), None)) is not None:
+        kind = type(arguments[inner]).__name__
+        remedy = f"vars(checkpoint[{inner!r}])" if kind == "Namespace" else f"checkpoint[{inner!r}]"
+        raise ConfigError(f"the arguments must be those of the model, got a whole checkpoint; give {remedy}")
     if arguments.get("kind") in ("ctm_rl", "lstm_rl"):
         return _agent(arguments)
     kinds = {f"{name}_{task}".removesuffix("_image"): (name, task) for name in FAMILIES for task in TASKS}
