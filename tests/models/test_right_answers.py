@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import warnings
 from pathlib import Path
 
@@ -160,3 +161,27 @@ def test_json_has_no_nan() -> None:
     value = {"a": float("nan"), "b": [1.0, float("inf"), {"c": -float("inf")}], "d": "nan", "e": (2, None)}
     assert finite(value) == {"a": None, "b": [1.0, None, {"c": None}], "d": "nan", "e": [2, None]}
     json.dumps(finite(value), allow_nan=False)
+
+
+def test_threads_that_predict_at_once_move_no_statistics_of_a_model_in_training_mode(tiny_model) -> None:
+    """One that ends must not put the others back into training mode."""
+    model, images = tiny_model(torch.float32).train(), torch.rand(4, 1, 9, 9)
+    model.cell.memory.eval()
+    modes = [module.training for module in model.modules()]
+    before = {name: value.clone() for name, value in model.named_buffers()}
+    begun, ended = threading.Event(), threading.Event()
+
+    def wait(*_: object) -> None:
+        if threading.current_thread() is slow:
+            begun.set()
+            ended.wait(10)
+
+    model.backbone.stem[0].register_forward_pre_hook(wait)
+    slow = threading.Thread(target=model.predict, args=(images,))
+    slow.start()
+    begun.wait(10)
+    model.predict(images)
+    ended.set()
+    slow.join()
+    assert modes == [module.training for module in model.modules()]
+    assert all(torch.equal(value, before[name]) for name, value in model.named_buffers())

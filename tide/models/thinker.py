@@ -9,6 +9,7 @@ from functools import partial
 from itertools import accumulate
 from numbers import Integral, Real
 from pathlib import Path
+from threading import Lock
 from typing import Any, Self, cast
 
 import torch
@@ -51,6 +52,8 @@ register_pytree(Prediction)
 for _kind in (Dynamics, Recall):
     pytree._register_namedtuple(_kind, serialized_type_name=f"{_kind.__module__}.{_kind.__qualname__}")
 
+MODES = Lock()  # held while the modes of a model change
+
 Run = Callable[[AnyMoment, Any, int], AnyMoment | None]
 
 
@@ -89,6 +92,7 @@ class Thinker(
         self.register_buffer("mean", torch.tensor(mean).reshape(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).reshape(1, -1, 1, 1), persistent=False)
         self.compiled_step: Any = None
+        self._predictions, self._modes = 0, list[bool]()  # how many predict at once, and the modes before them
         # What is known of trained weights, where they were loaded with it.
         self.card: Card | None = None
         # Half precision of the backbone in training; the dynamics stay as they are (paper, Appendix F).
@@ -188,9 +192,7 @@ class Thinker(
             raise InputError("predict must be called outside torch.func, which has no answers to read; call the model")
         check_place(images, self.mean.device)
         images = self.kind.fit(images)
-        modes = {module: module.training for module in self.modules()}
-        self.eval()
-        try:
+        with self._in_eval_mode():
             prediction = self._at_most_certain(images, ticks, state) if halt is None else None
             if halt is not None:
                 moment, parts = self._begin(images, state)
@@ -198,9 +200,6 @@ class Thinker(
                 halter = Halter(self.cell, self.config.output, halt, first, moment.state.carry)
                 self._think(moment, parts, halter, ticks)
                 prediction = halter.prediction()
-        finally:
-            for module, training in modes.items():
-                module.training = training
         assert prediction is not None
         lost = int((~prediction.certainty.isfinite()).sum())
         if lost:
@@ -209,6 +208,23 @@ class Thinker(
                 "weights are damaged, or the pixels far outside [0, 1]"
             )
         return prediction
+
+    @contextmanager
+    def _in_eval_mode(self) -> Iterator[None]:
+        """Put the model into eval mode; the last of several threads that ask for it puts every part back."""
+        with MODES:
+            if self._predictions == 0:
+                self._modes = [module.training for module in self.modules()]
+                self.eval()
+            self._predictions += 1
+        try:
+            yield
+        finally:
+            with MODES:
+                self._predictions -= 1
+                if self._predictions == 0:
+                    for module, training in zip(self.modules(), self._modes, strict=False):
+                        module.training = training
 
     def _at_most_certain(self, images: Inputs, ticks: int | None, state: State | None) -> Prediction:
         out = self(images, ticks=ticks, state=state)
@@ -330,7 +346,7 @@ class Thinker(
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the compiled step out of copies: it is bound to the weights of the original."""
-        return self.__dict__ | {"compiled_step": None}
+        return self.__dict__ | {"compiled_step": None, "_predictions": 0}
 
     def project_(self) -> None:
         """Apply Dale's principle and every other bound, in place: call once after each optimiser step."""
