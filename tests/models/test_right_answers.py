@@ -169,19 +169,20 @@ def test_threads_that_predict_at_once_move_no_statistics_of_a_model_in_training_
     model.cell.memory.eval()
     modes = [module.training for module in model.modules()]
     before = {name: value.clone() for name, value in model.named_buffers()}
-    begun, ended = threading.Event(), threading.Event()
+    begun, joined = threading.Event(), threading.Event()
 
-    def wait(*_: object) -> None:
-        if threading.current_thread() is slow:
+    def meet(*_: object) -> None:
+        if threading.current_thread() is first:
             begun.set()
-            ended.wait(10)
+            joined.wait(10)
+        else:
+            joined.set()
+            first.join(10)
 
-    model.backbone.stem[0].register_forward_pre_hook(wait)
-    slow = threading.Thread(target=model.predict, args=(images,))
-    slow.start()
+    model.backbone.stem[0].register_forward_pre_hook(meet)
+    first = threading.Thread(target=model.predict, args=(images,))
+    first.start()
     begun.wait(10)
     model.predict(images)
-    ended.set()
-    slow.join()
     assert modes == [module.training for module in model.modules()]
     assert all(torch.equal(value, before[name]) for name, value in model.named_buffers())
