@@ -78,12 +78,17 @@ def set_threads(threads: int | None) -> None:
     """Limit the threads of one operation; None leaves torch's own choice."""
     import torch
 
+    check_threads(threads)
     if threads is not None:
-        if threads < 1:
-            raise InputError(f"--threads must be at least 1, got {threads}")
-        if threads > MAX_THREADS:
-            raise InputError(f"--threads must be at most {MAX_THREADS}, got {threads}")
         torch.set_num_threads(threads)
+
+
+def check_threads(threads: int | None) -> None:
+    """Raise :class:`InputError` for a number of threads out of range."""
+    if threads is not None and threads < 1:
+        raise InputError(f"--threads must be at least 1, got {threads}")
+    if threads is not None and threads > MAX_THREADS:
+        raise InputError(f"--threads must be at most {MAX_THREADS}, got {threads}")
 
 
 def synchronize(device: torch.device) -> None:

@@ -10,11 +10,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 import tide
 from tests.cli.test_commands import run as run
+from tide.cli.eval import EvalOptions, PredictOptions
 from tide.cli.main import main
-from tide.errors import CheckpointError
+from tide.cli.parse import SYNONYMS, option_names
+from tide.cli.train import TrainOptions
+from tide.errors import CheckpointError, InputError
+from tide.models.presets import preset
 
 Capture = pytest.CaptureFixture[str]
 
@@ -29,6 +34,12 @@ Capture = pytest.CaptureFixture[str]
         ("train --data mnist", "did you mean 'mnist'?"),
         ("train digits --core.tick 3", "did you mean '--core.ticks'?"),
         ("train digits --tick 3", "did you mean '--ticks'?"),
+        ("train digits --lr 0.1", "unknown option '--lr'; here it is --train.learning-rate"),
+        ("train digits --epochs 3", "here it is --steps (an epoch has as many steps as training images / batch)"),
+        ("train digits --batch_size 8", "unknown option '--batch-size'; here it is --batch"),
+        ("predict pretrained:digits x.png --gpu", "here it is --device"),
+        ("compare digits --threads 0", "--threads must be at least 1, got 0"),
+        ("train photos.small", "photos.small must be told where the photos are, got none; --data folder:DIR"),
         ("train digits --ticks 0", "core.ticks must be at least 1, got 0"),
         ("train digits --steps 0", "train.steps must be at least 1, got 0"),
         ("compare digits --steps 0", "--steps must be at least 1, got 0"),
@@ -176,3 +187,33 @@ def test_damaged_models_are_named(run: Path, tmp_path: Path, damage: Callable[[P
         tide.load(folder)
     assert met in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_folder_is_told_from_a_data_set_and_from_a_photo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dogs" / "husky").mkdir(parents=True)
+    assert main(["train", "photos.small", "--data", "dogs"]) == 2
+    assert "got 'dogs'; for the folder dogs say folder:dogs" in capsys.readouterr().err
+    assert main(["predict", "pretrained:digits", "dogs"]) == 2
+    assert "folder dogs must hold photos itself, got none; name a folder in it: dogs/husky" in capsys.readouterr().err
+    for name in ("b.png", "a.png"):
+        Image.new("L", (16, 16)).save(tmp_path / "dogs" / "husky" / name)
+    assert main(["predict", "pretrained:digits", "dogs/husky"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [
+        "dogs/husky/a.png",
+        "dogs/husky/b.png",
+    ]
+
+
+def test_every_synonym_leads_to_an_option() -> None:
+    options = {name for kind in (TrainOptions, PredictOptions, EvalOptions) for name in option_names(kind)}
+    options |= set(option_names(TrainOptions, default=TrainOptions(settings=preset("digits"))))
+    assert {f"--{here}" for here in SYNONYMS.values()} <= options
+    assert not {f"--{elsewhere}" for elsewhere in SYNONYMS} & options
+
+
+def test_a_setting_of_a_section_is_told_where_it_belongs() -> None:
+    with pytest.raises(InputError, match=r"unknown setting 'ticks'; say core=dict\(ticks=5\), in YAML core: \{ticks"):
+        tide.create("mnist", ticks=5)

@@ -9,7 +9,7 @@ import pytest
 from tide.errors import DataError
 from tide.models.presets import preset
 from tide.runs.folder import RunFolder
-from tide.studies.runner import ALIKE, Trial, TrialRunner, last_timing
+from tide.studies.runner import ALIKE, Trial, TrialRunner, last_timing, make_runner
 
 
 def test_after_two_failures_for_one_reason_no_run_is_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,6 +25,15 @@ def test_after_two_failures_for_one_reason_no_run_is_started(tmp_path: Path, mon
     assert outcome.failed == reasons | {"d": ALIKE, "e": ALIKE}
     assert not outcome.done
     assert len(told) == 3
+
+
+@pytest.mark.parametrize(
+    ("jobs", "threads", "expected"), [(None, None, (8, 1)), (None, 4, (2, 4)), (2, None, (2, 4)), (3, 1, (3, 1))]
+)
+def test_runs_and_their_threads_share_the_cores(monkeypatch: pytest.MonkeyPatch, jobs, threads, expected) -> None:
+    monkeypatch.setattr("tide.studies.runner.available_cores", lambda: 8)
+    runner = make_runner(Path("study"), jobs, "cpu", threads=threads)
+    assert (runner.jobs, runner.threads) == expected
 
 
 def test_the_rate_shown_is_that_of_the_last_readings(tmp_path: Path) -> None:

@@ -267,7 +267,7 @@ class PredictOptions(Checkpoint, Device):
     run: Annotated[Path, tyro.conf.Positional]
     """Run folder, or folder that save_pretrained wrote."""
     images: Annotated[tuple[str, ...], tyro.conf.Positional]
-    """PNG or JPEG files of any size and mode; for a model of sequences, 0110 or 0.3,-1.2,0.7."""
+    """PNG or JPEG files of any size and mode, or folders of such; for a model of sequences, 0110 or 0.3,-1.2,0.7."""
     question: str | None = None
     """For a model of questions, one about the digits on the images, named by their places: 0+1-0."""
     halt: float | None = None

@@ -163,11 +163,42 @@ def _one_line(text: str, prog: str) -> str:
     return f"{message[:MESSAGE]}; see {prog} --help"
 
 
+SYNONYMS = {
+    **dict.fromkeys(("lr", "learning-rate"), "train.learning-rate"),
+    **dict.fromkeys(("bs", "batch-size", "batchsize", "train.batch-size"), "batch"),
+    **dict.fromkeys(("epoch", "epochs", "num-epochs", "max-epochs", "max-steps", "iterations", "n-steps"), "steps"),
+    **dict.fromkeys(("wd", "weight-decay"), "train.weight-decay"),
+    **dict.fromkeys(("dataset", "data-path", "root"), "data"),
+    **dict.fromkeys(("gpu", "gpus", "cuda", "accelerator"), "device"),
+    **dict.fromkeys(("num-workers", "n-workers", "j"), "workers"),
+    **dict.fromkeys(("num-threads", "cpus"), "threads"),
+    **dict.fromkeys(("output", "output-dir", "outdir", "save-dir", "log-dir", "logdir", "run-dir"), "out"),
+    **dict.fromkeys(("continue", "restart", "from-checkpoint"), "resume"),
+    **dict.fromkeys(("amp", "fp16", "bf16", "precision"), "train.mixed-precision"),
+    **dict.fromkeys(("hidden-size", "num-neurons", "units", "width", "d-model"), "core.neurons"),
+    **dict.fromkeys(("image-size", "img-size", "size", "resolution"), "input.size"),
+    **dict.fromkeys(("num-classes", "classes"), "output.classes"),
+    **dict.fromkeys(("random-seed", "manual-seed"), "seed"),
+    **dict.fromkeys(("grad-clip", "clip", "max-grad-norm"), "train.clip.total"),
+    **dict.fromkeys(("grad-accum", "accumulate", "gradient-accumulation-steps"), "train.accumulation"),
+    **dict.fromkeys(("warmup", "warmup-steps"), "train.warmup"),
+    **dict.fromkeys(("threshold", "confidence"), "halt"),
+    **dict.fromkeys(("ckpt", "weights"), "checkpoint"),
+    **dict.fromkeys(("thinking-steps", "internal-ticks", "num-ticks"), "ticks"),
+}
+"""What options are called elsewhere, and here."""
+NOTES = {"steps": " (an epoch has as many steps as training images / batch)"}
+
+
 def _check_options(known: Sequence[str], arguments: Sequence[str]) -> None:
     """Name the nearest option when one is unknown."""
     for argument in arguments:
         if argument.startswith("--") and argument not in ("--", "--help"):
             name = argument.split("=", 1)[0].replace("_", "-")
+            here = SYNONYMS.get(name[2:], "")
+            if name not in known and f"--{here}" in known:
+                note = NOTES.get(here, "") if "epoch" in name else ""
+                raise InputError(f"unknown option {name!r}; here it is --{here}{note}")
             if name not in known:
                 raise InputError(f"unknown option {name!r}{did_you_mean(name, known)}")
 

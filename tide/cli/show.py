@@ -152,7 +152,7 @@ def _think(options: ShowOptions, chosen: str, model: Thinker, source: SplitSourc
         sample = data.test.select(slice(number, number + 1))
         inputs, target = to_float(sample.images), sample.labels[0]
         truth = data.test.classes[int(target)] if photos else None
-        name = f"{data.name}-{number}"
+        name = f"{Path(data.name).name}-{number}"  # of a folder of photos, its own name
     elif photos:
         inputs, name = read_photo(model, Path(chosen)), Path(chosen).stem
     else:

@@ -34,6 +34,8 @@ class StudyOptions(DataDir):
     """Folder of the study: its runs, JSON, Markdown and pictures (none: in runs/, named after the study)."""
     jobs: int | None = None
     """Runs side by side (none: one per core on the CPU, else one)."""
+    threads: int | None = None
+    """Threads of each run (none: the cores shared out to the runs side by side)."""
     device: DeviceName = "auto"
     """Device to train on."""
 
@@ -97,7 +99,7 @@ def compare(arguments: Sequence[str]) -> int:
     base = task_config(options.task, changes_of(options))
     trials = comparison_trials(base, options.models, options.seeds, options.steps or base.train.steps)
     out = options.out or Path("runs") / f"compare-{options.task}"
-    outcome = make_runner(out, options.jobs, options.device, options.data_dir).run(trials)
+    outcome = make_runner(out, options.jobs, options.device, options.data_dir, options.threads).run(trials)
     facts = read_facts(trials, outcome, out)
     if facts and not outcome.stopped:
         _report(_by_model(facts.values()), out, options, command)
@@ -228,7 +230,7 @@ def ablate(arguments: Sequence[str]) -> int:
             options.task, names, changes, steps=options.steps, seed=options.seed, spread_seeds=options.spread_seeds
         )
     out = options.out or Path("runs") / f"ablate-{options.task}"
-    runner = make_runner(out, options.jobs, options.device, options.data_dir)
+    runner = make_runner(out, options.jobs, options.device, options.data_dir, options.threads)
     outcome = runner.run(trials)
     facts = read_facts(trials, outcome, out)
     if trials[0].name in facts and not outcome.stopped:

@@ -106,6 +106,9 @@ def run(arguments: Sequence[str]) -> int:
     if options.print_config:
         print(to_yaml(_settings(options)), end="")
         return 0
+    data = options.settings.data
+    if isinstance(data, FolderConfig) and data.name == FolderConfig().name and not Path(data.name).is_dir():
+        raise ConfigError(f"{name or 'these settings'} must be told where the photos are, got none; --data folder:DIR")
     if options.dry_run:
         return _dry_run(options)
     return _resume(options) if options.resume is not None else _start(options, name or "run")
@@ -310,7 +313,7 @@ def _fit(
             f"{train.warmup}, curriculum {train.curriculum_start} + {train.curriculum_length} steps"
         )
         if splits.summary:
-            reporter.message(splits.summary)
+            reporter.message(_counted(splits, config.data.measured_on))
         reporter.message(f"loop over ticks: {model.tick_loop().reason}")
         covered = coverage(config.core) if isinstance(config.core, CoreConfig) else None
         if covered is not None:
@@ -328,6 +331,11 @@ def _fit(
         finally:
             run.trackers.close()
     return _farewell(training, config, stopped) if team.leads else 0
+
+
+def _counted(splits: Splits, measured_on: str) -> str:
+    """Return which photos there are, and how many of them are used for what: those held out and unreadable ones not."""
+    return f"{splits.summary}; used: {len(splits.train)} to learn from, {len(splits.test)} {measured_on} photos"
 
 
 def _farewell(training: Run[Supervised], config: Config, stopped: signal.Signals | None) -> int:
@@ -415,7 +423,7 @@ def _show_one_step(config: Config, splits: Splits, device: torch.device, *, comp
     table.add_row("warm-up, curriculum", f"{train.warmup}, {train.curriculum_start} + {train.curriculum_length} steps")
     table.add_row(f"estimated time for {train.steps} steps", format_seconds(fastest * train.steps))
     if splits.summary:
-        console.print(splits.summary)
+        console.print(_counted(splits, config.data.measured_on))
     console.print(table)
 
 

@@ -55,7 +55,13 @@ def from_dict(cls: type[C], mapping: Mapping[str, Any], *, base: C | None = None
     for key, value in mapping.items():
         path = f"{where}.{key}" if where else str(key)
         if key not in names:
-            raise ConfigError(f"unknown setting {path!r}{did_you_mean(str(key), names)}")
+            inside = [name for name in names if not where and key in _names_in(hints[name])]
+            hint = (
+                f"; say {inside[0]}=dict({key}={short_repr(value)}), in YAML {inside[0]}: {{{key}: ...}}"
+                if inside
+                else ""
+            )
+            raise ConfigError(f"unknown setting {path!r}{hint or did_you_mean(str(key), names)}")
         hint = hints[key]
         sections = _sections(hint)
         if sections:
@@ -66,6 +72,11 @@ def from_dict(cls: type[C], mapping: Mapping[str, Any], *, base: C | None = None
         else:
             changes[key] = _convert(value, hint, path)
     return dataclasses.replace(base, **changes) if base is not None else cls(**changes)  # type: ignore[type-var]
+
+
+def _names_in(hint: Any) -> set[str]:
+    """Return the settings that a section has, in any of its kinds."""
+    return {field.name for section in _sections(hint) for field in dataclasses.fields(section)}
 
 
 def _sections(hint: Any) -> list[type[Any]]:

@@ -51,7 +51,9 @@ def scan_part(directory: Path, part: str) -> Classes:
     tiny-imagenet has them; :func:`part_folder` tells other names of a part. Raises :class:`DataError` where a folder is
     missing, empty or unreadable, or the annotations are damaged.
     """
-    folder = part_folder(directory, part) if directory.is_dir() else None
+    if not directory.is_dir():
+        raise DataError(f"{directory} must be a folder of photos, got none there; name yours with --data folder:DIR")
+    folder = part_folder(directory, part)
     if folder is None:
         raise DataError(f"{directory}: no folder {part!r}; put the photos into train/CLASS/ and val/CLASS/ there")
     if (folder / ANNOTATIONS).is_file():

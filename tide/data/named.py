@@ -95,9 +95,14 @@ def status(directory: str | os.PathLike[str] | None = None) -> list[tuple[str, P
     return [(name, locate(named, root)) for name, named in NAMED_SETS.items()]
 
 
+def folder_hint(name: str) -> str:
+    """Return how a folder of this name is asked for, nothing where there is none."""
+    return f"; for the folder {name} say folder:{name}" if name and Path(name).expanduser().is_dir() else ""
+
+
 def _find(name: str) -> NamedSet:
     if name not in NAMED_SETS:
-        hint = did_you_mean(name, [*NAMED_SETS, "folder:DIR", "hub:DIR"])
+        hint = folder_hint(name) or did_you_mean(name, [*NAMED_SETS, "folder:DIR", "hub:DIR"])
         raise DataError(f"data set must be one known by name, got {name!r}{hint}")
     return NAMED_SETS[name]
 

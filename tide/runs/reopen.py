@@ -21,6 +21,7 @@ from tide.config import (
 from tide.data import LabelledSet, decode, load_test_photos, read_test
 from tide.data.decode import traits
 from tide.data.drawn.mazes import shortest_route
+from tide.data.folders import folders_in, photos_in
 from tide.errors import InputError, check_path
 from tide.models.inputs import Inputs, to_float
 from tide.models.load import load as load_model
@@ -143,6 +144,8 @@ def parse_inputs(model: Thinker, texts: Sequence[str], question: str | None) -> 
     as -1 and 1, the -1 counts), numbers with commas. A model of questions takes all photos as its digits, in order.
     Raises :class:`InputError`, and :class:`~tide.errors.DataError` for a file that is no photo.
     """
+    if isinstance(model.config.input, ImageConfig):
+        texts = [photo for text in texts for photo in _photos(text)]
     inputs = model.kind.read(texts, question, _photo)
     if isinstance(model.config.input, ImageConfig):
         photos = cast("list[tuple[str, Tensor]]", inputs)
@@ -150,6 +153,19 @@ def parse_inputs(model: Thinker, texts: Sequence[str], question: str | None) -> 
             walkable(model, images)
         warn_of_foreign(model, photos)
     return inputs
+
+
+def _photos(text: str) -> list[str]:
+    """Return the photos in a folder, sorted by name; any other path as it is."""
+    folder = Path(text).expanduser()
+    if not folder.is_dir():
+        return [text]
+    photos = photos_in(folder)
+    if not photos:
+        inner = folders_in(folder)
+        remedy = f"name a folder in it: {folder / inner[0]}" if inner else "give the path of a PNG or JPEG file"
+        raise InputError(f"folder {folder} must hold photos itself, got none; {remedy}")
+    return photos
 
 
 FAR = 2.0  # times larger or smaller than training's images

@@ -15,7 +15,7 @@ from typing import Any
 
 from tide.config import Config, FolderConfig, HubConfig, ImageConfig
 from tide.config.io import differences, to_yaml
-from tide.device import DeviceName, available_cores, pick_device
+from tide.device import DeviceName, available_cores, check_threads, pick_device
 from tide.errors import CheckpointError, InputError
 from tide.files import only_writer, writing
 from tide.runs.folder import RunFacts, RunFolder, step_rates
@@ -267,14 +267,22 @@ def _lines(path: Path) -> list[str]:
 
 
 def make_runner(
-    out: Path, jobs: int | None = None, device: DeviceName = "auto", data_dir: Path | None = None
+    out: Path,
+    jobs: int | None = None,
+    device: DeviceName = "auto",
+    data_dir: Path | None = None,
+    threads: int | None = None,
 ) -> TrialRunner:
-    """Return a runner: on the CPU a run per core with one thread each, on an accelerator one run."""
+    """Return a runner: on the CPU a run per core with one thread each, on an accelerator one run.
+
+    With ``threads`` each run has so many, and so many fewer run side by side.
+    """
     on_cpu = pick_device(device).type == "cpu"
+    check_threads(threads)
     cores = available_cores()
-    jobs = (cores if on_cpu else 1) if jobs is None else jobs
+    jobs = (max(1, cores // (threads or 1)) if on_cpu else 1) if jobs is None else jobs
     directory = data_dir.resolve() if data_dir is not None else None
-    return TrialRunner(out, jobs, max(1, cores // max(1, jobs)), device, directory)
+    return TrialRunner(out, jobs, threads or max(1, cores // max(1, jobs)), device, directory)
 
 
 def read_facts(trials: Sequence[Trial], outcome: Outcome, out: Path) -> dict[str, RunFacts]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tide.config import Config, DrawnConfig, ModelConfig
 from tide.config import base as registry
-from tide.data.named import names
+from tide.data.named import folder_hint, names
 from tide.data.orders import derive_seed
 from tide.data.sets import Batch, Decoding
 from tide.errors import ConfigError, check, did_you_mean
@@ -169,7 +169,7 @@ def check_task(name: str) -> None:
     """Raise :class:`ConfigError` unless a task of this name is known."""
     tasks = registry.names("task")
     if name not in tasks:
-        hint = did_you_mean(name, (*names(), *tasks, "folder:DIR", "hub:DIR"))
+        hint = folder_hint(name) or did_you_mean(name, (*names(), *tasks, "folder:DIR", "hub:DIR"))
         raise ConfigError(f"data set must be a known one or a task, got {name!r}{hint}")
 
 
