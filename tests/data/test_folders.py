@@ -1,5 +1,6 @@
 """Photo folders."""
 
+import os
 import shutil
 import unicodedata
 from pathlib import Path
@@ -76,6 +77,12 @@ def test_names_that_differ_in_their_unicode_form_only_are_told_apart_aloud(photo
     with refuses("must have one folder", "another Unicode form"):
         open_photos(f"folder:{photos}", size=8, channels=3)
     assert did_you_mean(one, ["tea", two]) == f"; {two!r} differs in its Unicode form only, rename one of them"
+
+
+def test_names_of_classes_that_are_no_text_are_refused(photos, refuses):
+    (photos / "train" / "cat").rename(photos / "train" / os.fsdecode(b"caf\xe9"))
+    with refuses(r"class 'caf\udce9' must be written in UTF-8"):
+        open_photos(f"folder:{photos}", size=8, channels=3)
 
 
 def test_what_is_found_and_what_is_left_out_is_said_once(photos):

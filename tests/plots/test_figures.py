@@ -85,3 +85,16 @@ def test_ticks_are_drawn_by_their_number_and_tick_by_tick_with_the_neurons_of_eq
             made["whole_accuracy"] = made["last_accuracy"] / 2  # type: ignore[operator]
     _, whole, _ = draw_ticks(result).axes
     assert whole.lines[1].get_xydata().tolist() == [[1, 30], [4, 35]]
+
+
+def test_dollars_in_the_name_of_a_class_are_no_formula(tmp_path):
+    figure = Figure()
+    axes = figure.subplots()
+    axes.set_title(r"$\foo{$")
+    axes.semilogy([1, 10], label="a$b^$c")
+    axes.set_xticks([0, 1], labels=[r"\frac$ $", "plain"])
+    axes.legend()
+    figures.save(figure, tmp_path / "figure.png")
+    assert not axes.title.get_parse_math()
+    assert axes.yaxis.get_ticklabels()[0].get_parse_math()  # powers of ten stay formulas
+    assert not axes.xaxis.get_ticklabels()[0].get_parse_math()

@@ -78,6 +78,8 @@ def scan_classes(folder: Path) -> Classes:
     """
     classes, forms = {}, dict[str, str]()
     for name in folders_in(folder):
+        if any("\ud800" <= letter <= "\udfff" for letter in name):
+            raise DataError(f"{folder}: class {name!a} must be written in UTF-8, got other bytes; rename the folder")
         if (twin := forms.setdefault(unicodedata.normalize("NFC", name), name)) != name:
             raise DataError(
                 f"{folder}: class {name!r} must have one folder, got another Unicode form of its name, {twin!a}; put "

@@ -14,6 +14,7 @@ from tide.files import write_json, writing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
 
 # Writing a picture, with a font for every name of a class.
@@ -29,11 +30,24 @@ _CJK_FONTS = (
 """How the names of fonts begin that have such characters, the preferred ones first."""
 
 
+def _take_dollars_as_they_are(figure: Figure, texts: Sequence[Text]) -> None:
+    """Show texts such as the name of a class as they are written; only powers of ten along an axis are formulas."""
+    from matplotlib.ticker import LogFormatter, ScalarFormatter
+
+    axes = [axis for each in figure.axes for axis in (each.xaxis, each.yaxis)]
+    numbered = [axis for axis in axes if isinstance(axis.get_major_formatter(), LogFormatter | ScalarFormatter)]
+    numbers = {id(label) for axis in numbered for label in axis.get_ticklabels(which="both")}
+    for text in texts:
+        if id(text) not in numbers:
+            text.set_parse_math(False)
+
+
 def save(figure: Figure, path: Path) -> None:
     """Write a picture; of characters that no installed font has, warn once. Raises OSError and ValueError as Pillow."""
     from matplotlib.text import Text
 
     texts = [text for text in figure.findobj(Text) if isinstance(text, Text)]
+    _take_dollars_as_they_are(figure, texts)
     if any(max(text.get_text(), default="") >= _FIRST_CJK for text in texts):
         for text in texts:
             text.set_fontfamily([*text.get_fontfamily(), *_cjk_fonts()])
