@@ -32,7 +32,7 @@ BASELINES: dict[str, dict[str, Any]] = {
     "lstm": {"neurons": 6, "ticks": 4, "attention_width": 6, "heads": 2, "layers": 2},
 }
 
-COUNTED = ("analysis", "nn", "models", "native", "test_config.py", "test_losses.py", "test_objectives.py")
+COUNTED = ("analysis", "nn", "models", "native", "test_config.py", "test_losses.py", "test_objectives.py", "rl")
 
 
 @pytest.hookimpl(wrapper=True)
