@@ -7,9 +7,8 @@ the hidden quantities is read by a linear read-out. Writes NAME.json, NAME.md an
 
 from __future__ import annotations
 
-import re
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,8 +16,7 @@ from typing import Annotated, Any
 import torch
 import tyro
 from matplotlib.figure import Figure
-from reporting import check_names, origin, publish
-from scipy import stats
+from reporting import check_names, groups, interval, origin, publish
 
 from tide.errors import InputError
 from tide.models.load import load
@@ -68,23 +66,6 @@ def read(path: Path, settings: Settings) -> dict[str, Any]:
     }
 
 
-def groups(names: Sequence[str]) -> dict[str, list[str]]:
-    """Return the runs of each name without its seed."""
-    found: dict[str, list[str]] = {}
-    for name in names:
-        found.setdefault(re.sub(r"[-.]s?\d+$", "", name), []).append(name)
-    return found
-
-
-def interval(values: Sequence[float]) -> str:
-    """Return the mean, with half the width of its interval of 95 % over seeds where there are several."""
-    mean = statistics.fmean(values)
-    if len(values) < 2:
-        return f"{mean:.1f}"
-    half = stats.t.ppf(0.975, len(values) - 1) * statistics.stdev(values) / len(values) ** 0.5
-    return f"{mean:.1f} ± {half:.1f}"
-
-
 def markdown(result: Mapping[str, Any]) -> str:
     """Return the tables."""
     runs = result["runs"]
@@ -99,8 +80,7 @@ def markdown(result: Mapping[str, Any]) -> str:
         + " | steps/s |",
         "|---" * (6 + len(marks)) + "|",
     ]
-    for name, members in groups(list(runs)).items():
-        some = [runs[member] for member in members]
+    for name, some in groups(runs).items():
         cells = [interval([run[kind]["mean"] for run in some]) for kind in ("sampled", "greedy")]
         for mark in marks:
             steps = [run["reached"][mark] for run in some]
@@ -115,11 +95,11 @@ def markdown(result: Mapping[str, Any]) -> str:
         "| | " + " | ".join(quantities) + " |",
         "|---" * (1 + len(quantities)) + "|",
     ]
-    for name, members in groups(list(runs)).items():
+    for name, some in groups(runs).items():
         cells = []
         for quantity in quantities:
             means = [
-                statistics.fmean(runs[member]["known"][source][quantity] for member in members)
+                statistics.fmean(run["known"][source][quantity] for run in some)
                 for source in ("observation", "activity", "read")
             ]
             cells.append(" / ".join(f"{mean:.2f}" for mean in means))
@@ -144,7 +124,7 @@ def main() -> None:
     paths = {path.name: path for path in settings.runs}
 
     def draw(_: Mapping[str, Any]) -> Figure:
-        return draw_learning({name: [paths[one] for one in some] for name, some in groups(list(paths)).items()})
+        return draw_learning(groups(paths))
 
     publish("agents", settings.out, lambda: report(settings), markdown, draw)
 

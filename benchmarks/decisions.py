@@ -8,7 +8,6 @@ NAME.png.
 
 from __future__ import annotations
 
-import re
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ import numpy as np
 import torch
 import tyro
 from matplotlib.figure import Figure
-from reporting import COLOURS, check_names, origin, publish
+from reporting import COLOURS, check_names, interval, origin, publish, without_seed
 from scipy import optimize, stats
 
 from tide.data.drawn.trials import COHERENCES, DRAWS, draw_decision
@@ -93,17 +92,8 @@ def groups(runs: Mapping[str, Any]) -> dict[tuple[str, str], list[dict[str, Any]
     """Return the runs of each task and name without its seed."""
     found: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for name, run in runs.items():
-        found.setdefault((run["task"], re.sub(r"[-.]s?\d+$", "", name)), []).append(run)
+        found.setdefault((run["task"], without_seed(name)), []).append(run)
     return found
-
-
-def interval(values: Sequence[float]) -> str:
-    """Return the mean in %, with half the width of its interval of 95 % over seeds where there are several."""
-    mean = 100 * statistics.fmean(values)
-    if len(values) < 2:
-        return f"{mean:.1f}"
-    half = stats.t.ppf(0.975, len(values) - 1) * 100 * statistics.stdev(values) / len(values) ** 0.5
-    return f"{mean:.1f} ± {half:.1f}"
 
 
 def markdown(result: Mapping[str, Any]) -> str:
@@ -121,7 +111,8 @@ def markdown(result: Mapping[str, Any]) -> str:
         at = f"{statistics.fmean(map(threshold, curves)):.1f}" if curves else "-"
         lines.append(
             f"| {task} | {name} | {len(some)} | {some[0]['parameters']:,} | {some[0]['steps']:,} | "
-            f"{interval([run['whole'] for run in some])} | {interval([run['last'] for run in some])} | {at} | "
+            f"{interval([run['whole'] for run in some], 100)} | "
+            f"{interval([run['last'] for run in some], 100)} | {at} | "
             f"{statistics.median(run['seconds'] for run in some):.0f} |"
         )
     return "\n".join(lines) + "\n"

@@ -9,9 +9,8 @@ NAME.json, NAME.md and NAME.png.
 from __future__ import annotations
 
 import json
-import re
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,8 +18,7 @@ from typing import Annotated, Any
 import torch
 import tyro
 from matplotlib.figure import Figure
-from reporting import check_names, origin, publish
-from scipy import stats
+from reporting import check_names, groups, interval, origin, publish
 
 from tide.backbones.layers import statistics_of_batches
 from tide.corruptions import CORRUPTIONS, corrupt
@@ -89,27 +87,11 @@ def mean_of_corruptions(accuracy: Mapping[str, float]) -> float:
     return statistics.fmean(accuracy[name] for name in CORRUPTIONS)
 
 
-def groups(result: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    """Return the accuracies of the runs of each name without its seed."""
-    found: dict[str, list[dict[str, Any]]] = {}
-    for name, run in result["runs"].items():
-        found.setdefault(re.sub(r"[-.]s?\d+$", "", name), []).append(run["accuracy"])
-    return found
-
-
-def interval(values: Sequence[float]) -> str:
-    """Return the mean in %, with half the width of its interval of 95 % over seeds where there are several."""
-    mean = 100 * statistics.fmean(values)
-    if len(values) < 2:
-        return f"{mean:.1f}"
-    half = stats.t.ppf(0.975, len(values) - 1) * 100 * statistics.stdev(values) / len(values) ** 0.5
-    return f"{mean:.1f} ± {half:.1f}"
-
-
 def markdown(result: dict[str, Any]) -> str:
     """Return the table."""
     shown = ("gaussian_noise", "snow", "frost", "fog", "brightness", "contrast")
     first = next(iter(result["runs"].values()))
+    accuracies = {name: run["accuracy"] for name, run in result["runs"].items()}
     lines = [
         f"{first['data']}, {first['steps']:,} steps; {result['clean']:,} clean and {result['corrupted']} corrupted "
         f"held-out training images, severities {', '.join(map(str, SEVERITIES))}. ±: half an interval of 95 % over "
@@ -118,10 +100,10 @@ def markdown(result: dict[str, Any]) -> str:
         "| | seeds | clean | mean of 15 | " + " | ".join(name.replace("_", " ") for name in shown) + " |",
         "|---" * (4 + len(shown)) + "|",
     ]
-    for name, runs in groups(result).items():
+    for name, runs in groups(accuracies).items():
         cells = [[run["clean"] for run in runs], [mean_of_corruptions(run) for run in runs]]
         cells += [[run[corruption] for run in runs] for corruption in shown]
-        lines.append(f"| {name} | {len(runs)} | " + " | ".join(interval(values) for values in cells) + " |")
+        lines.append(f"| {name} | {len(runs)} | " + " | ".join(interval(values, 100) for values in cells) + " |")
     return "\n".join(lines) + "\n"
 
 
@@ -129,7 +111,8 @@ def draw(result: dict[str, Any]) -> Figure:
     """Draw the accuracy under every corruption, a row of dots for each kind of eyes."""
     figure = Figure(figsize=(8.5, 6.5), layout="constrained")
     axes = figure.subplots()
-    for number, (name, runs) in enumerate(groups(result).items()):
+    accuracies = {name: run["accuracy"] for name, run in result["runs"].items()}
+    for number, (name, runs) in enumerate(groups(accuracies).items()):
         values = [100 * statistics.fmean(run[corruption] for run in runs) for corruption in CORRUPTIONS]
         axes.plot(values, range(len(CORRUPTIONS)), "o", color=f"C{number}", label=name, alpha=0.8)
         if all(CONTROL in run for run in runs):

@@ -8,7 +8,6 @@ Writes NAME.json, NAME.md and NAME.png.
 from __future__ import annotations
 
 import math
-import re
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -17,7 +16,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 from matplotlib.figure import Figure
-from reporting import check_names, origin, publish
+from reporting import check_names, groups, origin, publish
 
 from tide.data import read_splits
 from tide.errors import InputError
@@ -72,14 +71,6 @@ def read(path: Path, settings: Settings) -> dict[str, Any]:
     }
 
 
-def groups(result: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    """Return the runs of each name without its seed."""
-    found: dict[str, list[dict[str, Any]]] = {}
-    for name, run in result["runs"].items():
-        found.setdefault(re.sub(r"-\d+$", "", name), []).append(run)
-    return found
-
-
 def trained(run: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a run answers after the ticks that it was trained with."""
     thought: dict[str, Any] = run["thoughts"][str(run["ticks"])]
@@ -109,7 +100,7 @@ def markdown(result: dict[str, Any]) -> str:
         "| | " + " | ".join(title for title, _, _ in COLUMNS) + " |",
         "|---" * (1 + len(COLUMNS)) + "|",
     ]
-    for name, runs in groups(result).items():
+    for name, runs in groups(result["runs"]).items():
         cells = [_cell([value(trained(run)) for run in runs], digits) for _, value, digits in COLUMNS]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     if result["longer"]:
@@ -121,7 +112,7 @@ def markdown(result: dict[str, Any]) -> str:
             "| | as trained | " + " | ".join(f"{ticks} ticks" for ticks in thought) + " |",
             "|---" * (2 + len(thought)) + "|",
         ]
-        for name, runs in groups(result).items():
+        for name, runs in groups(result["runs"]).items():
             cells = []
             for ticks in (str(runs[0]["ticks"]), *thought):
                 some = [run["thoughts"][ticks] for run in runs]
@@ -142,7 +133,7 @@ def draw(result: dict[str, Any]) -> Figure:
     first = next(iter(result["runs"].values()))
     figure.suptitle(f"{first['data']}, {first['steps']:,} steps; {result['images']:,} {result['split']} images")
     (accuracy, loss), (answers, gap) = figure.subplots(2, 2)
-    for number, (name, runs) in enumerate(groups(result).items()):
+    for number, (name, runs) in enumerate(groups(result["runs"]).items()):
         for first, run in enumerate(runs):
             seen, label, style = trained(run), name if first == 0 else None, {"color": f"C{number}", "linewidth": 1.4}
             ticks = range(1, len(seen["accuracy_per_tick"]) + 1)

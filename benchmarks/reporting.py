@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from matplotlib.figure import Figure
 
 from tide.errors import InputError
+from tide.evaluate.statistics import t_interval
 from tide.files import write_json, writing
 from tide.runs.folder import RunFolder, describe_environment
 from tide.studies.publish import save_study, without_places
 
 COLOURS = {"tide": "#c0392b", "anytime": "#e08214", "ctm": "#2d6ca2", "lstm": "#5aae61"}
 """Of each model, in the pictures of tasks and mazes."""
+R = TypeVar("R")
 
 
 def check_names(runs: Sequence[Path]) -> None:
@@ -24,6 +27,27 @@ def check_names(runs: Sequence[Path]) -> None:
     names = [path.name for path in runs]
     if not names or len(set(names)) < len(names):
         raise InputError(f"runs must be one or more of different names, got {', '.join(names) or 'none'}")
+
+
+def without_seed(name: str) -> str:
+    """Return the name of a run without the seed at its end: ``tide`` of ``tide-42``, ``tide.s42`` and ``tide.42``."""
+    return re.sub(r"[-.]s?\d+$", "", name)
+
+
+def groups(runs: Mapping[str, R]) -> dict[str, list[R]]:
+    """Return the runs of each name without its seed."""
+    found: dict[str, list[R]] = {}
+    for name, run in runs.items():
+        found.setdefault(without_seed(name), []).append(run)
+    return found
+
+
+def interval(values: Sequence[float], scale: float = 1) -> str:
+    """Return the mean times ``scale``, with half the width of its interval of 95 % where there are several values."""
+    if len(values) < 2:
+        return f"{scale * values[0]:.1f}"
+    mean, low, high = t_interval(values)
+    return f"{scale * mean:.1f} ± {scale * (high - low) / 2:.1f}"
 
 
 def origin(runs: Sequence[Path]) -> dict[str, Any]:
