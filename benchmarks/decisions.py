@@ -46,7 +46,7 @@ def read(path: Path, settings: Settings) -> dict[str, Any]:
     """Return what one run says: its last checkpoint, since the best one was chosen on the same kind of trials."""
     folder, model = RunFolder.open(path), load(path, checkpoint="last")
     config, name = folder.config, folder.config.data.name
-    draw = DRAWS[name][0]
+    draw = DRAWS[name]
     with evaluating(model):
         shown, answers = draw(settings.trials, torch.Generator().manual_seed(SEED))
         right = model(shown).logits[..., -1].argmax(1) == answers

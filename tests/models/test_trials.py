@@ -11,13 +11,14 @@ import tide
 from tide.data.drawn.trials import COHERENCES, DRAWS, NOISE, draw_decision, draw_flip_flop, draw_matching
 from tide.errors import ConfigError, InputError
 from tide.models.presets import preset
+from tide.models.task_presets import SERIES_TASKS
 from tide.nn import EIRNN
 from tide.rl.agent import Agent
 
 
 @pytest.mark.parametrize("name", DRAWS)
 def test_trials_have_the_stated_shape_and_fixate_while_the_cue_is_on(name: str) -> None:
-    draw, length, size, labels = DRAWS[name]
+    draw, (length, size, labels) = DRAWS[name], SERIES_TASKS[name]
     shown, answers = draw(200, torch.Generator().manual_seed(0))
     assert shown.shape == (200, length, size)
     assert answers.shape == (200, length)

@@ -17,6 +17,7 @@ from tide.config import ModelConfig, SeriesConfig, register
 from tide.data.drawn.sets import DrawnTask, check_answer, one_difficulty
 from tide.data.sets import check_at_least
 from tide.errors import ConfigError, check
+from tide.models.task_presets import SERIES_TASKS
 
 NOISE = 0.1  # deviation of what is shown, per step of 100 ms
 COHERENCES = (0.0, 6.4, 12.8, 25.6, 51.2)
@@ -119,18 +120,18 @@ def draw_flip_flop(count: int, generator: torch.Generator) -> Trials:
     return shown, (torch.stack(bits, 1) @ torch.tensor([4.0, 2.0, 1.0])).long()
 
 
-DRAWS: dict[str, tuple[Callable[[int, torch.Generator], Trials], int, int, tuple[str, ...]]] = {
-    "decision": (draw_decision, 22, 3, ("fixate", "first", "second")),
-    "matching": (draw_matching, 32, 3, ("fixate", "same", "other")),
-    "context": (draw_context, 22, 7, ("fixate", "first", "second")),
-    "go": (draw_go, 16, 3, ("fixate", "go")),
-    "flip_flop": (draw_flip_flop, 40, 4, tuple(f"{number:03b}" for number in range(8))),
+DRAWS: dict[str, Callable[[int, torch.Generator], Trials]] = {
+    "decision": draw_decision,
+    "matching": draw_matching,
+    "context": draw_context,
+    "go": draw_go,
+    "flip_flop": draw_flip_flop,
 }
-"""How the trials of each task are drawn, their length, the numbers of a step, and the names of the answers."""
+"""How the trials of each task are drawn; :data:`tide.models.task_presets.SERIES_TASKS` has their shapes."""
 
 
 def _task(name: str) -> Callable[[ModelConfig, Path | None], DrawnTask]:
-    draw, length, size, labels = DRAWS[name]
+    draw, (length, size, labels) = DRAWS[name], SERIES_TASKS[name]
 
     def build(model: ModelConfig, directory: Path | None) -> DrawnTask:
         if not isinstance(model.input, SeriesConfig):
