@@ -46,7 +46,7 @@ def thinking_on(model: Thinker, inputs: Inputs, ticks: int | None = None) -> Thi
     cell = model.cell
     attends = "attention" in cell.observables and isinstance(inputs, Tensor)  # a question is not attended to
     steers = cell.steers if attends and cell.steers in cell.observables else None
-    activity = _handed_on(cell)
+    activity = handed_on(cell)
     names = (*activity, *filter(None, (steers,)), *("attention",) * attends, *("drive",) * isinstance(cell, TideCell))
     with evaluating(model):
         out = model(inputs, record=dict.fromkeys(names), ticks=ticks)
@@ -70,7 +70,7 @@ def thinking_on(model: Thinker, inputs: Inputs, ticks: int | None = None) -> Thi
     )
 
 
-def _handed_on(cell: Cell) -> tuple[str, ...]:
+def handed_on(cell: Cell) -> tuple[str, ...]:
     """Return the observables that hold what the neurons of a cell hand on to the next tick."""
     if isinstance(cell, TideCell):
         return ("corrected_e", "corrected_i") if cell.config.neuron_models.feedback else ("rates_e", "rates_i")

@@ -12,10 +12,11 @@ from PIL import Image
 from torch import Tensor
 
 from tide.config.control import ControlConfig
+from tide.evaluate.thinking import handed_on
 from tide.plots.axes import COLOURS
 from tide.rl.agent import Agent
 from tide.rl.environments import Environments
-from tide.rl.evaluate import DECODING, FINAL, activity_of, fit, play
+from tide.rl.evaluate import DECODING, FINAL, fit, play
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,7 +47,7 @@ class Episode:
 
 def live(agent: Agent, config: ControlConfig, number: int, *, fitted: int = 16) -> Episode:
     """Let a model live through fixed episode ``number``; its read-out is fitted on so many others."""
-    names = activity_of(agent.model.cell)
+    names = handed_on(agent.model.cell)
     rows: list[dict[str, Any]] = []
 
     def watcher(keep: int | None, into: list[dict[str, Any]]) -> Any:

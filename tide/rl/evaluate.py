@@ -14,8 +14,7 @@ from torch import Tensor
 from tide.config.control import ControlConfig
 from tide.data import derive_seed
 from tide.evaluate.answers import evaluating
-from tide.models.cell import Cell
-from tide.models.tide import TideCell
+from tide.evaluate.thinking import handed_on
 from tide.rl.agent import Agent
 from tide.rl.environments import Environments, Stepped, seeds_of
 
@@ -119,14 +118,9 @@ def fit(features: Array, truth: Array, ridge: float = 1e-3) -> Readout:
     return Readout(weights)
 
 
-def activity_of(cell: Cell) -> tuple[str, ...]:
-    """Return the observables that hold what the neurons of a cell hand on."""
-    return ("corrected_e", "corrected_i") if isinstance(cell, TideCell) else ("post_activations",)
-
-
 def _lived(agent: Agent, config: ControlConfig, stream: int, episodes: int) -> dict[str, Any]:
     """Return what was seen, done by the neurons and hidden, over all steps of some episodes, one behind the other."""
-    names = (*activity_of(agent.model.cell), *agent.model.cell.reads)
+    names = (*handed_on(agent.model.cell), *agent.model.cell.reads)
     steps: list[dict[str, Any]] = []
 
     def watch(environments: Environments, seen: Tensor, out: Any) -> None:
@@ -142,7 +136,7 @@ def _lived(agent: Agent, config: ControlConfig, stream: int, episodes: int) -> d
 
     return {
         "observation": np.concatenate([step["seen"].reshape(len(step["seen"]), -1) for step in steps]),
-        "activity": joined(activity_of(agent.model.cell)),
+        "activity": joined(handed_on(agent.model.cell)),
         "read": joined(agent.model.cell.reads),
         "hidden": {name: np.concatenate([step["hidden"][name] for step in steps]) for name in steps[0]["hidden"]},
     }
