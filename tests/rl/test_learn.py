@@ -30,9 +30,10 @@ from tide.models.control_presets import CONTROL_PRESETS, control_preset  # noqa:
 from tide.rl.agent import Agent  # noqa: E402
 from tide.rl.environments import Environments, EnvironmentTask, seeds_of  # noqa: E402
 from tide.rl.evaluate import FINAL, fit, play  # noqa: E402
-from tide.rl.learn import Acting, acting_run  # noqa: E402
+from tide.rl.learn import Acting  # noqa: E402
 from tide.runs.folder import RunFolder  # noqa: E402
 from tide.train.report import SilentReporter  # noqa: E402
+from tide.train.run import Run  # noqa: E402
 
 SMALL = {
     "steps": 6 * 8 * 6,
@@ -53,7 +54,7 @@ def small(name: str, task: str = "cartpole.small", **train: Any) -> ControlConfi
 
 def run(config: ControlConfig, path: Path, iterations: int) -> Any:
     folder = RunFolder.open(path) if path.exists() else RunFolder.create(path, config)
-    found = acting_run(config, folder, SilentReporter(1))
+    found = Run(Acting(config), folder, SilentReporter(1))
     if folder.last.exists():
         found.resume()
     found.task.cadence = found.task.cadence._replace(steps=iterations)
@@ -155,7 +156,7 @@ def test_an_episode_that_only_runs_out_of_time_goes_on_in_the_value() -> None:
 def test_an_environment_that_is_no_function_of_seed_and_actions_is_refused_on_resume(tmp_path: Path) -> None:
     config = in_own("lawless")
     folder = RunFolder.create(tmp_path / "run", config)
-    first = acting_run(config, folder, SilentReporter(1))
+    first = Run(Acting(config), folder, SilentReporter(1))
     first.task.cadence = first.task.cadence._replace(steps=3)
     state = first.task.state_dict()
     with pytest.raises(CheckpointError, match=r"environment 0 must come back to where it was, Lawless-v0 of gymnasium"):

@@ -5,14 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from tide.cli.options import Checkpoint, Threads
-from tide.cli.parse import parse
+from tide.cli.parse import parse, value_of
 from tide.config.control import ControlConfig
 from tide.config.io import differences, from_dict, read_settings, read_yaml, to_dict, to_yaml
 from tide.device import set_threads
@@ -42,17 +41,6 @@ def asked(arguments: Sequence[str]) -> bool:
 def of_a_run(arguments: Sequence[str]) -> bool:
     """Whether one of the arguments is a run that acts."""
     return any(is_run(word) for word in arguments if not word.startswith("-"))
-
-
-def value_of(arguments: Sequence[str], option: str) -> str | None:
-    """Return the value of an option that must be known before the others can be parsed; of several, the last."""
-    value = None
-    for argument, following in pairwise([*arguments, "--"]):
-        if argument == option and not following.startswith("--"):
-            value = following
-        elif argument.startswith(option + "="):
-            value = argument.split("=", 1)[1]
-    return value
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ import io
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import (
@@ -32,6 +33,17 @@ if TYPE_CHECKING:
 
 A = TypeVar("A")
 MESSAGE = 160  # characters of the parser's own messages: some name types in full
+
+
+def value_of(arguments: Sequence[str], option: str) -> str | None:
+    """Return the value of an option that must be known before the others can be parsed; of several, the last."""
+    value = None
+    for argument, following in pairwise([*arguments, "--"]):
+        if argument == option and not following.startswith("--"):
+            value = following
+        elif argument.startswith(option + "="):
+            value = argument.split("=", 1)[1]
+    return value
 
 
 def parse(cls: type[A], arguments: Sequence[str], *, prog: str, description: str, default: Any = None) -> A:

@@ -18,7 +18,7 @@ import tyro
 
 from tide.cli import act
 from tide.cli.options import DataDir, Device, Workers
-from tide.cli.parse import parse
+from tide.cli.parse import parse, value_of
 from tide.config import Config, CoreConfig, FolderConfig, HubConfig, data_config
 from tide.config.io import differences, from_dict, read_yaml, to_dict, to_yaml
 from tide.device import available_memory, pick_device, pick_workers, set_threads
@@ -129,7 +129,7 @@ def _base(arguments: Sequence[str]) -> tuple[str | None, Config, list[str]]:
     """
     rest = list(arguments)
     name = rest.pop(0) if rest and not rest[0].startswith("-") else None
-    file, resumed = act.value_of(rest, "--config"), act.value_of(rest, "--resume")
+    file, resumed = value_of(rest, "--config"), value_of(rest, "--resume")
     if name is not None:
         base = preset(name)
     elif resumed is not None:
@@ -140,8 +140,8 @@ def _base(arguments: Sequence[str]) -> tuple[str | None, Config, list[str]]:
     else:
         base = Config()
         if file is None and not {"-h", "--help"} & set(rest):
-            raise ConfigError(_no_preset(act.value_of(rest, "--data")))
-    data = act.value_of(rest, "--data")
+            raise ConfigError(_no_preset(value_of(rest, "--data")))
+    data = value_of(rest, "--data")
     if data is not None:  # before all other settings, which must fit this one and not the preset's
         _announce()
         from tide.train.supervised import with_data
@@ -152,7 +152,7 @@ def _base(arguments: Sequence[str]) -> tuple[str | None, Config, list[str]]:
     if file is not None and data is not None:
         base = replace(base, data=with_data(base, data).data)  # the option, whatever data the file names
     for section in ("backbone", "core", "data"):
-        kind = act.value_of(rest, f"--{section}.kind")
+        kind = value_of(rest, f"--{section}.kind")
         if kind is not None:
             base = from_dict(Config, {section: {"kind": kind}}, base=base)
             # Of a section's options the parser knows those of one kind: it would refuse one given before.

@@ -16,7 +16,6 @@ from tide.config import (
     CoreConfig,
     CTMConfig,
     HeadConfig,
-    LateralConfig,
     LSTMConfig,
     MemoryConfig,
     NeuronModelConfig,
@@ -37,14 +36,9 @@ TAU_E = 5.0  # ms that one environment step is worth
 
 def cartpole() -> ControlConfig:
     """A pole that is balanced without seeing velocities: 128 neurons, 10 million steps."""
-    return _control(
-        "cartpole",
-        4,
-        ("left", "right"),
-        width=128,
-        core=_core(neurons=128, reads=16, history=10, hidden=4),
-        scale=0.04,
-        train=PPOConfig(
+    return _cartpole(
+        128,
+        PPOConfig(
             steps=10_000_000,
             environments=256,
             rollout=100,
@@ -58,15 +52,12 @@ def cartpole() -> ControlConfig:
 
 def cartpole_small() -> ControlConfig:
     """The same with 64 neurons: some two minutes on two cores."""
-    return _control(
-        "cartpole",
-        4,
-        ("left", "right"),
-        width=64,
-        core=_core(neurons=64, reads=16, history=10, hidden=4),
-        scale=0.04,
-        train=PPOConfig(),
-    )
+    return _cartpole(64, PPOConfig())
+
+
+def _cartpole(neurons: int, train: PPOConfig) -> ControlConfig:
+    core = _core(neurons=neurons, reads=16, history=10, hidden=4)
+    return _control("cartpole", 4, ("left", "right"), width=neurons, core=core, scale=0.04, train=train)
 
 
 def acrobot() -> ControlConfig:
@@ -229,7 +220,6 @@ def _core(*, neurons: int, reads: int, history: int, hidden: int) -> CoreConfig:
         ticks=1,
         dt=TAU_E,
         attention=AttentionConfig(heads=0),
-        lateral=LateralConfig(),
         neuron_models=NeuronModelConfig(memory_length=history, hidden=hidden),
         synchrony=SynchronyConfig(
             pairs_ee=pairs - half - quarter, pairs_ei=half, pairs_ii=quarter, width=width, time_scales=(0.2, 10.0)

@@ -25,9 +25,7 @@ from tide.rl.agent import Agent, copied
 from tide.rl.environments import Environments, seeds_of
 from tide.rl.evaluate import SELECTION, play
 from tide.rl.ppo import advantages, policy_loss
-from tide.runs.folder import RunFolder
-from tide.train.report import Reporter
-from tide.train.run import Cadence, Evaluated, Run, Task
+from tide.train.run import Cadence, Evaluated, Task
 from tide.train.step import gradient_norm, restore_optimizer
 
 ENVIRONMENT, ACTIONS, SHUFFLE = range(3)  # independent random streams derived from the one seed
@@ -278,8 +276,3 @@ class Acting(Task):
     def close(self) -> None:
         """Close the environments."""
         self.environments.close()
-
-
-def acting_run(config: ControlConfig, folder: RunFolder, reporter: Reporter) -> Run[Acting]:
-    """Return a run that learns to act in ``folder``."""
-    return Run(Acting(config), folder, reporter)

@@ -166,16 +166,12 @@ class RunFolder:
         return from_dict(Config, settings)
 
     @property
-    def acts(self) -> bool:
-        """Whether the run is one of a model that acts in an environment."""
-        return "task" in read_settings(self.path / "config.yaml")
-
-    @property
     def control(self) -> ControlConfig:
         """The configuration of a run that acts."""
-        if not self.acts:
+        settings = read_settings(self.path / "config.yaml")
+        if "task" not in settings:
             raise ConfigError(f"{self.path} must be a run that acts in an environment, got one on inputs with answers")
-        return from_dict(ControlConfig, read_settings(self.path / "config.yaml"))
+        return from_dict(ControlConfig, settings)
 
     @property
     def environment(self) -> dict[str, Any]:
