@@ -125,9 +125,7 @@ def own() -> Iterator[None]:
         name = kind.__name__.lower()
         gym.register(f"{kind.__name__}-v0", entry_point=kind)
         place = f"{kind.__name__}-v0"
-        tide.register("environment", name)(
-            lambda place=place: EnvironmentTask(place=place, seen=(0, 1), limit=5, actions=("a", "b"))
-        )
+        tide.register("environment", name)(lambda place=place: EnvironmentTask(place=place, seen=(0, 1), limit=5))
     yield
     for kind in (Endless, Lawless, Broken):
         registry._BUILDERS["environment"].pop(kind.__name__.lower())

@@ -184,6 +184,9 @@ def evaluate(arguments: Sequence[str]) -> int:
         raise InputError(f"--episodes must be at least 1, got {options.episodes}")
     check_file("--out", options.out)
     set_threads(options.threads)
+    import numpy as np
+
+    from tide.rl.environments import environment_task
     from tide.rl.evaluate import FINAL, known, play
 
     agent, config = opened(options.run, options.checkpoint)
@@ -191,11 +194,11 @@ def evaluate(arguments: Sequence[str]) -> int:
     print(f"{config.task.name}, {options.episodes} fixed episodes, {options.run}")
     for name, greedy in (("as trained", False), ("likeliest action", True)):
         found = play(agent, config, FINAL, options.episodes, greedy=greedy)
-        low, high = (float(value) for value in _quantiles(found.returns))
+        low, high = np.quantile(found.returns, (0.1, 0.9))
         print(f"  {name:<17} return {found.returns.mean():8.2f}  (80 % in {low:g} to {high:g})")
         print(f"  {'':<17} length {found.lengths.mean():8.2f}")
         numbers[name] = {"returns": found.returns.tolist(), "lengths": found.lengths.tolist()}
-    if agent_hides(config):
+    if environment_task(config.task.name).hidden:
         score = known(agent, config)
         print("  what a linear read-out knows of what is not shown, R² (1: all)")
         print(f"    {'':<18} {'observation':>11} {'activity':>9} {'read by heads':>14}")
@@ -207,20 +210,6 @@ def evaluate(arguments: Sequence[str]) -> int:
         with writing(options.out):
             write_json(options.out, numbers)
     return 0
-
-
-def _quantiles(values: object) -> tuple[float, float]:
-    import numpy as np
-
-    low, high = np.quantile(np.asarray(values), (0.1, 0.9))
-    return float(low), float(high)
-
-
-def agent_hides(config: ControlConfig) -> bool:
-    """Whether the environment has quantities that can be asked for and are not shown."""
-    from tide.rl.environments import environment_task
-
-    return bool(environment_task(config.task.name).hidden)
 
 
 def opened(path: Path, checkpoint: str) -> tuple[Agent, ControlConfig]:

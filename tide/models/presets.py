@@ -46,8 +46,6 @@ INPUTS: Mapping[str, InputSettings] = {
 OUTPUTS: Mapping[str, OutputConfig] = {name: OutputConfig(classes=100 if name == "cifar100" else 10) for name in INPUTS}
 """What there is to answer about each named data set."""
 
-"""Pixel statistics of ImageNet's photos, which fit most others."""
-
 
 def mnist() -> Config:
     """MNIST: 256 neurons, 50,000 steps of 64 images."""

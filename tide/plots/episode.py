@@ -155,18 +155,14 @@ def _frames(episode: Episode) -> Iterator[Image.Image]:
     from matplotlib.figure import Figure
 
     name = list(episode.hidden)[-1] if episode.hidden else None
+    rates, brightest = episode.rates[:, order(episode)], np.quantile(episode.rates, 0.995)
     for step, scene in enumerate(episode.scene):
         figure = Figure(figsize=(4.2, 4.4), dpi=80, layout="constrained")
         canvas = FigureCanvasAgg(figure)
         top, middle, bottom = figure.subplots(3, 1, height_ratios=(2.2, 1, 1))
         top.imshow(scene)
         top.set_axis_off()
-        middle.imshow(
-            episode.rates[max(0, step - 40) : step + 1, order(episode)].T,
-            aspect="auto",
-            cmap="magma",
-            vmax=np.quantile(episode.rates, 0.995),
-        )
+        middle.imshow(rates[max(0, step - 40) : step + 1].T, aspect="auto", cmap="magma", vmax=brightest)
         middle.set_xticks([])
         middle.set_ylabel("neurons", fontsize=7)
         middle.tick_params(labelsize=6)

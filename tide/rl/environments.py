@@ -26,14 +26,13 @@ class EnvironmentTask:
     """What an environment is used for.
 
     ``place`` is its id at gymnasium; ``seen`` the components that are shown, None for a view of MiniGrid; ``limit`` the
-    steps of an episode; ``actions`` their names; ``hidden`` what a read-out may be asked about, from the environment
-    itself, by name.
+    steps of an episode; ``options`` go to the environment; ``hidden`` is what a read-out may be asked about, from the
+    environment itself, by name.
     """
 
     place: str
     seen: tuple[int, ...] | None
     limit: int
-    actions: tuple[str, ...]
     options: Mapping[str, Any] = field(default_factory=dict)
     hidden: Mapping[str, Callable[[Any], float]] = field(default_factory=dict)
 
@@ -46,23 +45,20 @@ def _of_state(component: int) -> Callable[[Any], float]:
 def _cartpole() -> EnvironmentTask:
     """A pole on a cart, whose velocities are not shown."""
     hidden = {"cart velocity": _of_state(1), "pole velocity": _of_state(3)}
-    return EnvironmentTask(place="CartPole-v1", seen=(0, 2), limit=200, actions=("left", "right"), hidden=hidden)
+    return EnvironmentTask(place="CartPole-v1", seen=(0, 2), limit=200, hidden=hidden)
 
 
 @register("environment", "acrobot")
 def _acrobot() -> EnvironmentTask:
     """Two links that are to swing up, whose velocities are not shown."""
     hidden = {"first velocity": _of_state(2), "second velocity": _of_state(3)}
-    actions = ("negative torque", "none", "positive torque")
-    return EnvironmentTask(place="Acrobot-v1", seen=(0, 1, 2, 3), limit=500, actions=actions, hidden=hidden)
+    return EnvironmentTask(place="Acrobot-v1", seen=(0, 1, 2, 3), limit=500, hidden=hidden)
 
 
 @register("environment", "four_rooms")
 def _four_rooms() -> EnvironmentTask:
     """A goal in one of four rooms, seen 7 x 7 places at a time."""
-    actions = ("turn left", "turn right", "forward", "pick up", "drop", "toggle", "done")
-    place = "MiniGrid-FourRooms-v0"
-    return EnvironmentTask(place=place, seen=None, limit=300, actions=actions, options={"max_steps": 300})
+    return EnvironmentTask(place="MiniGrid-FourRooms-v0", seen=None, limit=300)
 
 
 def environment_task(name: str) -> EnvironmentTask:
